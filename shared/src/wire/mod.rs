@@ -1,0 +1,22 @@
+//! Wire format v1: what passes between guest and host.
+//!
+//! The host hands a [`Claim`] to the guest (a channel that the hypervisor alone writes). The guest answers with an
+//! [`Envelope`]: the bytes of a [`Report`], an SSHSIG over them by its new ed25519 host key, and an HMAC keyed by the
+//! claim's secret. The host answers with an [`Ack`] or a [`Refusal`]. All three are JSON; the signed bytes travel as
+//! a string, so that nobody has to agree on a canonical form.
+
+mod ack;
+mod claim;
+mod envelope;
+mod report;
+
+pub use ack::{Ack, Refusal, Trust};
+pub use claim::{Claim, Intent};
+pub use envelope::{Binding, Envelope, EnvelopeError, Opened, sha256_hex, signing_key_line};
+pub use report::{
+    Address, Agent, Decision, Facts, HostKey, Hostname, Identity, Interface, MachineIdOutcome,
+    MachineIdState, REPORT_VERSION, Report, ReportState,
+};
+
+/// The largest envelope that a host reads, in bytes.
+pub const MAX_ENVELOPE: usize = 256 * 1024;
