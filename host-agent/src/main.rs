@@ -1,1 +1,7 @@
-fn main() {}
+//! `firstlight`: see `firstlight --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    firstlight::cli::main()
+}

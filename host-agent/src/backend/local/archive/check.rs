@@ -1,0 +1,183 @@
+//! Reads an archive's structure while its bytes pass on to the program that unpacks it.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use firstlight_shared::text::escape;
+
+use super::ArchiveError;
+
+const BLOCK: usize = 512;
+/// The longest entry name that a message shows.
+const SHOWN: usize = 200;
+
+/// Hands on what is read, and remembers whether the source ended or failed, and whether the sink did.
+#[derive(Debug)]
+pub(super) struct Tee<R, W> {
+    source: R,
+    sink: W,
+    ended: bool,
+    source_failure: Option<io::Error>,
+    sink_failed: bool,
+}
+
+impl<R: Read, W: Write> Tee<R, W> {
+    pub(super) fn new(source: R, sink: W) -> Self {
+        Self { source, sink, ended: false, source_failure: None, sink_failed: false }
+    }
+
+    /// Writes out what is buffered and closes the sink.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl<R: Read, W: Write> Read for Tee<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match self.source.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.source_failure = Some(error);
+                return Err(kind.into());
+            }
+        };
+        self.ended |= count == 0 && !buffer.is_empty();
+        if let Err(error) = self.sink.write_all(&buffer[..count]) {
+            self.sink_failed = true;
+            return Err(error);
+        }
+        Ok(count)
+    }
+}
+
+/// Reads the archive to its last byte.
+///
+/// # Errors
+/// Whatever is wrong with it. `SinkClosed` means that the unpacking program gave up: ask that one why.
+pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, ArchiveError> {
+    let mut archive = tar::Archive::new(tee);
+    let mut last = None;
+    let mut failure = None;
+    match archive.entries() {
+        Err(error) => failure = Some(error),
+        Ok(entries) => {
+            for entry in entries {
+                match entry {
+                    Ok(mut entry) => last = Some(check_entry(&mut entry)?),
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let mut tee = archive.into_inner();
+    match failure {
+        Some(error) => Err(explain(tee, &error, last)),
+        None if tee.ended => Err(match last {
+            // Not even the two blocks of zeros that end every archive.
+            Some(_) => ArchiveError::Truncated { last },
+            None => ArchiveError::NotArchive,
+        }),
+        None if last.is_none() => Err(ArchiveError::NotArchive),
+        None => {
+            check_rest(&mut tee)?;
+            Ok(tee)
+        }
+    }
+}
+
+fn explain<R, W>(tee: Tee<R, W>, error: &io::Error, last: Option<String>) -> ArchiveError {
+    if tee.sink_failed {
+        return ArchiveError::SinkClosed;
+    }
+    match tee.source_failure {
+        Some(failure) if failure.kind() == io::ErrorKind::UnexpectedEof => ArchiveError::Truncated { last },
+        Some(failure) if failure.raw_os_error().is_some() => ArchiveError::Unreadable { source: failure },
+        Some(failure) => ArchiveError::Corrupt { last, reason: escape(&failure.to_string(), SHOWN) },
+        None if last.is_none() => ArchiveError::NotArchive,
+        None if tee.ended => ArchiveError::Truncated { last },
+        None => ArchiveError::Corrupt { last, reason: escape(&error.to_string(), SHOWN) },
+    }
+}
+
+/// Gives the entry's name, made safe to show.
+fn check_entry<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<String, ArchiveError> {
+    let path = entry.path_bytes().into_owned();
+    let shown = show(&path);
+    refuse_escape(&path, &shown, "its path")?;
+    if entry.header().entry_type().is_hard_link() {
+        let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+        refuse_escape(&target, &shown, "the target of its hard link")?;
+    }
+    // GNU tar takes the name of a sparse file from here.
+    if let Ok(Some(extensions)) = entry.pax_extensions() {
+        for extension in extensions.flatten().filter(|extension| extension.key_bytes() == b"GNU.sparse.name")
+        {
+            refuse_escape(extension.value_bytes(), &shown, "its path")?;
+        }
+    }
+    Ok(shown)
+}
+
+fn refuse_escape(path: &[u8], shown: &str, what: &'static str) -> Result<(), ArchiveError> {
+    let why = if path.starts_with(b"/") {
+        "is absolute"
+    } else if path.split(|byte| *byte == b'/').any(|part| part == b"..") {
+        "holds `..`"
+    } else {
+        return Ok(());
+    };
+    Err(ArchiveError::UnsafePath { entry: shown.to_owned(), what, why, path: show(path) })
+}
+
+fn show(path: &[u8]) -> String {
+    escape(&String::from_utf8_lossy(path), SHOWN)
+}
+
+/// After the first block of zeros: at least one more, and nothing but zeros.
+fn check_rest<R: Read, W: Write>(tee: &mut Tee<R, W>) -> Result<(), ArchiveError> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut total = 0;
+    loop {
+        match tee.read(&mut buffer) {
+            Ok(0) if total < BLOCK => return Err(ArchiveError::Truncated { last: None }),
+            Ok(0) => return Ok(()),
+            Ok(count) if buffer[..count].iter().any(|byte| *byte != 0) => {
+                return Err(ArchiveError::TrailingData);
+            }
+            Ok(count) => total += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The other side may stop reading at the end mark.
+            Err(_) if tee.sink_failed => return Ok(()),
+            Err(error) => {
+                return Err(match tee.source_failure.take() {
+                    Some(failure) if failure.kind() == io::ErrorKind::UnexpectedEof => {
+                        ArchiveError::Truncated { last: None }
+                    }
+                    Some(failure) => {
+                        ArchiveError::Corrupt { last: None, reason: escape(&failure.to_string(), SHOWN) }
+                    }
+                    None => ArchiveError::Unreadable { source: error },
+                });
+            }
+        }
+    }
+}
+
+/// Whether a root can boot as a container: says what is missing.
+pub(super) fn missing_for_boot(root: &Path) -> Option<&'static str> {
+    let Ok(root) = super::super::inside::Root::open(root) else { return Some("the root itself") };
+    if !root.has_folder("etc") {
+        return Some("/etc");
+    }
+    // systemd-nspawn starts no root without it.
+    if !["etc/os-release", "usr/lib/os-release"].iter().any(|path| root.has_file(path)) {
+        return Some("/usr/lib/os-release");
+    }
+    let systemd = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
+    (!systemd.iter().any(|path| root.has_file(path))).then_some("/usr/lib/systemd/systemd")
+}

@@ -1,0 +1,57 @@
+//! Finds out how a golden is compressed, by its first bytes, and undoes it.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+/// How a golden is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+    Zstandard,
+    Xz,
+}
+
+/// Large enough that system calls do not show.
+const BUFFER: usize = 256 << 10;
+
+pub(super) fn detect(first: &[u8]) -> Packing {
+    match first {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstandard,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Xz,
+        _ => Packing::Plain,
+    }
+}
+
+/// Opens a golden for reading as plain tar.
+pub(super) fn open(golden: &Path) -> io::Result<Box<dyn Read>> {
+    let mut file = File::open(golden)?;
+    let mut first = [0; 6];
+    let length = read_up_to(&mut file, &mut first)?;
+    file.rewind()?;
+    let packing = detect(&first[..length]);
+    let file = BufReader::with_capacity(BUFFER, file);
+    // All three may consist of several members, as parallel compressors write them.
+    Ok(match packing {
+        Packing::Plain => Box::new(file),
+        Packing::Gzip => {
+            Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(file)))
+        }
+        Packing::Zstandard => Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file)?)),
+        Packing::Xz => {
+            Box::new(BufReader::with_capacity(BUFFER, liblzma::bufread::XzDecoder::new_multi_decoder(file)))
+        }
+    })
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    loop {
+        match file.read(&mut buffer[filled..])? {
+            0 => return Ok(filled),
+            count => filled += count,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A look into a guest's root, as a folder or as a running guest sees it. Links in it are the guest's: they are resolved
+//! inside it and never lead out (openat2(2), `RESOLVE_IN_ROOT`).
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// An open root.
+#[derive(Debug)]
+pub(super) struct Root {
+    folder: OwnedFd,
+}
+
+impl Root {
+    /// A root below our own state folder.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(Self { folder: openat(AT_FDCWD, path, flags, Mode::empty())? })
+    }
+
+    /// The root of a running process, with all that is mounted there.
+    pub(super) fn of_process(pid: i32) -> io::Result<Self> {
+        // Not O_NOFOLLOW: this one magic link, which the kernel made, is meant to be followed.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let path = PathBuf::from(format!("/proc/{pid}/root"));
+        Ok(Self { folder: openat(AT_FDCWD, &path, flags, Mode::empty())? })
+    }
+
+    fn open_inside(&self, path: &Path, flags: OFlag) -> io::Result<File> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        Ok(File::from(openat2(&self.folder, path, how)?))
+    }
+
+    pub(super) fn has_folder(&self, path: &str) -> bool {
+        self.open_inside(Path::new(path), OFlag::O_PATH | OFlag::O_DIRECTORY).is_ok()
+    }
+
+    pub(super) fn has_file(&self, path: &str) -> bool {
+        self.identity(Path::new(path)).is_ok_and(|(is_file, _)| is_file)
+    }
+
+    /// Device and inode of what is at a path.
+    pub(super) fn device_and_inode(&self, path: &Path) -> io::Result<(u64, u64)> {
+        Ok(self.identity(path)?.1)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<(bool, (u64, u64))> {
+        let metadata = self.open_inside(path, OFlag::O_PATH)?.metadata()?;
+        Ok((metadata.is_file(), (metadata.dev(), metadata.ino())))
+    }
+
+    /// Reads a regular file.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is larger than `limit` bytes or no regular file.
+    pub(super) fn read(&self, path: &str, limit: usize) -> io::Result<Vec<u8>> {
+        // Non-blocking: a FIFO put there must not hold us.
+        let file =
+            self.open_inside(Path::new(path), OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {limit} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    /// Writes `name` in `folder`, replacing what is there (a link itself, not what it points to).
+    pub(super) fn replace(&self, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let folder = self.open_inside(Path::new(folder), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let partial = format!(".{name}.firstlight");
+        match unlinkat(&folder, partial.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(nix::errno::Errno::ENOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
+        let mut file = File::from(openat(&folder, partial.as_str(), flags, mode)?);
+        file.write_all(bytes)?;
+        nix::sys::stat::fchmod(&file, mode)?;
+        renameat(&folder, partial.as_str(), &folder, name)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_of_the_guest_stay_inside() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("root");
+        std::fs::create_dir_all(root.join("real")).unwrap();
+        std::fs::create_dir(outer.path().join("real")).unwrap();
+        symlink("/../real", root.join("etc")).unwrap();
+        symlink("/etc/shadow", root.join("real/hostname")).unwrap();
+        let inside = Root::open(&root).unwrap();
+        inside.replace("etc", "hostname", b"web-01\n").unwrap();
+        inside.replace("etc", "hostname", b"web-02\n").unwrap();
+        assert_eq!(std::fs::read(root.join("real/hostname")).unwrap(), b"web-02\n");
+        assert_eq!(std::fs::read_dir(outer.path().join("real")).unwrap().count(), 0);
+        assert_eq!(inside.read("/etc/hostname", 100).unwrap(), b"web-02\n");
+        assert!(inside.read("/etc/hostname", 3).is_err());
+        assert!(inside.has_file("etc/hostname") && inside.has_folder("etc") && !inside.has_folder("usr"));
+    }
+
+    #[test]
+    fn a_fifo_does_not_hold_us() {
+        let root = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&root.path().join("report"), Mode::S_IRWXU).unwrap();
+        assert!(Root::open(root.path()).unwrap().read("report", 10).is_err());
+    }
+}

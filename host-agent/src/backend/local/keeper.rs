@@ -1,0 +1,222 @@
+//! Starts processes that outlive the companion, and ends them: in cgroups of ours, or as transient units where systemd
+//! is PID 1 (there the companion's own cgroup dies with its service, and systemd owns the tree).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::cgroup::{self, Hierarchy};
+use super::exec::{self, ExecError};
+use super::names::Names;
+use super::stamp::file_fault;
+use crate::outcome::Fault;
+
+/// Enters the cgroup named first, then becomes the rest. `0` stands for the writing process.
+const ENTER: &str = r#"echo 0 >"$1" && shift && exec "$@""#;
+/// The same; then shows cgroup2 alone, as systemd-nspawn wants it, in the private mount namespace that it runs in.
+const ENTER_PURE: &str = r#"echo 0 >"$1" && shift && umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@""#;
+/// For a unit, which is in its cgroup already.
+const PURE: &str = r#"umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@""#;
+
+/// What a process needs to see of cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    Any,
+    /// cgroup2 at /sys/fs/cgroup.
+    Pure,
+}
+
+/// Knows where this machine keeps long-lived processes.
+#[derive(Debug, Clone)]
+pub(super) struct Keeper {
+    names: Names,
+    hierarchy: Hierarchy,
+    systemd: bool,
+}
+
+impl Keeper {
+    /// Looks at the machine.
+    pub(super) fn detect(names: &Names) -> Result<Self, Fault> {
+        let systemd = Path::new("/run/systemd/system").is_dir();
+        Ok(Self { names: names.clone(), hierarchy: cgroup::find()?, systemd })
+    }
+
+    /// The cgroup of something started, if there is one now.
+    pub(super) async fn cgroup(&self, what: &str) -> Result<Option<PathBuf>, Fault> {
+        let path = if self.systemd {
+            let unit = self.names.unit(what);
+            let arguments = ["show", "--property=ControlGroup", "--value", "--", &unit];
+            let shown = exec::run_text("systemctl", &arguments).await?;
+            let shown = String::from_utf8_lossy(&shown).trim().trim_start_matches('/').to_owned();
+            if shown.is_empty() {
+                return Ok(None);
+            }
+            self.hierarchy.mount.join(shown)
+        } else {
+            self.own_cgroup(what)
+        };
+        Ok(path.is_dir().then_some(path))
+    }
+
+    fn own_cgroup(&self, what: &str) -> PathBuf {
+        self.hierarchy.mount.join(self.names.cgroup()).join(what)
+    }
+
+    /// Whether anything of it runs.
+    pub(super) async fn runs(&self, what: &str) -> Result<bool, Fault> {
+        Ok(self.cgroup(what).await?.is_some_and(|cgroup| cgroup::populated(&cgroup)))
+    }
+
+    /// Starts a tool; what it says is appended to `output`. Gives back when it is in its cgroup, or has ended already.
+    pub(super) async fn launch(
+        &self,
+        what: &str,
+        view: View,
+        command: &[OsString],
+        output: &Path,
+    ) -> Result<(), Fault> {
+        let make_pure = view == View::Pure && !self.hierarchy.pure;
+        if self.systemd {
+            let arguments = unit_arguments(&self.names.unit(what), make_pure, command, output);
+            let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+            exec::run("systemd-run", &arguments).await?;
+            return Ok(());
+        }
+        let cgroup = self.own_cgroup(what);
+        fs::create_dir_all(&cgroup).map_err(|error| file_fault("make a cgroup", &cgroup, &error))?;
+        let mut child = spawn_detached(&cgroup_arguments(&cgroup, make_pure, command), output)?;
+        // Until it has entered its cgroup nobody could tell it from one that has ended.
+        while !cgroup::populated(&cgroup) && matches!(child.try_wait(), Ok(None)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Reaps it, should it end while we live.
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    /// Kills it whole and waits until nothing is left of it. Repeatable.
+    pub(super) async fn end(&self, what: &str) -> Result<(), Fault> {
+        if !self.systemd {
+            cgroup::remove(&self.own_cgroup(what)).await?;
+            cgroup::remove_if_empty(&self.hierarchy.mount.join(self.names.cgroup()));
+            return Ok(());
+        }
+        if let Some(path) = self.cgroup(what).await? {
+            // If this does not kill, the check below says so.
+            let _ = fs::write(path.join("cgroup.kill"), "1");
+        }
+        let unit = self.names.unit(what);
+        for verb in ["stop", "reset-failed"] {
+            // Fails for a unit that is gone, which is what is wanted.
+            let _ = exec::run_text("systemctl", &[verb, "--", &unit]).await;
+        }
+        if self.runs(what).await? {
+            return Err(Fault::new("unit-stuck", format!("{unit} does not end"))
+                .with_hint(format!("systemctl status {unit}")));
+        }
+        Ok(())
+    }
+
+    /// Commands for people: how to look at it, and how to end it.
+    pub(super) fn manual(&self, what: &str) -> Vec<String> {
+        if self.systemd {
+            let unit = self.names.unit(what);
+            return vec![format!("systemctl status {unit}"), format!("systemctl kill --signal=KILL {unit}")];
+        }
+        let cgroup = self.own_cgroup(what);
+        let cgroup = cgroup.display();
+        vec![
+            format!("cat {cgroup}/cgroup.events"),
+            format!("echo 1 > {cgroup}/cgroup.kill"),
+            format!("find {cgroup} -depth -type d -exec rmdir {{}} +"),
+        ]
+    }
+}
+
+fn cgroup_arguments(cgroup: &Path, make_pure: bool, command: &[OsString]) -> Vec<OsString> {
+    let mut line: Vec<OsString> = vec!["setsid".into()];
+    if make_pure {
+        line.extend(["unshare", "--mount", "--propagation", "slave"].map(OsString::from));
+    }
+    let script = if make_pure { ENTER_PURE } else { ENTER };
+    line.extend(["sh", "-c", script, "sh"].map(OsString::from));
+    line.push(cgroup.join("cgroup.procs").into_os_string());
+    line.extend_from_slice(command);
+    line
+}
+
+fn unit_arguments(unit: &str, make_pure: bool, command: &[OsString], output: &Path) -> Vec<OsString> {
+    let mut line: Vec<OsString> =
+        ["--quiet", "--collect", "--service-type=exec"].map(OsString::from).to_vec();
+    line.push(format!("--unit={unit}").into());
+    let properties = ["Delegate=yes", "KillMode=mixed", "TasksMax=16384", "OOMPolicy=continue"];
+    line.extend(properties.map(|property| OsString::from(format!("--property={property}"))));
+    let mut appended = OsString::from("--property=StandardOutput=append:");
+    appended.push(output);
+    line.extend([appended, "--property=StandardInput=null".into(), "--".into()]);
+    if make_pure {
+        let wrapper = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", PURE, "sh"];
+        line.extend(wrapper.map(|word| escape_dollars(OsStr::new(word))));
+    }
+    line.extend(command.iter().map(|word| escape_dollars(word)));
+    line
+}
+
+/// A service's command line has its variables expanded; `$$` is a plain dollar.
+fn escape_dollars(word: &OsStr) -> OsString {
+    match word.to_str() {
+        Some(text) => text.replace('$', "$$").into(),
+        None => word.to_owned(),
+    }
+}
+
+fn spawn_detached(line: &[OsString], output: &Path) -> Result<Child, Fault> {
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(output);
+    let log = opened.and_then(|log| Ok((log.try_clone()?, log)));
+    let (stdout, stderr) = log.map_err(|error| file_fault("open the log", output, &error))?;
+    let [tool, arguments @ ..] = line else {
+        return Err(Fault::new("empty-command", "there is nothing to start"));
+    };
+    let name = tool.to_string_lossy();
+    let program = exec::find(&name).ok_or_else(|| ExecError::Missing { tool: name.clone().into_owned() })?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(exec::environment())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .map_err(|source| ExecError::Start { tool: name.into_owned(), source })?;
+    Ok(child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(line: &[OsString]) -> String {
+        line.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_hybrid_machine_gets_a_private_view() {
+        let command = [OsString::from("tool"), OsString::from("--x=$HOME")];
+        let plain = text(&cgroup_arguments(Path::new("/c"), false, &command));
+        assert_eq!(plain, format!("setsid sh -c {ENTER} sh /c/cgroup.procs tool --x=$HOME"));
+        let hybrid = text(&cgroup_arguments(Path::new("/c"), true, &command));
+        assert!(hybrid.starts_with("setsid unshare --mount --propagation slave sh -c"), "{hybrid}");
+    }
+
+    #[test]
+    fn units_keep_dollars_and_have_no_terminal() {
+        let command = [OsString::from("tool"), OsString::from("--x=$HOME")];
+        let line = text(&unit_arguments("u.service", false, &command, Path::new("/a b/console.log")));
+        assert!(line.ends_with("--property=StandardInput=null -- tool --x=$$HOME"), "{line}");
+        assert!(line.contains("--unit=u.service") && line.contains("append:/a b/console.log"), "{line}");
+    }
+}

@@ -1,0 +1,129 @@
+//! What the local backend cannot do is refused before anything is done.
+
+use std::fs::File;
+use std::path::{Component, Path};
+
+use crate::backend::{GuestPlan, Mount, Size};
+use crate::outcome::Fault;
+
+use super::{cgroup, exec};
+
+const TOOLS: [&str; 9] =
+    ["systemd-nspawn", "ip", "tar", "dnsmasq", "nsenter", "setsid", "unshare", "mount", "umount"];
+/// systemd-nspawn and the guest's systemd put their own file systems there.
+const RESERVED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
+
+pub(super) fn check(plan: &GuestPlan) -> Result<(), Fault> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Fault::new(
+            "no-root",
+            "the local backend makes containers and network namespaces: it needs root",
+        )
+        .with_hint("run it with sudo"));
+    }
+    if let Some(tool) = TOOLS.into_iter().find(|tool| exec::find(tool).is_none()) {
+        return Err(Fault::new("missing-tool", format!("`{tool}` is not installed"))
+            .with_hint(exec::install_hint(tool)));
+    }
+    cgroup::find()?;
+    check_size(&plan.size)?;
+    plan.mounts.iter().try_for_each(check_mount)?;
+    check_golden(&plan.golden)
+}
+
+fn check_size(size: &Size) -> Result<(), Fault> {
+    let asked = [
+        ("cores", size.cores.is_some()),
+        ("memory", size.memory_bytes.is_some()),
+        ("disk", size.disk_bytes.is_some()),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((what, _)) => Err(no_quotas(what)),
+        None => Ok(()),
+    }
+}
+
+fn no_quotas(what: &str) -> Fault {
+    Fault::new("unsupported-size", format!("the local backend has no quotas: leave `{what}` out"))
+        .with_hint("its guests share the cores, memory and disk of this machine")
+}
+
+fn check_mount(mount: &Mount) -> Result<(), Fault> {
+    if mount.size_bytes.is_some() {
+        return Err(no_quotas("size"));
+    }
+    let path = &mount.path;
+    let plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
+    let inside = path.is_absolute() && path != Path::new("/") && plain;
+    if inside && !RESERVED.iter().any(|reserved| path.starts_with(reserved)) {
+        return Ok(());
+    }
+    let shown = firstlight_shared::text::escape(&path.to_string_lossy(), 200);
+    Err(Fault::new("unsupported-mount", format!("`{shown}` cannot be a mount of a guest"))
+        .with_hint(format!("an absolute path without `..`, not / and not below {}", RESERVED.join(", "))))
+}
+
+fn check_golden(golden: &Path) -> Result<(), Fault> {
+    let shown = golden.display();
+    let hint = "give the path of a root as tar archive in `golden` (relative to the spec file)";
+    let fault = |code: &str, message: String| Err(Fault::new(code, message).with_hint(hint));
+    // Looked at before it is opened: opening a FIFO would wait for a writer.
+    let metadata = match std::fs::metadata(golden) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return fault("golden-missing", format!("golden {shown} is not there"));
+        }
+        Err(error) => return fault("golden-unreadable", format!("golden {shown} cannot be read: {error}")),
+    };
+    if !metadata.is_file() {
+        return fault("golden-not-archive", format!("golden {shown} is not a file"));
+    }
+    if metadata.len() == 0 {
+        return fault("golden-not-archive", format!("golden {shown} is empty"));
+    }
+    match File::open(golden) {
+        Ok(_) => Ok(()),
+        Err(error) => fault("golden-unreadable", format!("golden {shown} cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_are_refused_by_name() {
+        let size = Size { memory_bytes: Some(1), ..Size::default() };
+        let fault = check_size(&size).unwrap_err();
+        assert_eq!(fault.code, "unsupported-size");
+        assert!(fault.message.contains("`memory`"));
+        assert!(check_size(&Size::default()).is_ok());
+    }
+
+    #[test]
+    fn mounts_must_lie_plainly_inside() {
+        let mount = |path: &str| check_mount(&Mount { path: path.into(), size_bytes: None });
+        for right in ["/mnt/data", "/srv", "/var/lib/x y"] {
+            assert!(mount(right).is_ok(), "{right}");
+        }
+        for wrong in ["/", "", "mnt", "/mnt/../etc", "/proc/x", "/run", "//.."] {
+            assert_eq!(mount(wrong).unwrap_err().code, "unsupported-mount", "{wrong}");
+        }
+        assert_eq!(
+            check_mount(&Mount { path: "/a".into(), size_bytes: Some(1) }).unwrap_err().code,
+            "unsupported-size"
+        );
+    }
+
+    #[test]
+    fn goldens_are_files_with_something_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("golden.tar");
+        assert_eq!(check_golden(&file).unwrap_err().code, "golden-missing");
+        assert_eq!(check_golden(folder.path()).unwrap_err().code, "golden-not-archive");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(check_golden(&file).unwrap_err().code, "golden-not-archive");
+        std::fs::write(&file, "x").unwrap();
+        assert!(check_golden(&file).is_ok());
+    }
+}

@@ -1,0 +1,12 @@
+//! The one saga: bring a guest up. Owns the steps and the service that submits, resumes and unwinds them.
+
+mod endpoints;
+mod service;
+mod spec;
+mod steps;
+mod view;
+
+pub use endpoints::{Endpoints, ServeReports};
+pub use service::{Bringups, SubmitError};
+pub use spec::{GuestSpec, SpecError, load_spec, parse_spec};
+pub use view::{GuestView, KnownHost, RefusalList, ReportView, Summary};

@@ -1,0 +1,288 @@
+//! Submits jobs, runs them, resumes those that a dead companion left, and unwinds on request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use firstlight_shared::pin::SpkiPin;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::task::JoinSet;
+
+use super::endpoints::Endpoints;
+use super::spec::GuestSpec;
+use super::steps::{BringUp, Reservations};
+use crate::backend::Backend;
+use crate::clock::now_ms;
+use crate::intake::Inbox;
+use crate::job::{
+    Cancel, Engine, Event, Journal, JournalError, Phase, Recorded, Registry, Saga, State, fold,
+};
+use crate::outcome::Fault;
+use crate::store::{Store, StoreError};
+
+/// Everything that bring-ups share.
+pub struct Bringups {
+    pub store: Store,
+    pub registry: Arc<Registry>,
+    pub inbox: Inbox,
+    pub endpoints: Endpoints,
+    pub pin: SpkiPin,
+    pub backends: Vec<Arc<dyn Backend>>,
+    pub(super) reservations: Reservations,
+    cancels: Mutex<HashMap<String, Arc<Cancel>>>,
+    /// Names are checked and jobs made one at a time.
+    submitting: AsyncMutex<()>,
+    running: AsyncMutex<JoinSet<()>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Bringups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bringups").field("backends", &self.backends).finish_non_exhaustive()
+    }
+}
+
+/// Why guests were not submitted; nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error("{0}")]
+    Refused(Fault),
+    #[error("the jobs could not be recorded")]
+    Journal(#[source] JournalError),
+}
+
+impl Bringups {
+    pub fn new(
+        store: Store,
+        inbox: Inbox,
+        endpoints: Endpoints,
+        pin: SpkiPin,
+        backends: Vec<Arc<dyn Backend>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            registry: Arc::default(),
+            inbox,
+            endpoints,
+            pin,
+            backends,
+            reservations: Reservations::default(),
+            cancels: Mutex::default(),
+            submitting: AsyncMutex::default(),
+            running: AsyncMutex::default(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// Goes on with every job that is not final.
+    pub async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
+        let unfinished = self.recall().await?;
+        for backend in &self.backends {
+            // A companion that died after its last guest went may have left what guests shared.
+            self.release(&**backend).await;
+        }
+        for job in unfinished {
+            tracing::info!(%job, "resuming");
+            self.spawn(&job).await;
+        }
+        Ok(())
+    }
+
+    /// Folds every journal (a broken one is shown, not guessed at) and answers the jobs that are not final.
+    pub async fn recall(&self) -> Result<Vec<String>, StoreError> {
+        let mut unfinished = Vec::new();
+        for job in self.store.jobs().await? {
+            match fold(&job.events) {
+                Ok(state) => {
+                    self.reservations.restore(&job.id, &state);
+                    if !state.phase.is_final() {
+                        unfinished.push(job.id.clone());
+                    }
+                    self.registry.set(&job.id, state);
+                }
+                Err(error) => {
+                    tracing::error!(job = %job.id, %error, "this journal cannot be read; the job is left alone")
+                }
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// Checks every guest, then makes a job for each. All or none.
+    pub async fn submit(self: &Arc<Self>, specs: &[GuestSpec]) -> Result<Vec<String>, SubmitError> {
+        let _one_at_a_time = self.submitting.lock().await;
+        for spec in specs {
+            self.admit(spec).await.map_err(SubmitError::Refused)?;
+        }
+        let mut jobs = Vec::new();
+        for spec in specs {
+            let job = new_id();
+            let saga = BringUp::new(self, spec.clone(), &job).map_err(SubmitError::Refused)?;
+            let event = saga.created().map_err(SubmitError::Refused)?;
+            let recorded = Recorded { seq: 0, at_ms: now_ms(), event };
+            self.append(&job, &recorded).await.map_err(SubmitError::Journal)?;
+            let state = State::created(&recorded).map_err(|illegal| {
+                SubmitError::Journal(JournalError { job: job.clone(), source: illegal.into() })
+            })?;
+            self.registry.set(&job, state);
+            jobs.push(job);
+        }
+        for job in &jobs {
+            self.spawn(job).await;
+        }
+        Ok(jobs)
+    }
+
+    async fn admit(&self, spec: &GuestSpec) -> Result<(), Fault> {
+        let name = spec.plan.name.as_str();
+        if let Some((job, state)) =
+            self.registry.job_of_guest(name).filter(|(_, state)| !state.phase.is_gone())
+        {
+            return Err(Fault::new(
+                "guest-exists",
+                format!("guest {name} exists already: job {job} is {}", state.phase.as_str()),
+            )
+            .with_hint(format!("choose another name, or remove it with `firstlight destroy {name}`")));
+        }
+        self.backend(&spec.backend)?.preflight(&spec.plan).await
+    }
+
+    /// Asks for everything of this guest to be undone.
+    pub async fn destroy(self: &Arc<Self>, guest: &str, reason: &str) -> Result<String, Fault> {
+        let (job, state) =
+            self.registry.job_of_guest(guest).filter(|(_, state)| !state.phase.is_gone()).ok_or_else(
+                || {
+                    Fault::new("no-such-guest", format!("there is no guest {guest}"))
+                        .with_hint("`firstlight jobs` lists what there is")
+                },
+            )?;
+        self.cancel_of(&job).request(reason);
+        if state.phase.is_final() {
+            self.spawn(&job).await;
+        }
+        Ok(job)
+    }
+
+    pub(super) fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
+        let found = self.backends.iter().find(|backend| backend.name() == name).cloned();
+        found.ok_or_else(|| Fault::new("no-such-backend", format!("there is no backend `{name}` here")))
+    }
+
+    /// Runs the job in the background until it is final.
+    async fn spawn(self: &Arc<Self>, job: &str) {
+        let (service, job) = (Arc::clone(self), job.to_owned());
+        let mut running = self.running.lock().await;
+        while running.try_join_next().is_some() {}
+        running.spawn(async move { service.drive(&job).await });
+    }
+
+    async fn drive(self: Arc<Self>, job: &str) {
+        let Some(state) = self.registry.get(job) else { return };
+        let saga = serde_json::from_value(state.spec.clone())
+            .map_err(|error| Fault::new("spec-unreadable", error.to_string()))
+            .and_then(|spec| BringUp::new(&self, spec, job));
+        let saga = match saga {
+            Ok(saga) => Arc::new(saga),
+            Err(fault) => {
+                tracing::error!(job, error = %fault, "the job cannot be resumed");
+                return;
+            }
+        };
+        let backend = Arc::clone(saga.backend());
+        // Guests of an interrupted job report to the same place as before.
+        if let Err(fault) = self.endpoints.ensure(&*backend).await {
+            tracing::warn!(job, error = %fault, "no place for reports yet");
+        }
+        let cancel = self.cancel_of(job);
+        let journal: Arc<dyn Journal> = Arc::clone(&self) as Arc<dyn Journal>;
+        let mut engine = Engine { job: job.to_owned(), saga: saga as Arc<dyn Saga>, journal, state, cancel };
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            ended = engine.run() => if let Err(error) = ended {
+                tracing::error!(job, error = %firstlight_shared::error::Chain(&error), "the job stopped; a new start resumes it");
+            },
+            // Wherever it is: the journal says so, and the next start goes on from there.
+            _ = stopping.wait_for(|stopping| *stopping) => tracing::info!(job, "interrupted"),
+        }
+        self.lock_cancels().remove(job);
+        self.release(&*backend).await;
+    }
+
+    /// Removes what guests shared, if there is no guest any more.
+    async fn release(&self, backend: &dyn Backend) {
+        let live = |state: &State| state.backend == backend.name() && !state.phase.is_gone();
+        let needed = || self.registry.all().iter().any(|(_, state)| live(state));
+        if let Err(fault) = self.endpoints.release(backend, needed).await {
+            tracing::warn!(backend = backend.name(), error = %fault, "what guests shared could not be removed");
+        }
+    }
+
+    fn cancel_of(&self, job: &str) -> Arc<Cancel> {
+        Arc::clone(self.lock_cancels().entry(job.to_owned()).or_default())
+    }
+
+    fn lock_cancels(&self) -> MutexGuard<'_, HashMap<String, Arc<Cancel>>> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops every job where it is, and waits for the tidying up after those that had ended.
+    pub async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let mut running = std::mem::take(&mut *self.running.lock().await);
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Waits until all of `jobs` are final.
+    pub async fn settled(&self, jobs: &[String]) {
+        let mut changes = self.registry.changes();
+        while jobs.iter().any(|job| self.registry.get(job).is_some_and(|state| !state.phase.is_final())) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for Bringups {
+    async fn append(&self, job: &str, recorded: &Recorded) -> Result<(), JournalError> {
+        let failed = |source: StoreError| JournalError { job: job.to_owned(), source: Box::new(source) };
+        self.store.append(job, recorded).await.map_err(failed)
+    }
+
+    fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+
+    fn publish(&self, job: &str, state: &State) {
+        let step = state.current_step().map_or("", |info| info.name.as_str());
+        match state.phase {
+            Phase::Done => tracing::info!(job, guest = %state.guest, "done"),
+            Phase::NeedsOperator => {
+                tracing::error!(job, guest = %state.guest, failure = ?state.failure, "an operator is needed")
+            }
+            phase => tracing::debug!(job, guest = %state.guest, phase = phase.as_str(), step, "job changed"),
+        }
+        self.registry.set(job, state.clone());
+    }
+}
+
+impl BringUp {
+    /// The first event of this job's journal.
+    fn created(&self) -> Result<Event, Fault> {
+        let spec = serde_json::to_value(self.spec())
+            .map_err(|error| Fault::new("spec-unwritable", error.to_string()))?;
+        Ok(Event::Created {
+            guest: self.spec().plan.name.to_string(),
+            backend: self.spec().backend.clone(),
+            spec,
+            steps: self.step_infos(),
+            keep_on_failure: self.spec().keep_on_failure,
+        })
+    }
+}
+
+/// A job id: the time in milliseconds and some chance, in hexadecimal; ids sort by age.
+fn new_id() -> String {
+    format!("{:011x}{:05x}", now_ms(), rand::random::<u32>() & 0xf_ffff)
+}

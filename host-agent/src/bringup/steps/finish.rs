@@ -1,0 +1,42 @@
+//! finish: take the claim out of its channel and wipe its secret. Proof: neither file nor row has it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Common, nothing, store_fault};
+use crate::job::{Context, Step};
+use crate::outcome::{Act, Fault, Probe};
+
+pub(super) struct Finish(pub(super) Arc<Common>);
+
+#[async_trait]
+impl Step for Finish {
+    fn name(&self) -> &'static str {
+        "finish"
+    }
+
+    async fn probe(&self, _: &Context<'_>) -> Result<Probe, Fault> {
+        Ok(Probe::Absent)
+    }
+
+    async fn act(&self, context: &Context<'_>) -> Act {
+        match self.remove(context).await {
+            Ok(()) => Act::Applied(nothing()),
+            // A ready guest is not rolled back for a file that could not be removed yet: try again.
+            Err(fault) => Act::Unknown(fault),
+        }
+    }
+
+    async fn undo(&self, _: &Context<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+impl Finish {
+    async fn remove(&self, context: &Context<'_>) -> Result<(), Fault> {
+        let placement = self.0.placement(context).await?;
+        self.0.backend.remove_claim(&placement).await?;
+        self.0.service()?.store.expire_claim(context.job).await.map_err(store_fault)
+    }
+}

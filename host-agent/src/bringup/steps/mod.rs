@@ -1,0 +1,149 @@
+//! The steps of a bring-up, in order:
+//! allocate, restore, mac, hostname, size, mounts, start, await-report, verify, finish.
+
+mod allocate;
+mod await_report;
+mod finish;
+mod stage;
+mod verify;
+
+use std::sync::{Arc, Weak};
+
+use firstlight_shared::wire::Claim;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub(super) use allocate::Reservations;
+
+use super::service::Bringups;
+use super::spec::GuestSpec;
+use crate::backend::{Allocation, Backend, Placement, Stage};
+use crate::job::{Context, Saga, State, Step, StepInfo};
+use crate::outcome::Fault;
+
+pub(super) const ALLOCATE: &str = "allocate";
+pub(super) const AWAIT_REPORT: &str = "await-report";
+pub(super) const VERIFY: &str = "verify";
+
+/// The saga of one guest.
+pub(super) struct BringUp {
+    common: Arc<Common>,
+    steps: Vec<Box<dyn Step>>,
+}
+
+/// What all steps of one job need.
+struct Common {
+    service: Weak<Bringups>,
+    backend: Arc<dyn Backend>,
+    spec: GuestSpec,
+    job: String,
+}
+
+/// The output of `allocate`, journaled before anything is made. The claim's secret is not in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Allocated {
+    pub(super) claim_id: String,
+    pub(super) url: String,
+    #[serde(flatten)]
+    pub(super) allocation: Allocation,
+}
+
+impl Allocated {
+    /// Of a job that got that far.
+    pub(super) fn of(state: &State) -> Option<Self> {
+        Self::deserialize(state.outputs.get(ALLOCATE)?).ok()
+    }
+}
+
+impl BringUp {
+    pub(super) fn new(service: &Arc<Bringups>, spec: GuestSpec, job: &str) -> Result<Self, Fault> {
+        let backend = service.backend(&spec.backend)?;
+        let common =
+            Arc::new(Common { service: Arc::downgrade(service), backend, spec, job: job.to_owned() });
+        let stage = |name, stage| -> Box<dyn Step> { Box::new(stage::StageStep::new(&common, name, stage)) };
+        let steps: Vec<Box<dyn Step>> = vec![
+            Box::new(allocate::Allocate(Arc::clone(&common))),
+            stage("restore", Stage::Restore),
+            stage("mac", Stage::Mac),
+            stage("hostname", Stage::Hostname),
+            stage("size", Stage::Size),
+            stage("mounts", Stage::Mounts),
+            stage("start", Stage::Start),
+            Box::new(await_report::AwaitReport(Arc::clone(&common))),
+            Box::new(verify::Verify(Arc::clone(&common))),
+            Box::new(finish::Finish(Arc::clone(&common))),
+        ];
+        Ok(Self { common, steps })
+    }
+
+    pub(super) fn spec(&self) -> &GuestSpec {
+        &self.common.spec
+    }
+
+    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.common.backend
+    }
+
+    pub(super) fn step_infos(&self) -> Vec<StepInfo> {
+        let steps = self.steps.iter();
+        steps.map(|step| StepInfo { name: step.name().to_owned(), waits: step.waits() }).collect()
+    }
+}
+
+impl Saga for BringUp {
+    fn steps(&self) -> &[Box<dyn Step>] {
+        &self.steps
+    }
+
+    fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
+        let mut commands = vec![format!("firstlight destroy {}", context.state.guest)];
+        if let Ok(placement) = self.common.bare_placement(context) {
+            commands.extend(self.common.backend.manual_cleanup(&placement));
+        }
+        commands
+    }
+}
+
+impl Common {
+    fn service(&self) -> Result<Arc<Bringups>, Fault> {
+        self.service.upgrade().ok_or_else(|| Fault::new("stopping", "the companion is stopping"))
+    }
+
+    /// The guest with all that was chosen, and the claim with its secret as far as it is still kept.
+    async fn placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
+        let mut placement = self.bare_placement(context)?;
+        let stored = self.service()?.store.claim(&placement.claim.id).await.map_err(store_fault)?;
+        placement.claim.secret = stored.filter(|claim| !claim.expired).map(|claim| claim.secret);
+        Ok(placement)
+    }
+
+    fn bare_placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
+        let allocated = Allocated::of(context.state)
+            .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest yet"))?;
+        let claim = Claim {
+            version: 1,
+            id: allocated.claim_id,
+            secret: None,
+            intent: Some(self.spec.intent),
+            hostname: Some(self.spec.plan.name.clone()),
+            url: Some(allocated.url),
+            pin: Some(self.service()?.pin),
+        };
+        let (plan, allocation) = (self.spec.plan.clone(), allocated.allocation);
+        Ok(Placement { job: self.job.clone(), plan, allocation, claim })
+    }
+
+    async fn console(&self, context: &Context<'_>) -> Vec<String> {
+        let Ok(placement) = self.bare_placement(context) else { return Vec::new() };
+        let lines = self.backend.console_tail(&placement, 20).await;
+        lines.iter().map(|line| firstlight_shared::text::escape(line, 300)).collect()
+    }
+}
+
+fn store_fault(error: crate::store::StoreError) -> Fault {
+    Fault::new("store", firstlight_shared::error::Chain(&error).to_string())
+}
+
+fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
+}

@@ -1,0 +1,48 @@
+//! restore, mac, hostname, size, mounts, start: what the backend does, under the engine's contract.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Common;
+use crate::backend::Stage;
+use crate::job::{Context, Step};
+use crate::outcome::{Act, Fault, Probe};
+
+pub(super) struct StageStep {
+    common: Arc<Common>,
+    name: &'static str,
+    stage: Stage,
+}
+
+impl StageStep {
+    pub(super) fn new(common: &Arc<Common>, name: &'static str, stage: Stage) -> Self {
+        Self { common: Arc::clone(common), name, stage }
+    }
+}
+
+#[async_trait]
+impl Step for StageStep {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn probe(&self, context: &Context<'_>) -> Result<Probe, Fault> {
+        self.common.backend.probe(self.stage, &self.common.placement(context).await?).await
+    }
+
+    async fn act(&self, context: &Context<'_>) -> Act {
+        match self.common.placement(context).await {
+            Ok(placement) => self.common.backend.act(self.stage, &placement).await,
+            Err(fault) => Act::Refused(fault),
+        }
+    }
+
+    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
+        self.common.backend.undo(self.stage, &self.common.placement(context).await?).await
+    }
+
+    async fn evidence(&self, context: &Context<'_>) -> Vec<String> {
+        if self.stage == Stage::Start { self.common.console(context).await } else { Vec::new() }
+    }
+}

@@ -1,0 +1,123 @@
+//! The report listener: TLS with the companion's own key, one route, small limits. The other side is hostile.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlight_shared::paths::REPORT_ENDPOINT;
+use firstlight_shared::wire::{MAX_ENVELOPE, Refusal};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::intake::{Intake, IntakeError};
+
+/// Connections at once; more wait in the kernel's queue.
+const CONNECTIONS: usize = 256;
+/// A whole connection, handshake included, may last this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Takes reports until the task is aborted.
+pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>, intake: Intake) {
+    let acceptor = TlsAcceptor::from(tls);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (acceptor, intake) = (acceptor.clone(), intake.clone());
+                tokio::spawn(async move {
+                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, intake))
+                        .await
+                        .is_err()
+                    {
+                        tracing::debug!(%peer, "report connection took too long");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, for one: give the others time to end.
+                tracing::warn!(%error, "no connection accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, intake: Intake) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY refused");
+    }
+    let stream = match acceptor.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%peer, %error, "no TLS"),
+    };
+    let service = hyper::service::service_fn(move |request| {
+        let intake = intake.clone();
+        async move { Ok::<_, Infallible>(answer(request, peer, &intake).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10))
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "report connection ended");
+    }
+}
+
+async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -> Response<Full<Bytes>> {
+    if request.uri().path() != REPORT_ENDPOINT {
+        return refusal(StatusCode::NOT_FOUND, "not-found", "only reports are taken here");
+    }
+    if request.method() != Method::POST {
+        return refusal(StatusCode::METHOD_NOT_ALLOWED, "method", "reports are sent by POST");
+    }
+    let body = match Limited::new(request.into_body(), MAX_ENVELOPE + 1).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => {
+            return refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "the report is too large or was cut off",
+            );
+        }
+    };
+    match intake.receive(&body, peer.ip().to_canonical()).await {
+        Ok(ack) => json(StatusCode::OK, &ack),
+        Err(IntakeError::Refused(refused)) => {
+            let status = match refused.code.as_str() {
+                "claim-used" | "replayed" | "shared-host-key" => StatusCode::CONFLICT,
+                "no-claim" | "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
+                "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            refusal(status, &refused.code, &refused.message)
+        }
+        Err(IntakeError::Store(error)) => {
+            tracing::error!(error = %firstlight_shared::error::Chain(&error), "a report could not be stored");
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "store", "the report could not be stored; try again")
+        }
+    }
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
+    json(status, &Refusal { code: code.to_owned(), message: message.to_owned() })
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let content_type = hyper::header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
+    response
+}

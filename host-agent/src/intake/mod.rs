@@ -1,0 +1,189 @@
+//! Takes reports: proves them, stores them durably, answers, and wakes who waits. It can do nothing else.
+
+mod inbox;
+mod verdict;
+
+use std::net::IpAddr;
+
+use firstlight_shared::error::{Chain, Code};
+use firstlight_shared::text::escape;
+use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSION, Trust};
+
+pub use inbox::Inbox;
+pub use verdict::{Expected, Problem, verdict};
+
+use crate::clock::now_ms;
+use crate::store::{Refused, Store, StoreError, StoredClaim, StoredReport};
+
+/// Why no acknowledgement was given.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Recorded and shown to the operator; final for the guest.
+    #[error("{}", .0.message)]
+    Refused(Refused),
+    /// Nothing was decided: the guest shall try again.
+    #[error("the report could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// The report listener's only collaborator.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    store: Store,
+    inbox: Inbox,
+}
+
+/// What is known of a report when it is refused.
+#[derive(Default)]
+struct Suspect<'a> {
+    sha256: Option<String>,
+    claim_id: Option<String>,
+    claim: Option<&'a StoredClaim>,
+}
+
+impl Intake {
+    pub fn new(store: Store, inbox: Inbox) -> Self {
+        Self { store, inbox }
+    }
+
+    /// Takes the bytes of an envelope from `source`. The same bytes from the same source always get the same answer.
+    pub async fn receive(&self, bytes: &[u8], source: IpAddr) -> Result<Ack, IntakeError> {
+        let mut suspect = Suspect::default();
+        let (envelope, opened) = match open(bytes, &mut suspect) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let (code, message) = (error.code(), Chain(&error).to_string());
+                return Err(self.refuse(source, code, &message, suspect).await?);
+            }
+        };
+        if let Some(known) = self.store.report(&opened.sha256).await? {
+            if known.source == source.to_string() {
+                return Ok(known.ack);
+            }
+            let message = format!("these bytes were taken from {} before: a replay", known.source);
+            return Err(self.refuse(source, "replayed", &message, suspect).await?);
+        }
+
+        let Some(id) = suspect.claim_id.clone() else {
+            return Err(self.refuse(source, "no-claim", "the report answers no claim", suspect).await?);
+        };
+        let Some(claim) = self.store.claim(&id).await? else {
+            return Err(self
+                .refuse(source, "unknown-claim", "no guest was given this claim", suspect)
+                .await?);
+        };
+        suspect.claim = Some(&claim);
+        if let Some((code, message)) = self.objection(&claim, &envelope).await? {
+            return Err(self.refuse(source, code, message, suspect).await?);
+        }
+        if let Some(other) = self.twin(&opened, &claim).await? {
+            let message = format!("guest {other} has reported with the same SSH host key");
+            let refused = self.refuse(source, "shared-host-key", &message, suspect).await?;
+            // The claim was proved, so this is the guest itself: whoever waits for it need not wait on.
+            self.inbox.fail(&claim.id, "shared-host-key", &message);
+            return Err(refused);
+        }
+        self.accept(envelope, opened, &claim, source).await
+    }
+
+    /// Why a well-signed report may not answer this claim.
+    async fn objection(
+        &self,
+        claim: &StoredClaim,
+        envelope: &Envelope,
+    ) -> Result<Option<(&'static str, &'static str)>, StoreError> {
+        // First whether it was used, so that an expired claim does not hide a second use.
+        if self.store.report_of_claim(&claim.id).await?.is_some() {
+            return Ok(Some(("claim-used", "this claim has been answered by another report")));
+        }
+        if claim.expired {
+            return Ok(Some(("claim-expired", "the job of this claim has ended")));
+        }
+        let holds = envelope.binding_holds(&claim.secret);
+        Ok((!holds).then_some(("wrong-claim", "the report was not made with this claim's secret")))
+    }
+
+    /// Another guest that ever reported with one of these host keys.
+    async fn twin(&self, opened: &Opened, claim: &StoredClaim) -> Result<Option<String>, StoreError> {
+        for key in &opened.report.identity.ssh_host_keys {
+            if let Some(guest) = self.store.holder_of_key(&key.fingerprint, &claim.job).await? {
+                return Ok(Some(guest));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn accept(
+        &self,
+        envelope: Envelope,
+        opened: Opened,
+        claim: &StoredClaim,
+        source: IpAddr,
+    ) -> Result<Ack, IntakeError> {
+        let accepted_at_ms = now_ms();
+        let keys = opened
+            .report
+            .identity
+            .ssh_host_keys
+            .iter()
+            .map(|key| key.fingerprint.clone())
+            .collect::<Vec<_>>();
+        let ack = Ack { version: REPORT_VERSION, report_sha256: opened.sha256.clone(), accepted_at_ms };
+        let stored = StoredReport {
+            sha256: opened.sha256,
+            claim_id: claim.id.clone(),
+            job: claim.job.clone(),
+            guest: claim.guest.clone(),
+            received_at_ms: accepted_at_ms,
+            source: source.to_string(),
+            trust: Trust::Claimed,
+            envelope,
+            ack: ack.clone(),
+        };
+        if !self.store.take_report(&stored, &keys).await? {
+            // Somebody else was faster with the same claim, between our look and this write.
+            let suspect =
+                Suspect { sha256: Some(stored.sha256), claim_id: Some(claim.id.clone()), claim: Some(claim) };
+            return Err(self
+                .refuse(source, "claim-used", "this claim has been answered by another report", suspect)
+                .await?);
+        }
+        tracing::info!(guest = %claim.guest, job = %claim.job, sha256 = %ack.report_sha256, "report taken");
+        self.inbox.wake(&claim.id);
+        Ok(ack)
+    }
+
+    async fn refuse(
+        &self,
+        source: IpAddr,
+        code: &str,
+        message: &str,
+        suspect: Suspect<'_>,
+    ) -> Result<IntakeError, StoreError> {
+        let refused = Refused {
+            at_ms: now_ms(),
+            source: source.to_string(),
+            code: code.to_owned(),
+            message: escape(message, 500),
+            claim_id: suspect.claim_id.map(|id| escape(&id, 100)),
+            guest: suspect.claim.map(|claim| claim.guest.clone()),
+            job: suspect.claim.map(|claim| claim.job.clone()),
+            sha256: suspect.sha256,
+        };
+        tracing::warn!(%source, code, "report refused");
+        self.store.refuse_report(&refused).await?;
+        Ok(IntakeError::Refused(refused))
+    }
+}
+
+/// Reads and proves the envelope, noting what can be said of it if that fails.
+fn open(bytes: &[u8], suspect: &mut Suspect<'_>) -> Result<(Envelope, Opened), EnvelopeError> {
+    let envelope = Envelope::parse(bytes)?;
+    suspect.claim_id = envelope.binding.as_ref().map(|binding| binding.claim_id.clone());
+    suspect.sha256 = Some(firstlight_shared::wire::sha256_hex(envelope.report.as_bytes()));
+    let opened = envelope.open()?;
+    Ok((envelope, opened))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use std::collections::BTreeMap;
+
+use firstlight_shared::check::{CheckResult, Severity, Verdict};
+use firstlight_shared::secret::Secret;
+use firstlight_shared::wire::{
+    Agent, Claim, Decision, Facts, HostKey, Hostname, Identity, Interface, MachineIdOutcome, MachineIdState,
+    Report, ReportState,
+};
+use ssh_key::{Algorithm, PrivateKey};
+
+use super::*;
+use crate::backend::Observed;
+
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 10));
+const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 66));
+
+fn key() -> PrivateKey {
+    PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap()
+}
+
+fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
+    Report {
+        version: 1,
+        report_id: hex::encode(rand::random::<[u8; 16]>()),
+        agent: Agent { name: "firstlight-guest".into(), version: "0".into() },
+        claim_id: claim.map(Into::into),
+        boot_id: None,
+        made_at_ms: 1,
+        state: ReportState::Ready,
+        identity: Identity {
+            decision: Decision::Renew,
+            reason: String::new(),
+            machine_id: MachineIdOutcome {
+                derived: Some("9a6548b8a4034ed2a72d62da6f19aa08".parse().unwrap()),
+                state: MachineIdState::Fresh,
+                reboot_required: false,
+            },
+            hostname: Hostname { current: "web-01".into(), expected: None, ok: true },
+            ssh_host_keys: vec![HostKey::of(key.public_key()).unwrap()],
+            removed_host_keys: vec![],
+            pending: vec![],
+            problems: vec![],
+        },
+        network: vec![Interface {
+            name: "eth0".into(),
+            mac: Some("02:f1:57:00:00:01".parse().unwrap()),
+            up: true,
+            addresses: vec![],
+        }],
+        checks: vec![check("sshd", Verdict::Pass)],
+        facts: Facts::default(),
+        timings_ms: BTreeMap::new(),
+    }
+}
+
+fn check(id: &str, verdict: Verdict) -> CheckResult {
+    CheckResult {
+        id: id.into(),
+        severity: Severity::Required,
+        verdict,
+        reason: "because".into(),
+        elapsed_ms: 1,
+    }
+}
+
+fn claim(id: &str, secret: &[u8]) -> Claim {
+    let secret = Some(Secret::new(secret.to_vec()));
+    Claim { version: 1, id: id.into(), secret, intent: None, hostname: None, url: None, pin: None }
+}
+
+fn sealed(claim: &Claim, key: &PrivateKey) -> Vec<u8> {
+    let envelope = Envelope::seal(&report(Some(&claim.id), key), key, Some(claim)).unwrap();
+    serde_json::to_vec(&envelope).unwrap()
+}
+
+struct Rig {
+    _folder: tempfile::TempDir,
+    intake: Intake,
+    store: Store,
+}
+
+async fn rig() -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("db")).await.unwrap();
+    for (job, guest, id) in [("j1", "web-01", "c1"), ("j2", "web-02", "c2")] {
+        store.claim_for(job, guest, id, &Secret::new(vec![7; 32])).await.unwrap();
+    }
+    Rig { _folder: folder, intake: Intake::new(store.clone(), Inbox::default()), store }
+}
+
+impl Rig {
+    /// The refusal's code, after making sure that it was recorded.
+    async fn refused(&self, bytes: &[u8], source: IpAddr) -> String {
+        let error = self.intake.receive(bytes, source).await.expect_err("was taken");
+        let IntakeError::Refused(refused) = error else { panic!("{error}") };
+        assert_eq!(self.store.refusals().await.unwrap().last(), Some(&refused));
+        refused.code
+    }
+}
+
+#[tokio::test]
+async fn the_same_bytes_get_the_same_acknowledgement_and_only_at_home() {
+    let rig = rig().await;
+    let bytes = sealed(&claim("c1", &[7; 32]), &key());
+    let ack = rig.intake.receive(&bytes, HOME).await.unwrap();
+    assert_eq!(rig.intake.receive(&bytes, HOME).await.unwrap(), ack);
+    rig.store.expire_claim("j1").await.unwrap();
+    assert_eq!(rig.intake.receive(&bytes, HOME).await.unwrap(), ack, "also after the job has ended");
+    assert_eq!(rig.refused(&bytes, ELSEWHERE).await, "replayed");
+}
+
+#[tokio::test]
+async fn what_does_not_answer_its_claim_is_refused_and_recorded() {
+    let rig = rig().await;
+    let key = key();
+    assert_eq!(rig.refused(&sealed(&claim("c1", &[8; 32]), &key), HOME).await, "wrong-claim");
+    assert_eq!(rig.refused(&sealed(&claim("c9", &[7; 32]), &key), HOME).await, "unknown-claim");
+    let unclaimed = Envelope::seal(&report(None, &key), &key, None).unwrap();
+    assert_eq!(rig.refused(&serde_json::to_vec(&unclaimed).unwrap(), HOME).await, "no-claim");
+    let no_secret = Claim { secret: None, ..claim("c1", &[]) };
+    assert_eq!(rig.refused(&sealed(&no_secret, &key), HOME).await, "wrong-claim");
+    // An empty secret opens nothing once the row's secret is wiped.
+    rig.store.expire_claim("j1").await.unwrap();
+    assert_eq!(rig.refused(&sealed(&claim("c1", &[]), &key), HOME).await, "claim-expired");
+}
+
+#[tokio::test]
+async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
+    let rig = rig().await;
+    let first = key();
+    rig.intake.receive(&sealed(&claim("c1", &[7; 32]), &first), HOME).await.unwrap();
+    assert_eq!(rig.refused(&sealed(&claim("c1", &[7; 32]), &key()), ELSEWHERE).await, "claim-used");
+    assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
+    assert_eq!(rig.intake.inbox.failure("c2").unwrap().code, "shared-host-key");
+}
+
+#[tokio::test]
+async fn tampering_anywhere_is_seen() {
+    let rig = rig().await;
+    let envelope: Envelope = Envelope::parse(&sealed(&claim("c1", &[7; 32]), &key())).unwrap();
+    let mut cases: Vec<(&str, Envelope, &str)> = Vec::new();
+    let mut edit = |name, expected, change: &dyn Fn(&mut Envelope)| {
+        let mut edited = envelope.clone();
+        change(&mut edited);
+        cases.push((name, edited, expected));
+    };
+    edit("report", "bad-signature", &|e| e.report = e.report.replace("web-01", "web-99"));
+    edit("signature", "bad-signature", &|e| e.signature = e.signature.replacen('A', "B", 3));
+    edit("foreign key", "bad-signature", &|e| {
+        e.signing_key = HostKey::of(key().public_key()).unwrap().public_key
+    });
+    edit("no key", "bad-key", &|e| e.signing_key = "ssh-ed25519 AAAA".into());
+    edit("other claim", "claim-mismatch", &|e| e.binding.as_mut().unwrap().claim_id = "c2".into());
+    edit("no binding", "claim-mismatch", &|e| e.binding = None);
+    edit("hmac", "wrong-claim", &|e| e.binding.as_mut().unwrap().hmac = Some("00".repeat(32)));
+    for (name, edited, expected) in cases {
+        assert_eq!(rig.refused(&serde_json::to_vec(&edited).unwrap(), HOME).await, expected, "{name}");
+    }
+    for bytes in [&b""[..], b"{}", b"\xff\xfe", b"[]", &vec![b'['; 100_000][..]] {
+        assert_eq!(rig.refused(bytes, HOME).await, "malformed");
+    }
+    assert_eq!(rig.refused(&vec![b' '; 300_000], HOME).await, "too-large");
+    assert!(rig.store.reports().await.unwrap().is_empty());
+}
+
+#[test]
+fn the_verdict_names_every_problem() {
+    let key = key();
+    let good = report(Some("c1"), &key);
+    let mac = "02:f1:57:00:00:01".parse().unwrap();
+    let seen =
+        Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec!["/mnt/data".into()] };
+    let mounts = vec![std::path::PathBuf::from("/mnt/data")];
+    let require = vec!["sshd".to_owned()];
+    let expected = Expected { guest: "web-01", mac, mounts: &mounts, require: &require };
+    let codes = |report: &Report, trust, observed: &Observed, fleet: &[_]| -> Vec<&'static str> {
+        verdict(report, trust, &expected, observed, fleet).into_iter().map(|problem| problem.code).collect()
+    };
+    assert_eq!(codes(&good, Trust::Attested, &seen, &[]), [""; 0]);
+    assert_eq!(codes(&good, Trust::Claimed, &seen, &[]), [""; 0]);
+    assert_eq!(codes(&good, Trust::Observed, &seen, &[]), ["untrusted"]);
+
+    let changed = |change: &dyn Fn(&mut Report)| {
+        let mut report = good.clone();
+        change(&mut report);
+        codes(&report, Trust::Claimed, &seen, &[])
+    };
+    assert_eq!(changed(&|r| r.state = ReportState::Failed), ["identity-failed"]);
+    assert_eq!(changed(&|r| r.state = ReportState::Degraded), ["degraded"]);
+    assert_eq!(changed(&|r| r.checks = vec![check("sshd", Verdict::Unknown)]), ["check-failed"]);
+    assert_eq!(
+        changed(&|r| r.checks = vec![check("sshd", Verdict::Skip)]),
+        ["check-failed"],
+        "the spec requires it"
+    );
+    assert_eq!(changed(&|r| r.checks.clear()), ["check-missing"]);
+    assert_eq!(changed(&|r| r.identity.hostname.current = "golden".into()), ["wrong-hostname"]);
+    assert_eq!(changed(&|r| r.network.clear()), ["wrong-mac"]);
+    assert_eq!(changed(&|r| r.identity.machine_id.derived = None), ["no-machine-id"]);
+    assert_eq!(changed(&|r| r.identity.ssh_host_keys.clear()), ["no-host-key"]);
+
+    let stopped = Observed { running: false, ..seen.clone() };
+    assert_eq!(codes(&good, Trust::Claimed, &stopped, &[]), ["guest-stopped"]);
+    let other_mac = Observed { mac: None, ..seen.clone() };
+    assert_eq!(codes(&good, Trust::Claimed, &other_mac, &[]), ["wrong-mac"]);
+    let bare = Observed { mounts: vec![], ..seen.clone() };
+    assert_eq!(codes(&good, Trust::Claimed, &bare, &[]), ["mount-missing"]);
+
+    let mut twin = crate::fleet::identities("web-02", &good);
+    twin.values.retain(|(kind, _)| *kind == "machine-id");
+    assert_eq!(codes(&good, Trust::Claimed, &seen, &[twin]), ["duplicate"]);
+}

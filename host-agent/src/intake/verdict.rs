@@ -1,0 +1,113 @@
+//! Whether a guest that reported is the guest that was wanted, and ready. Pure.
+
+use std::path::PathBuf;
+
+use firstlight_shared::check::Verdict;
+use firstlight_shared::ids::MacAddress;
+use firstlight_shared::text::escape;
+use firstlight_shared::wire::{Report, ReportState, Trust};
+
+use crate::backend::Observed;
+use crate::fleet::{Identities, duplicates, identities};
+
+/// What was wanted and chosen.
+#[derive(Debug, Clone)]
+pub struct Expected<'a> {
+    pub guest: &'a str,
+    pub mac: MacAddress,
+    pub mounts: &'a [PathBuf],
+    /// Checks that must pass, beyond those that the guest itself requires.
+    pub require: &'a [String],
+}
+
+/// One reason why the guest is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub code: &'static str,
+    pub message: String,
+}
+
+/// Every problem, most telling first; none: the guest is ready.
+pub fn verdict(
+    report: &Report,
+    trust: Trust,
+    expected: &Expected<'_>,
+    observed: &Observed,
+    fleet: &[Identities],
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |code, message: String| problems.push(Problem { code, message });
+
+    if trust > Trust::Claimed {
+        problem("untrusted", format!("the report is only {}", trust.as_str()));
+    }
+    if report.state == ReportState::Failed {
+        problem(
+            "identity-failed",
+            format!("the guest has no identity of its own: {}", escape(&report.identity.reason, 200)),
+        );
+    }
+    for check in &report.checks {
+        let required = check.blocks_readiness()
+            || (expected.require.contains(&check.id) && check.verdict != Verdict::Pass);
+        if required {
+            let (id, reason) = (escape(&check.id, 60), escape(&check.reason, 300));
+            problem("check-failed", format!("check {id} is {}: {reason}", check.verdict.as_str()));
+        }
+    }
+    for id in expected.require.iter().filter(|id| report.checks.iter().all(|check| check.id != **id)) {
+        problem("check-missing", format!("the guest made no check `{id}`"));
+    }
+    if report.state == ReportState::Degraded && report.checks.iter().all(|check| !check.blocks_readiness()) {
+        problem(
+            "degraded",
+            format!("the guest calls itself degraded: {}", escape(&report.identity.problems.join("; "), 300)),
+        );
+    }
+
+    let hostname = &report.identity.hostname.current;
+    if hostname != expected.guest {
+        problem(
+            "wrong-hostname",
+            format!("the guest calls itself {}, not {}", escape(hostname, 64), expected.guest),
+        );
+    }
+    if !report.network.iter().any(|interface| interface.mac == Some(expected.mac)) {
+        problem("wrong-mac", format!("no interface of the guest has the MAC {}", expected.mac));
+    }
+    if report.identity.machine_id.derived.is_none() {
+        problem("no-machine-id", "the guest has no valid machine-id".to_owned());
+    }
+    if report.identity.ssh_host_keys.is_empty() {
+        problem("no-host-key", "the guest has no SSH host key".to_owned());
+    }
+
+    if !observed.running {
+        problem("guest-stopped", "the hypervisor says that the guest does not run".to_owned());
+    } else if observed.mac != Some(expected.mac) {
+        problem("wrong-mac", format!("the hypervisor shows another MAC than {}", expected.mac));
+    }
+    for path in expected.mounts.iter().filter(|path| !observed.mounts.contains(path)) {
+        problem("mount-missing", format!("{} is not mounted in the guest", path.display()));
+    }
+
+    let mut all: Vec<Identities> =
+        fleet.iter().filter(|other| other.guest != expected.guest).cloned().collect();
+    all.push(identities(expected.guest, report));
+    for duplicate in duplicates(&all) {
+        if duplicate.guests.iter().any(|guest| guest == expected.guest) {
+            let others =
+                duplicate.guests.iter().filter(|guest| *guest != expected.guest).cloned().collect::<Vec<_>>();
+            problem(
+                "duplicate",
+                format!(
+                    "{} {} is also that of {}",
+                    duplicate.kind,
+                    escape(&duplicate.value, 100),
+                    others.join(", ")
+                ),
+            );
+        }
+    }
+    problems
+}

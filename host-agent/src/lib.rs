@@ -1,0 +1,15 @@
+//! Firstlight's companion: brings guests up, takes their reports, and undoes what it did when something fails.
+//!
+//! `cli, http, daemon -> bringup, intake -> job, backend, store -> firstlight_shared`: imports point this way only.
+
+pub mod backend;
+pub mod bringup;
+pub mod cli;
+pub mod clock;
+pub mod daemon;
+pub mod fleet;
+pub mod http;
+pub mod intake;
+pub mod job;
+pub mod outcome;
+pub mod store;

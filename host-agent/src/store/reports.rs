@@ -1,0 +1,211 @@
+//! Reports that were taken, and those that were refused.
+
+use firstlight_shared::wire::{Ack, Envelope, Trust};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, failed, signed, unsigned};
+
+/// Refusals beyond this number are forgotten, oldest first: a hostile guest must not fill the disk.
+const REFUSALS_KEPT: i64 = 10_000;
+
+/// A report that was taken, with the acknowledgement that its bytes get for ever.
+#[derive(Debug, Clone)]
+pub struct StoredReport {
+    pub sha256: String,
+    pub claim_id: String,
+    pub job: String,
+    pub guest: String,
+    pub received_at_ms: u64,
+    /// The sender's address.
+    pub source: String,
+    pub trust: Trust,
+    pub envelope: Envelope,
+    pub ack: Ack,
+}
+
+/// A report that was not taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    pub at_ms: u64,
+    pub source: String,
+    pub code: String,
+    pub message: String,
+    pub claim_id: Option<String>,
+    /// The guest that the claim belongs to; not necessarily the sender.
+    pub guest: Option<String>,
+    pub job: Option<String>,
+    pub sha256: Option<String>,
+}
+
+const COLUMNS: &str = "sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack";
+
+impl Store {
+    /// Stores the report and its acknowledgement in one commit. False: the claim was used or the bytes are known.
+    /// `fingerprints` are those of the guest's host keys, for [`Store::holder_of_key`].
+    pub async fn take_report(
+        &self,
+        report: &StoredReport,
+        fingerprints: &[String],
+    ) -> Result<bool, StoreError> {
+        let envelope = text(&report.envelope)?;
+        let mut transaction = self.pool.begin().await.map_err(failed("begin a transaction"))?;
+        let done = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO reports ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        )))
+        .bind(&report.sha256)
+        .bind(&report.claim_id)
+        .bind(&report.job)
+        .bind(&report.guest)
+        .bind(signed(report.received_at_ms))
+        .bind(&report.source)
+        .bind(report.trust.as_str())
+        .bind(envelope)
+        .bind(text(&report.ack)?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed("store a report"))?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        for fingerprint in fingerprints {
+            sqlx::query(
+                "INSERT INTO host_keys (fingerprint, job, guest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(fingerprint)
+            .bind(&report.job)
+            .bind(&report.guest)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed("store a host key"))?;
+        }
+        transaction.commit().await.map_err(failed("commit a report"))?;
+        Ok(true)
+    }
+
+    /// The guest of another job that reported with this host key, whether it still exists or not.
+    pub async fn holder_of_key(&self, fingerprint: &str, job: &str) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT guest FROM host_keys WHERE fingerprint = ? AND job <> ? LIMIT 1")
+            .bind(fingerprint)
+            .bind(job)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("look for a host key"))
+    }
+
+    /// Raises the trust of a report once the hypervisor has shown the same bytes.
+    pub async fn set_trust(&self, sha256: &str, trust: Trust) -> Result<(), StoreError> {
+        sqlx::query("UPDATE reports SET trust = ? WHERE sha256 = ?")
+            .bind(trust.as_str())
+            .bind(sha256)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("record a report's trust"))?;
+        Ok(())
+    }
+
+    pub async fn report(&self, sha256: &str) -> Result<Option<StoredReport>, StoreError> {
+        self.one_report("sha256", sha256).await
+    }
+
+    pub async fn report_of_claim(&self, claim_id: &str) -> Result<Option<StoredReport>, StoreError> {
+        self.one_report("claim_id", claim_id).await
+    }
+
+    pub async fn report_of_job(&self, job: &str) -> Result<Option<StoredReport>, StoreError> {
+        self.one_report("job", job).await
+    }
+
+    async fn one_report(
+        &self,
+        column: &'static str,
+        value: &str,
+    ) -> Result<Option<StoredReport>, StoreError> {
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM reports WHERE {column} = ?")))
+                .bind(value)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("read a report"))?;
+        row.as_ref().map(read_report).transpose()
+    }
+
+    /// Every report, oldest first.
+    pub async fn reports(&self) -> Result<Vec<StoredReport>, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM reports ORDER BY received_at_ms, sha256"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the reports"))?;
+        rows.iter().map(read_report).collect()
+    }
+
+    pub async fn refuse_report(&self, refused: &Refused) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(signed(refused.at_ms))
+        .bind(&refused.source)
+        .bind(&refused.code)
+        .bind(&refused.message)
+        .bind(&refused.claim_id)
+        .bind(&refused.guest)
+        .bind(&refused.job)
+        .bind(&refused.sha256)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("record a refusal"))?;
+        sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?")
+            .bind(REFUSALS_KEPT)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("forget old refusals"))?;
+        Ok(())
+    }
+
+    /// Every refusal, oldest first.
+    pub async fn refusals(&self) -> Result<Vec<Refused>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT at_ms, source, code, message, claim_id, guest, job, sha256 FROM refusals ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the refusals"))?;
+        Ok(rows
+            .iter()
+            .map(|row| Refused {
+                at_ms: unsigned(row.get(0)),
+                source: row.get(1),
+                code: row.get(2),
+                message: row.get(3),
+                claim_id: row.get(4),
+                guest: row.get(5),
+                job: row.get(6),
+                sha256: row.get(7),
+            })
+            .collect())
+    }
+}
+
+fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Row { what: "a report", source })
+}
+
+fn read_report(row: &SqliteRow) -> Result<StoredReport, StoreError> {
+    let unreadable = |source| StoreError::Row { what: "a report", source };
+    let trust: String = row.get(6);
+    Ok(StoredReport {
+        sha256: row.get(0),
+        claim_id: row.get(1),
+        job: row.get(2),
+        guest: row.get(3),
+        received_at_ms: unsigned(row.get(4)),
+        source: row.get(5),
+        trust: serde_json::from_value(trust.into()).map_err(unreadable)?,
+        envelope: serde_json::from_str(row.get(7)).map_err(unreadable)?,
+        ack: serde_json::from_str(row.get(8)).map_err(unreadable)?,
+    })
+}
