@@ -63,8 +63,10 @@ impl Root {
     /// `InvalidData` if it is larger than `limit` bytes or no regular file.
     pub(super) fn read(&self, path: &str, limit: usize) -> io::Result<Vec<u8>> {
         // Non-blocking: a FIFO put there must not hold us.
-        let file =
-            self.open_inside(Path::new(path), OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+        let file = self.open_inside(
+            Path::new(path),
+            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW,
+        )?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }

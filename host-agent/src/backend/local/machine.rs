@@ -13,6 +13,7 @@ use firstlight_shared::text::escape;
 
 use super::keeper::{Keeper, View};
 use super::names::{GuestFolder, Names, netns_file};
+use super::remove::remove_tree;
 use super::stamp::{file_fault, write_private};
 use super::{cgroup, logs};
 use crate::backend::{GuestPlan, Placement};
@@ -104,8 +105,9 @@ pub(super) async fn end(keeper: &Keeper, names: &Names, guest: &Placement) -> Re
     forget_claim(names, guest)?;
     let machine = names.machine(&guest.plan.name);
     // Left by the nspawn that was killed; nothing needs them, and a reboot removes them too.
-    let _ = fs::remove_dir(Path::new(NSPAWN_FOLDER).join("propagate").join(&machine));
-    let _ = fs::remove_dir(Path::new(NSPAWN_FOLDER).join("unix-export").join(&machine));
+    for kind in ["propagate", "unix-export"] {
+        let _ = remove_tree(&Path::new(NSPAWN_FOLDER).join(kind).join(&machine));
+    }
     if let Ok(root) = fs::metadata(names.folder(&guest.plan.name).root()) {
         let lock = format!("inode-{}:{}", root.dev(), root.ino());
         let _ = fs::remove_file(Path::new(NSPAWN_FOLDER).join("locks").join(lock));

@@ -29,6 +29,7 @@ pub(super) fn remove_guest(names: &Names, guest: &Placement) -> Result<(), Fault
     remove_tree(&names.transit(name, job, "new"))
 }
 
+/// Removes a folder of ours with all that is in it. Blocks. Repeatable.
 pub(super) fn remove_tree(path: &Path) -> Result<(), Fault> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
@@ -43,7 +44,7 @@ pub(super) fn remove_tree(path: &Path) -> Result<(), Fault> {
                 std::thread::sleep(std::time::Duration::from_millis(50));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(file_fault("remove the guest's folder", path, &error));
+                return Err(file_fault("remove a folder", path, &error));
             }
             _ => return Ok(()),
         }
