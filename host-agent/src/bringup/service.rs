@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use firstlight_shared::error::Chain;
 use firstlight_shared::pin::SpkiPin;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinSet;
@@ -29,7 +31,8 @@ pub struct Bringups {
     pub pin: SpkiPin,
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) reservations: Reservations,
-    cancels: Mutex<HashMap<String, Arc<Cancel>>>,
+    /// The jobs that an engine drives now, with the way to ask it to unwind.
+    driven: Mutex<HashMap<String, Arc<Cancel>>>,
     /// Names are checked and jobs made one at a time.
     submitting: AsyncMutex<()>,
     running: AsyncMutex<JoinSet<()>>,
@@ -67,7 +70,7 @@ impl Bringups {
             pin,
             backends,
             reservations: Reservations::default(),
-            cancels: Mutex::default(),
+            driven: Mutex::default(),
             submitting: AsyncMutex::default(),
             running: AsyncMutex::default(),
             stopping: watch::Sender::new(false),
@@ -156,10 +159,20 @@ impl Bringups {
                         .with_hint("`firstlight jobs` lists what there is")
                 },
             )?;
-        self.cancel_of(&job).request(reason);
-        if state.phase.is_final() {
-            self.spawn(&job).await;
-        }
+        let mut changes = self.registry.changes();
+        self.drive_with(&job, |cancel| cancel.request(reason)).await;
+        // Whoever follows the job from here on shall not take its old end for the new one.
+        let asked = |now: Option<State>| now.is_some_and(|now| now.events > state.events);
+        let turned = async {
+            while state.phase.is_final() && !asked(self.registry.get(&job)) && changes.changed().await.is_ok()
+            {
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), turned).await;
+        waited.map_err(|_| {
+            Fault::new("journal", format!("the request to undo guest {guest} could not be recorded"))
+                .with_hint("is there space left in the state folder? the companion's log tells more")
+        })?;
         Ok(job)
     }
 
@@ -168,24 +181,52 @@ impl Bringups {
         found.ok_or_else(|| Fault::new("no-such-backend", format!("there is no backend `{name}` here")))
     }
 
-    /// Runs the job in the background until it is final.
+    /// Runs the job in the background until it is final; at once, if nobody does.
     async fn spawn(self: &Arc<Self>, job: &str) {
-        let (service, job) = (Arc::clone(self), job.to_owned());
-        let mut running = self.running.lock().await;
-        while running.try_join_next().is_some() {}
-        running.spawn(async move { service.drive(&job).await });
+        self.drive_with(job, |_| {}).await;
     }
 
-    async fn drive(self: Arc<Self>, job: &str) {
-        let Some(state) = self.registry.get(job) else { return };
+    async fn drive_with(self: &Arc<Self>, job: &str, ask: impl FnOnce(&Cancel)) {
+        let mut running = self.running.lock().await;
+        let cancel = {
+            let mut driven = self.lock_driven();
+            if let Some(cancel) = driven.get(job) {
+                return ask(cancel);
+            }
+            let cancel = Arc::new(Cancel::default());
+            ask(&cancel);
+            driven.insert(job.to_owned(), Arc::clone(&cancel));
+            cancel
+        };
+        while running.try_join_next().is_some() {}
+        let (service, job) = (Arc::clone(self), job.to_owned());
+        running.spawn(async move { service.drive(&job, cancel).await });
+    }
+
+    async fn drive(self: Arc<Self>, job: &str, cancel: Arc<Cancel>) {
+        loop {
+            let ended = self.drive_once(job, &cancel).await;
+            let mut driven = self.lock_driven();
+            // A request that came after the engine had looked for the last time.
+            if ended && cancel.is_requested() {
+                continue;
+            }
+            driven.remove(job);
+            return;
+        }
+    }
+
+    /// True: the job is final and could be asked to unwind.
+    async fn drive_once(self: &Arc<Self>, job: &str, cancel: &Arc<Cancel>) -> bool {
+        let Some(state) = self.registry.get(job) else { return false };
         let saga = serde_json::from_value(state.spec.clone())
             .map_err(|error| Fault::new("spec-unreadable", error.to_string()))
-            .and_then(|spec| BringUp::new(&self, spec, job));
+            .and_then(|spec| BringUp::new(self, spec, job));
         let saga = match saga {
             Ok(saga) => Arc::new(saga),
             Err(fault) => {
                 tracing::error!(job, error = %fault, "the job cannot be resumed");
-                return;
+                return false;
             }
         };
         let backend = Arc::clone(saga.backend());
@@ -193,19 +234,26 @@ impl Bringups {
         if let Err(fault) = self.endpoints.ensure(&*backend).await {
             tracing::warn!(job, error = %fault, "no place for reports yet");
         }
-        let cancel = self.cancel_of(job);
-        let journal: Arc<dyn Journal> = Arc::clone(&self) as Arc<dyn Journal>;
+        let journal: Arc<dyn Journal> = Arc::clone(self) as Arc<dyn Journal>;
+        let cancel = Arc::clone(cancel);
         let mut engine = Engine { job: job.to_owned(), saga: saga as Arc<dyn Saga>, journal, state, cancel };
         let mut stopping = self.stopping.subscribe();
-        tokio::select! {
-            ended = engine.run() => if let Err(error) = ended {
-                tracing::error!(job, error = %firstlight_shared::error::Chain(&error), "the job stopped; a new start resumes it");
+        let ended = tokio::select! {
+            ended = engine.run() => match ended {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::error!(job, error = %Chain(&error), "the job stopped; a new start resumes it");
+                    false
+                }
             },
             // Wherever it is: the journal says so, and the next start goes on from there.
-            _ = stopping.wait_for(|stopping| *stopping) => tracing::info!(job, "interrupted"),
-        }
-        self.lock_cancels().remove(job);
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                tracing::info!(job, "interrupted");
+                false
+            }
+        };
         self.release(&*backend).await;
+        ended && !engine.state.phase.is_gone()
     }
 
     /// Removes what guests shared, if there is no guest any more.
@@ -217,12 +265,8 @@ impl Bringups {
         }
     }
 
-    fn cancel_of(&self, job: &str) -> Arc<Cancel> {
-        Arc::clone(self.lock_cancels().entry(job.to_owned()).or_default())
-    }
-
-    fn lock_cancels(&self) -> MutexGuard<'_, HashMap<String, Arc<Cancel>>> {
-        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_driven(&self) -> MutexGuard<'_, HashMap<String, Arc<Cancel>>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops every job where it is, and waits for the tidying up after those that had ended.

@@ -69,6 +69,10 @@ impl Cancel {
         self.notify.notify_one();
     }
 
+    pub fn is_requested(&self) -> bool {
+        self.lock().is_some()
+    }
+
     fn requested(&self) -> Option<String> {
         self.lock().clone()
     }
