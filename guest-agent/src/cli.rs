@@ -1,0 +1,149 @@
+//! The command line: arguments as types, and what each end means to the caller.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub(crate) const USAGE: &str = "\
+firstlight-guest: gives a clone its own identity, checks it, and reports
+
+Usage: firstlight-guest [--root DIR] COMMAND
+
+Commands:
+  identity          give this machine its own identity (run early in the boot, before sshd)
+  report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
+  plan [--json]     show what `identity` would do, change nothing
+  status [--json]   show stamp, identity, report and delivery
+
+Options:
+  --root DIR        work on the root in DIR instead of / (identity, plan and status)
+  -h, --help        show this
+  -V, --version     show the version
+
+Exit codes:
+  0  done
+  1  identity: no fresh host key could be made, or a key of the golden is still there or may be;
+     report: it could not be written
+  2  wrong arguments
+  3  the root cannot be used
+  4  report: the host refused it
+  5  report: not delivered in time, or no usable address of the host
+";
+
+/// How the program ends; the numbers are in [`USAGE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum End {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Root = 3,
+    Refused = 4,
+    NotDelivered = 5,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Identity,
+    Report { again: bool },
+    Plan { json: bool },
+    Status { json: bool },
+    Help,
+    Version,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub root: PathBuf,
+    pub command: Command,
+}
+
+/// Reads the arguments after the program's name.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
+    let mut arguments = arguments.into_iter();
+    let (mut root, mut command) = (None, None);
+    let (mut json, mut again) = (false, false);
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_str().ok_or("an argument is not UTF-8")?;
+        match text {
+            "-h" | "--help" => return Ok(Arguments { root: "/".into(), command: Command::Help }),
+            "-V" | "--version" => return Ok(Arguments { root: "/".into(), command: Command::Version }),
+            "--root" => set_root(&mut root, arguments.next())?,
+            "--json" => json = true,
+            "--again" => again = true,
+            _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
+            "identity" | "report" | "plan" | "status" if command.is_none() => {
+                command = Some(argument.clone())
+            }
+            _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
+        }
+    }
+    let command = command.ok_or("a command is missing")?;
+    let command = match command.to_str().unwrap_or_default() {
+        "plan" => Command::Plan { json: std::mem::take(&mut json) },
+        "status" => Command::Status { json: std::mem::take(&mut json) },
+        "report" => Command::Report { again: std::mem::take(&mut again) },
+        _ => Command::Identity,
+    };
+    if json {
+        return Err("--json goes with plan and status only".to_owned());
+    }
+    if again {
+        return Err("--again goes with report only".to_owned());
+    }
+    if matches!(command, Command::Report { .. }) && root.is_some() {
+        return Err("report works on the running system only, without --root".to_owned());
+    }
+    Ok(Arguments { root: root.unwrap_or_else(|| "/".into()), command })
+}
+
+fn set_root(root: &mut Option<PathBuf>, value: Option<OsString>) -> Result<(), String> {
+    let value = value.filter(|value| !value.is_empty()).ok_or("--root needs a folder")?;
+    match root.replace(value.into()) {
+        None => Ok(()),
+        Some(_) => Err("--root is given twice".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Arguments, String> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn commands_and_options_come_in_any_order() {
+        for line in ["--root /x plan --json", "plan --json --root=/x", "plan --root /x --json"] {
+            let expected = Arguments { root: "/x".into(), command: Command::Plan { json: true } };
+            assert_eq!(parsed(line), Ok(expected), "{line}");
+        }
+        assert_eq!(parsed("status --help").map(|a| a.command), Ok(Command::Help));
+        assert_eq!(parsed("report --again").map(|a| a.command), Ok(Command::Report { again: true }));
+    }
+
+    #[test]
+    fn everything_else_is_an_error() {
+        for line in [
+            "",
+            "x",
+            "identity x",
+            "identity --json",
+            "plan --again",
+            "--root",
+            "--root=",
+            "plan plan",
+            "--root a --root b plan",
+            "report --root /x",
+            "-x",
+            "identity --yes",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+        use std::os::unix::ffi::OsStringExt;
+        assert!(parse([OsString::from_vec(vec![0xff])]).is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! The administrator's configuration, /etc/firstlight/guest.toml: optional, and never able to stop a boot.
+//!
+//! ```toml
+//! hostname = "web-01"              # the name that this guest must carry, where no claim says one
+//! [host]
+//! url = "https://10.0.0.1:7443"    # an address, not a name
+//! pin = "sha256//..."
+//! [ssh_host_keys]
+//! types = ["ed25519", "ecdsa", "rsa"]
+//! [report]
+//! give_up_after = "30m"
+//! [checks]
+//! deadline = "90s"
+//! interval = "250ms"
+//! skip = ["network"]
+//! ```
+
+use std::time::Duration;
+
+use firstlight_shared::error::Chain;
+use firstlight_shared::ids::GuestName;
+use firstlight_shared::pin::SpkiPin;
+use serde::Deserialize;
+
+use crate::keys::KeyType;
+use crate::paths;
+use crate::sys::Root;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub hostname: Option<GuestName>,
+    pub url: Option<String>,
+    pub pin: Option<SpkiPin>,
+    pub key_types: Vec<KeyType>,
+    pub give_up_after: Duration,
+    pub check_deadline: Duration,
+    pub check_interval: Duration,
+    pub skipped_checks: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostname: None,
+            url: None,
+            pin: None,
+            key_types: KeyType::ALL.to_vec(),
+            give_up_after: Duration::from_secs(30 * 60),
+            check_deadline: Duration::from_secs(90),
+            check_interval: Duration::from_millis(250),
+            skipped_checks: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    hostname: Option<GuestName>,
+    host: HostTable,
+    ssh_host_keys: KeyTable,
+    report: ReportTable,
+    checks: CheckTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HostTable {
+    url: Option<String>,
+    pin: Option<SpkiPin>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KeyTable {
+    types: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReportTable {
+    give_up_after: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CheckTable {
+    deadline: Option<Span>,
+    interval: Option<Span>,
+    skip: Vec<String>,
+}
+
+/// A duration as people write it: `250ms`, `90s`, `30m`, `2h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Span(Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => 0,
+        };
+        let product = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
+        match product {
+            Some(span @ 1..) => Ok(Self(Duration::from_millis(span))),
+            _ => Err(format!("`{text}` is no time span: a number and ms, s, m or h are wanted")),
+        }
+    }
+}
+
+/// The settings; a file that cannot be used is a problem and the defaults count.
+pub(crate) fn load(root: &Root, problems: &mut Vec<String>) -> Settings {
+    let text = match root.read_text(paths::CONFIG) {
+        Ok(None) => return Settings::default(),
+        Ok(Some(text)) => text,
+        Err(error) => {
+            problems.push(format!("{}: the defaults count", Chain(&error)));
+            return Settings::default();
+        }
+    };
+    parse(&text, problems)
+}
+
+fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
+    let file: File = match toml::from_str(text) {
+        Ok(file) => file,
+        Err(error) => {
+            let line = error.span().map_or(1, |span| {
+                text.get(..span.start).unwrap_or_default().bytes().filter(|b| *b == b'\n').count() + 1
+            });
+            problems.push(format!("/{} line {line}: {}: the defaults count", paths::CONFIG, error.message()));
+            return Settings::default();
+        }
+    };
+    let defaults = Settings::default();
+    Settings {
+        hostname: file.hostname,
+        url: file.host.url,
+        pin: file.host.pin,
+        key_types: key_types(file.ssh_host_keys.types, problems),
+        give_up_after: file.report.give_up_after.map_or(defaults.give_up_after, |span| span.0),
+        check_deadline: file.checks.deadline.map_or(defaults.check_deadline, |span| span.0),
+        check_interval: file.checks.interval.map_or(defaults.check_interval, |span| span.0),
+        skipped_checks: file.checks.skip,
+    }
+}
+
+fn key_types(wanted: Option<Vec<String>>, problems: &mut Vec<String>) -> Vec<KeyType> {
+    let mut types = Vec::new();
+    for name in wanted.into_iter().flatten() {
+        match KeyType::parse(&name) {
+            Some(kind) if !types.contains(&kind) => types.push(kind),
+            Some(_) => {}
+            None => problems.push(format!("`{name}` is no host key type: ed25519, ecdsa and rsa are known")),
+        }
+    }
+    if types.is_empty() { KeyType::ALL.to_vec() } else { types }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_read() {
+        let mut problems = Vec::new();
+        let settings = parse(
+            "hostname = \"web-01\"\n[host]\nurl = \"https://10.0.0.1:1\"\n[ssh_host_keys]\ntypes = [\"rsa\", \"rsa\"]\n\
+             [report]\ngive_up_after = \"2h\"\n[checks]\ndeadline = \"5s\"\nskip = [\"network\"]\n",
+            &mut problems,
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(settings.key_types, [KeyType::Rsa]);
+        assert_eq!(settings.give_up_after, Duration::from_secs(7200));
+        assert_eq!(settings.check_interval, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_bad_file_is_a_problem_that_names_its_line() {
+        for (text, said) in [
+            ("[host]\nurk = 1\n", "line 2: unknown field `urk`"),
+            ("[report]\ngive_up_after = \"30\"\n", "line 2: `30` is no time span"),
+            ("hostname = \"Web\"\n", "line 1: `Web` is not a host name"),
+            ("=", "line 1"),
+        ] {
+            let mut problems = Vec::new();
+            assert_eq!(parse(text, &mut problems), Settings::default());
+            assert!(problems.len() == 1 && problems[0].contains(said), "{problems:?}");
+        }
+        let mut problems = Vec::new();
+        assert_eq!(key_types(Some(vec!["dsa".into()]), &mut problems), KeyType::ALL);
+        assert_eq!(problems.len(), 1);
+    }
+}

@@ -1,0 +1,48 @@
+//! Every place that the guest agent reads or writes, relative to the root it works on.
+
+/// What this machine's identity was when it was last proved; written last.
+pub(crate) const STAMP: &str = "var/lib/firstlight/stamp.json";
+/// Folder of the stamp; also the lock that keeps two runs apart.
+pub(crate) const STATE_DIR: &str = "var/lib/firstlight";
+/// What the golden had, as `seal` recorded it; the first one found counts.
+pub(crate) const GOLDEN: [&str; 2] = ["usr/lib/firstlight/golden.json", "var/lib/firstlight/golden.json"];
+/// The administrator's configuration; optional.
+pub(crate) const CONFIG: &str = "etc/firstlight/guest.toml";
+/// Outcome of this boot's identity phase.
+pub(crate) const IDENTITY: &str = "run/firstlight/identity.json";
+/// Present when PID 1 still uses a machine-id that was replaced in this boot.
+pub(crate) const REBOOT_REQUIRED: &str = "run/firstlight/reboot-required";
+/// The signed report.
+pub(crate) const REPORT: &str = "run/firstlight/report.json";
+/// Log of the attempts to deliver the report, and the host's answer.
+pub(crate) const DELIVERY: &str = "run/firstlight/delivery.json";
+/// Where systemd keeps the credentials that the hypervisor passed.
+pub(crate) const SYSTEM_CREDENTIALS: &str = "run/credentials/@system";
+pub(crate) const MACHINE_ID: &str = "etc/machine-id";
+/// D-Bus's own copy: a regular file here brings an old machine-id back (machine-id-setup.c of systemd).
+pub(crate) const DBUS_MACHINE_ID: &str = "var/lib/dbus/machine-id";
+pub(crate) const HOSTNAME: &str = "etc/hostname";
+pub(crate) const SSH_DIR: &str = "etc/ssh";
+pub(crate) const SSHD_CONFIG: &str = "etc/ssh/sshd_config";
+pub(crate) const SSHD_CONFIG_DIR: &str = "etc/ssh/sshd_config.d";
+/// Any of these means that the image has an SSH server.
+pub(crate) const SSHD_SIGNS: [&str; 8] = [
+    "usr/sbin/sshd",
+    "usr/bin/sshd",
+    "usr/lib/systemd/system/ssh.service",
+    "usr/lib/systemd/system/sshd.service",
+    "lib/systemd/system/ssh.service",
+    "lib/systemd/system/sshd.service",
+    "etc/systemd/system/ssh.service",
+    "etc/systemd/system/sshd.service",
+];
+/// 0400 root; the machine's own only in a VM (in a container it is the node's).
+pub(crate) const DMI_UUID: &str = "sys/class/dmi/id/product_uuid";
+pub(crate) const DMI_VENDOR: &str = "sys/class/dmi/id/sys_vendor";
+pub(crate) const DMI_PRODUCT: &str = "sys/class/dmi/id/product_name";
+pub(crate) const PID1_ENVIRONMENT: &str = "proc/1/environ";
+pub(crate) const PID1_STAT: &str = "proc/1/stat";
+pub(crate) const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
+pub(crate) const ROUTES_V4: &str = "proc/net/route";
+pub(crate) const ROUTES_V6: &str = "proc/net/ipv6_route";
+pub(crate) const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];

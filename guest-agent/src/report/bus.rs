@@ -1,0 +1,151 @@
+//! systemd over D-Bus, every call with a time limit: a dead bus must not hold the report.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+
+const ADDRESS: &str = "unix:path=/run/dbus/system_bus_socket";
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BusError {
+    #[error("the system bus did not answer within {} seconds", TIME_LIMIT.as_secs())]
+    Timeout,
+    #[error("the system bus cannot be used")]
+    Bus(#[source] Box<zbus::Error>),
+}
+
+impl From<zbus::Error> for BusError {
+    fn from(error: zbus::Error) -> Self {
+        Self::Bus(Box::new(error))
+    }
+}
+
+/// One unit of `ListUnitsFiltered`: name, description, load, active, sub, followed, path, job id, job type, job path.
+type UnitRow =
+    (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+/// Connects at the first call, and again after an error.
+#[derive(Debug, Default)]
+pub(crate) struct Bus(Mutex<Option<Connection>>);
+
+impl Bus {
+    /// systemd's own summary: `initializing`, `starting`, `running`, `degraded`, ...
+    ///
+    /// # Errors
+    /// No bus, no answer in time, or no systemd.
+    pub(crate) async fn system_state(&self) -> Result<String, BusError> {
+        self.limited(async |bus| text_property(bus, MANAGER_PATH, MANAGER, "SystemState").await).await
+    }
+
+    /// Names of all failed units.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn failed_units(&self) -> Result<Vec<String>, BusError> {
+        self.limited(async |bus| {
+            let wanted = (vec!["failed"],);
+            let answer = call(bus, "ListUnitsFiltered", &wanted).await?;
+            let rows: Vec<UnitRow> = answer.body().deserialize()?;
+            Ok(rows.into_iter().map(|row| row.0).collect())
+        })
+        .await
+    }
+
+    /// `active`, `inactive`, `activating`, ...; none if systemd has not loaded such a unit.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn active_state(&self, unit: &str) -> Result<Option<String>, BusError> {
+        self.limited(async |bus| {
+            let path: OwnedObjectPath = match call(bus, "GetUnit", &(unit,)).await {
+                Ok(answer) => answer.body().deserialize()?,
+                Err(zbus::Error::MethodError(..)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            text_property(bus, path.as_str(), "org.freedesktop.systemd1.Unit", "ActiveState").await.map(Some)
+        })
+        .await
+    }
+
+    /// Whether a unit is enabled in any way; `enabled`, `disabled`, `masked`, ... None if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn file_state(&self, unit: &str) -> Result<Option<String>, BusError> {
+        self.limited(async |bus| match call(bus, "GetUnitFileState", &(unit,)).await {
+            Ok(answer) => Ok(Some(answer.body().deserialize()?)),
+            Err(zbus::Error::MethodError(..)) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    /// Queues a reload of a unit.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`], or systemd refuses.
+    pub(crate) async fn reload(&self, unit: &str) -> Result<(), BusError> {
+        self.limited(async |bus| Ok(call(bus, "ReloadUnit", &(unit, "replace")).await.map(drop)?)).await
+    }
+
+    /// Queues a restart of a unit, if it runs.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`], or systemd refuses.
+    pub(crate) async fn restart(&self, unit: &str) -> Result<(), BusError> {
+        self.limited(async |bus| Ok(call(bus, "TryRestartUnit", &(unit, "replace")).await.map(drop)?)).await
+    }
+
+    async fn limited<T, F>(&self, work: F) -> Result<T, BusError>
+    where
+        F: AsyncFnOnce(&Connection) -> Result<T, BusError>,
+    {
+        let done = time_limited(async {
+            let mut kept = self.0.lock().await;
+            let connection = match kept.as_ref() {
+                Some(connection) => connection.clone(),
+                None => kept.insert(connect().await?).clone(),
+            };
+            drop(kept);
+            work(&connection).await
+        })
+        .await;
+        if done.is_err() {
+            self.0.lock().await.take();
+        }
+        done
+    }
+}
+
+async fn time_limited<T>(work: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+    tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or(Err(BusError::Timeout))
+}
+
+async fn connect() -> Result<Connection, zbus::Error> {
+    zbus::connection::Builder::address(ADDRESS).build().await
+}
+
+async fn call<B>(bus: &Connection, method: &str, body: &B) -> Result<zbus::Message, zbus::Error>
+where
+    B: serde::Serialize + zbus::zvariant::DynamicType,
+{
+    bus.call_method(Some(SYSTEMD), MANAGER_PATH, Some(MANAGER), method, body).await
+}
+
+async fn text_property(
+    bus: &Connection,
+    path: &str,
+    interface: &str,
+    name: &str,
+) -> Result<String, BusError> {
+    let properties = Some("org.freedesktop.DBus.Properties");
+    let answer = bus.call_method(Some(SYSTEMD), path, properties, "Get", &(interface, name)).await?;
+    let value: OwnedVariant = answer.body().deserialize()?;
+    Ok(String::try_from(value)?)
+}

@@ -1,0 +1,186 @@
+//! The report phase: makes what identity left pending, runs the checks, signs a report, hands it to the host.
+//!
+//! One thread and a runtime on it; only the search for RSA primes has threads of its own. The signed bytes are made
+//! once per boot and stand in /run/firstlight/report.json before anything is sent.
+
+mod build;
+mod bus;
+mod deliver;
+mod facts;
+mod target;
+mod tls;
+
+pub(crate) use bus::Bus;
+pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
+
+use std::time::Duration;
+
+use firstlight_shared::error::Chain;
+use firstlight_shared::wire::{Envelope, ReportState};
+
+use crate::checks;
+use crate::config;
+use crate::golden;
+use crate::identity::{self, PendingOutcome};
+use crate::paths;
+use crate::sys::{Machine, Stopwatch, SysError};
+
+/// Units that may hold the running SSH server, by the names of Debian and of everybody else, with their sockets.
+const SSH_SERVICES: [(&str, &str); 2] = [("ssh.service", "ssh.socket"), ("sshd.service", "sshd.socket")];
+/// So long sshd may take to start before it is asked to read the new key.
+const SSH_START_LIMIT: Duration = Duration::from_secs(15);
+
+/// How the phase ended; `cli` gives each an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReportEnd {
+    /// The host has it, or there is no host to send it to.
+    Done,
+    /// Not even the file could be written.
+    NotWritten,
+    Refused,
+    GaveUp,
+}
+
+/// Makes and delivers the report; `again` makes a new one although this boot has one.
+pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
+    let mut problems = Vec::new();
+    let settings = config::load(&machine.root, &mut problems);
+    let claim = crate::claim::load(machine, &mut problems);
+    let target = target::choose(claim.as_ref(), &settings);
+    if let Err(error) = &target {
+        problems.push(Chain(error).to_string());
+    }
+    // After a crash the same bytes go out again: other bytes for a used claim would be refused.
+    let kept = if again { None } else { kept_envelope(machine) };
+    if kept.is_some() && load_delivery(&machine.root).is_some_and(|delivery| delivery.is_final()) {
+        eprintln!("the report of this boot was delivered already");
+        return ReportEnd::Done;
+    }
+    let envelope = match kept {
+        Some(envelope) => envelope,
+        None => match make(machine, &settings, claim.as_ref(), problems).await {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                eprintln!("error: {}", Chain(&error));
+                return ReportEnd::NotWritten;
+            }
+        },
+    };
+    match target {
+        Ok(Some(target)) => deliver::deliver(machine, &target, &envelope, settings.give_up_after).await,
+        Ok(None) => {
+            eprintln!("no host is configured: the report stays in /{}", paths::REPORT);
+            ReportEnd::Done
+        }
+        Err(error) => {
+            eprintln!("error: {}", Chain(&error));
+            ReportEnd::GaveUp
+        }
+    }
+}
+
+fn kept_envelope(machine: &Machine) -> Option<Envelope> {
+    Envelope::parse(&machine.root.read(paths::REPORT).ok()??).ok()
+}
+
+/// # Errors
+/// The file could not be written.
+async fn make(
+    machine: &Machine,
+    settings: &config::Settings,
+    claim: Option<&firstlight_shared::wire::Claim>,
+    mut problems: Vec<String>,
+) -> Result<Envelope, SysError> {
+    let outcome = identity::load_outcome(&machine.root);
+    let golden = golden::load(&machine.root, &mut problems);
+    let bus = Bus::default();
+    let context =
+        checks::Context { machine, settings, golden: golden.as_ref(), outcome: outcome.as_ref(), bus: &bus };
+    let pending = match &outcome {
+        Some(outcome) if outcome.failure.is_none() => outcome.identity.pending.clone(),
+        _ => Vec::new(),
+    };
+    let watch = Stopwatch::start();
+    let (checks, pending) = tokio::join!(checks::run(&context), finish_pending(pending, &bus));
+    let parts = build::Parts {
+        machine,
+        outcome: outcome.as_ref(),
+        claim,
+        checks,
+        checks_ms: watch.elapsed_ms(),
+        pending,
+        problems,
+    };
+    let (report, key) = build::build(parts);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        SysError::new("make", paths::REPORT, std::io::Error::other(error))
+    };
+    let envelope = Envelope::seal(&report, &key, claim).map_err(|error| failed(error.into()))?;
+    let text = serde_json::to_vec(&envelope).map_err(|error| failed(error.into()))?;
+    machine.root.replace(paths::REPORT, 0o600, &text)?;
+    let word = match report.state {
+        ReportState::Ready => "ready",
+        ReportState::Degraded => "degraded",
+        ReportState::Failed => "failed",
+    };
+    eprintln!("this guest is {word}");
+    for check in report.checks.iter().filter(|check| check.blocks_readiness()) {
+        eprintln!("  {} {}: {}", check.id, check.verdict.as_str(), check.reason);
+    }
+    Ok(envelope)
+}
+
+/// Makes the pending keys off the runtime's thread, then lets a running sshd read them.
+async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
+    if pending.is_empty() {
+        return PendingOutcome::default();
+    }
+    let left = pending.clone();
+    let made = tokio::task::spawn_blocking(move || {
+        // The report phase works on the running root only.
+        let machine = Machine::open(std::path::Path::new("/")).map_err(|error| Chain(&error).to_string())?;
+        Ok::<_, String>(identity::make_pending(&machine, &pending))
+    });
+    let mut outcome = match made.await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(problem)) => PendingOutcome { left, problems: vec![problem], ..PendingOutcome::default() },
+        Err(_) => PendingOutcome {
+            left,
+            problems: vec!["the thread that makes keys ended".to_owned()],
+            ..PendingOutcome::default()
+        },
+    };
+    if outcome.made {
+        for (unit, socket) in SSH_SERVICES {
+            renew_if_active(bus, unit, socket, &mut outcome.problems).await;
+        }
+    }
+    outcome
+}
+
+/// Lets a running sshd read its keys again. A unit that is not loaded or not active needs nothing: it reads them when
+/// it starts. One that runs on a socket of systemd's loses it by a reload (SIGHUP: "Cannot bind any address", tried on
+/// Debian 13) and is restarted; systemd keeps the socket meanwhile. In neither case is a connection refused.
+async fn renew_if_active(bus: &Bus, unit: &str, socket: &str, problems: &mut Vec<String>) {
+    let watch = Stopwatch::start();
+    let renewed = loop {
+        match bus.active_state(unit).await {
+            Ok(Some(state)) if state == "active" => {
+                break match bus.active_state(socket).await {
+                    Ok(Some(state)) if state == "active" => bus.restart(unit).await,
+                    Ok(_) => bus.reload(unit).await,
+                    Err(error) => Err(error),
+                };
+            }
+            // It may have read its keys before ours was there.
+            Ok(Some(state)) if state == "activating" && watch.elapsed() < SSH_START_LIMIT => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(_) => return,
+            Err(error) => break Err(error),
+        }
+    };
+    if let Err(error) = renewed {
+        problems.push(format!("{unit} does not know the new key yet: {}", Chain(&error)));
+    }
+}

@@ -1,0 +1,77 @@
+//! In what kind of machine this is, from the signs that a container manager or a hypervisor leaves.
+
+use firstlight_shared::ids::MachineId;
+
+use crate::paths;
+use crate::sys::Machine;
+
+/// Vendors (DMI) whose machines are virtual, with the name that systemd-detect-virt gives them.
+const VENDORS: [(&str, &str); 10] = [
+    ("QEMU", "qemu"),
+    ("KVM", "kvm"),
+    ("VMware", "vmware"),
+    ("innotek GmbH", "oracle"),
+    ("Xen", "xen"),
+    ("Bochs", "bochs"),
+    ("Parallels", "parallels"),
+    ("Google", "google"),
+    ("Amazon EC2", "amazon"),
+    ("Apple Virtualization", "apple"),
+];
+
+/// The container manager's or hypervisor's name; none on bare metal, for a foreign root, or if nothing tells.
+pub(crate) fn detect(machine: &Machine) -> Option<String> {
+    if let Some(container) = container(machine) {
+        return Some(container);
+    }
+    let text = |path| machine.root.read_text(path).ok().flatten().unwrap_or_default();
+    if !machine.live {
+        return None;
+    }
+    vendor_of(&text(paths::DMI_VENDOR), &text(paths::DMI_PRODUCT)).map(str::to_owned)
+}
+
+fn container(machine: &Machine) -> Option<String> {
+    let told = || machine.root.read_text("run/systemd/container").ok().flatten();
+    let name = machine.pid1_variable("container").or_else(|| machine.live.then(told)?)?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn vendor_of(vendor: &str, product: &str) -> Option<&'static str> {
+    if vendor.starts_with("Microsoft") {
+        return product.starts_with("Virtual Machine").then_some("microsoft");
+    }
+    VENDORS
+        .into_iter()
+        .find(|(sign, _)| vendor.starts_with(sign) || product.starts_with(sign))
+        .map(|(_, n)| n)
+}
+
+/// The DMI product uuid, where the machine is virtual: in a container it is the node's, on bare metal the board's.
+pub(crate) fn product_uuid(machine: &Machine) -> Option<MachineId> {
+    if container(machine).is_some() || detect(machine).is_none() {
+        return None;
+    }
+    let text = machine.root.read_text(paths::DMI_UUID).ok()??;
+    let unset = text.trim().chars().all(|c| matches!(c, 'f' | 'F' | '-'));
+    if unset { None } else { text.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vendors_of_virtual_machines_are_known() {
+        for (vendor, product, name) in [
+            ("QEMU\n", "Standard PC (i440FX + PIIX, 1996)\n", Some("qemu")),
+            ("Microsoft Corporation", "Virtual Machine", Some("microsoft")),
+            ("Microsoft Corporation", "Surface", None),
+            ("Dell Inc.", "PowerEdge", None),
+            ("Red Hat", "KVM", Some("kvm")),
+            ("", "", None),
+        ] {
+            assert_eq!(vendor_of(vendor, product), name, "{vendor}");
+        }
+    }
+}
