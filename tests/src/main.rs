@@ -1,1 +1,37 @@
-fn main() {}
+//! `cargo xtask`: see [`firstlight_tests::args`].
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use firstlight_tests::args::{Arguments, BenchSubject, Task};
+use firstlight_tests::{build, check, demo, figures, golden, packages};
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Build { release } => {
+            let programs = build::programs(release)?;
+            println!("{}\n{}", programs.companion.display(), programs.guest.display());
+        }
+        Task::Golden { variants } => {
+            packages::ensure(packages::GUESTS)?;
+            let programs = build::programs(false)?;
+            let wanted = if variants.is_empty() { golden::Variant::ALL } else { &variants };
+            println!("{}", golden::ensure(&programs.guest, wanted)?.display());
+        }
+        Task::Demo(arguments) => return demo::run(&arguments),
+        Task::Clean => demo::clean()?,
+        Task::Test { fast, full } => return check::run(fast, full),
+        Task::Bench { subject: BenchSubject::Skeleton, dev } => figures::skeleton(!dev)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,18 @@
+//! End-to-end tests with real guests, by subject. `cargo xtask test` prepares what they need and runs them.
+
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
+mod bad_input;
+mod clones;
+mod cloud;
+mod companion_death;
+mod control;
+mod deadline;
+mod demo;
+mod fail_closed;
+mod hostile_reports;
+mod second_boot;
+mod ssh_trust;
+mod static_binary;
+mod support;
+mod units;

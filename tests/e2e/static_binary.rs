@@ -1,0 +1,83 @@
+//! The guest's binary is static, and stays alive in a foreign root whatever its name service says.
+
+use std::fs;
+use std::process::Command;
+
+use firstlight_tests::golden::Variant;
+use firstlight_tests::{paths, run};
+
+use crate::support::unpacked;
+
+#[test]
+fn the_guest_binary_asks_for_no_interpreter_and_no_libraries() {
+    let guest = paths::given(paths::GUEST_VARIABLE);
+    let headers = run::must(run::command(["readelf", "--wide", "--program-headers"]).arg(&guest)).unwrap();
+    assert!(headers.contains("LOAD"), "{headers}");
+    assert!(!headers.contains("INTERP"), "{headers}");
+    let dynamic = run::must(run::command(["readelf", "--wide", "--dynamic"]).arg(&guest)).unwrap();
+    assert!(!dynamic.contains("NEEDED"), "{dynamic}");
+}
+
+/// Static glibc of one version loads name service modules of another, and the kernel kills it with SIGFPE.
+const HOSTILE: &str = "passwd: files systemd\ngroup: files systemd\nshadow: files systemd\n\
+    hosts: mymachines resolve myhostname dns files\nnetworks: files dns\nservices: db files\nprotocols: db files\n";
+
+#[test]
+fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch() {
+    let root = unpacked(Variant::Baked);
+    fs::write(root.path().join("etc/nsswitch.conf"), HOSTILE).unwrap();
+    let claim = r#"{"version":1,"id":"aa","secret":"00112233","intent":"provision","hostname":"chrooted",
+        "url":"https://127.0.0.1:1","pin":"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}"#;
+    let credentials = root.path().join("run/credentials/@system");
+    fs::create_dir_all(&credentials).unwrap();
+    fs::write(credentials.join("firstlight.claim"), claim).unwrap();
+
+    // In namespaces of its own: `identity` sets a host name, `report` wants a network that answers nothing.
+    let commands: &[&[&str]] = &[
+        &["--version"],
+        &["--help"],
+        &["plan"],
+        &["plan", "--json"],
+        &["status"],
+        &["identity"],
+        &["plan", "--json"],
+        &["status", "--json"],
+        &["report"],
+        &["status", "--json"],
+        &["--root", "/", "plan"],
+        &["no-such-command"],
+    ];
+    for words in commands {
+        let mut command = Command::new("timeout");
+        command.args([
+            "--preserve-status",
+            "--signal=TERM",
+            "15",
+            "unshare",
+            "--uts",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "chroot",
+        ]);
+        command.arg(root.path()).arg("/usr/bin/firstlight-guest").args(*words);
+        let ran = run::run(&mut command).unwrap();
+        // 143 is our own SIGTERM to a report that goes on trying; any other signal is a death.
+        let alive = ran.code < 126 || (ran.code == 143 && words == &["report"]);
+        assert!(alive, "{words:?} died: {}", ran.said());
+        assert_eq!(
+            ran.code == 0,
+            !matches!(words, ["no-such-command"] | ["report"]),
+            "{words:?}: {}",
+            ran.said()
+        );
+    }
+    let sshd = run::run(run::command(["chroot"]).arg(root.path()).args([
+        "sh",
+        "-c",
+        "mkdir -p /run/sshd; /usr/sbin/sshd -t",
+    ]));
+    let sshd = sshd.unwrap();
+    assert!(sshd.ok(), "sshd does not take the keys: {}", sshd.said());
+}

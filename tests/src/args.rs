@@ -1,0 +1,72 @@
+//! The command line of `cargo xtask`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::golden::Variant;
+
+/// Firstlight's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Build the companion and the guest's static binary
+    Build {
+        /// Build the companion optimised
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build the goldens that demo and tests use (cached below .firstlight/)
+    Golden {
+        /// Only these variants
+        variants: Vec<Variant>,
+    },
+    /// Bring real clones of a real Debian golden to life, prove it, and clean up (root)
+    Demo(DemoArguments),
+    /// Remove what `demo --keep` left: guests and companion
+    Clean,
+    /// Run all tests; the last line says how many passed
+    Test {
+        /// Only what needs neither root nor network
+        #[arg(long, conflicts_with = "full")]
+        fast: bool,
+        /// Longer matrices as well
+        #[arg(long)]
+        full: bool,
+    },
+    /// Print figures, side by side in one run
+    Bench {
+        subject: BenchSubject,
+        /// Build and measure the unoptimised companion
+        #[arg(long)]
+        dev: bool,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DemoArguments {
+    /// How many clones
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub count: u32,
+    /// Print one JSON document instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Leave guests and companion running, and say how to reach and remove them
+    #[arg(long)]
+    pub keep: bool,
+    /// The companion's state folder [default: .firstlight/demo]
+    #[arg(long)]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum BenchSubject {
+    /// Bring-up and identity phase against their floors
+    Skeleton,
+}

@@ -1,0 +1,63 @@
+//! Building the two programs.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::{paths, run};
+
+/// The programs that were built.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    pub companion: PathBuf,
+    pub guest: PathBuf,
+}
+
+/// Builds both, or takes those that the environment names.
+pub fn programs(release: bool) -> Result<Programs> {
+    if let (Some(companion), Some(guest)) =
+        (env::var_os(paths::COMPANION_VARIABLE), env::var_os(paths::GUEST_VARIABLE))
+    {
+        return Ok(Programs { companion: companion.into(), guest: guest.into() });
+    }
+    Ok(Programs { companion: companion(release)?, guest: guest()? })
+}
+
+fn companion(release: bool) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["build", "--package", "firstlight"]);
+    if release {
+        cargo.arg("--release");
+    }
+    eprintln!("building the companion");
+    run::must(&mut cargo)?;
+    built(paths::target().join(if release { "release" } else { "debug" }).join("firstlight"))
+}
+
+/// The guest's flags are given for its own build only: the companion needs no static libc.
+fn guest() -> Result<PathBuf> {
+    let triple = paths::host_triple()?;
+    eprintln!("building the guest's static binary");
+    run::must(cargo().args(["build", "--config", "guest-agent/static.toml", "--profile", "guest"]).args([
+        "--target",
+        &triple,
+        "--package",
+        "firstlight-guest",
+    ]))?;
+    built(paths::target().join(triple).join("guest").join("firstlight-guest"))
+}
+
+/// Cargo in the repository, as quiet as it can be.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(paths::root()).env("CARGO_TERM_COLOR", "never").env("RUST_BACKTRACE", "0");
+    cargo.env_remove("RUSTFLAGS");
+    cargo
+}
+
+fn built(path: PathBuf) -> Result<PathBuf> {
+    ensure!(path.is_file(), "cargo built no {}", path.display());
+    Ok(path)
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask test`: every stage in a line of its own, what a stage said only if it failed, and the sum at the end.
+
+mod stages;
+mod tally;
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{paths, run};
+pub use tally::Tally;
+
+/// One command of the house.
+#[derive(Debug)]
+struct Stage {
+    name: &'static str,
+    command: Command,
+}
+
+/// Runs all stages, also after a failure: one run shows all that is wrong.
+pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    for stage in stages::plain()? {
+        tally.add(stage.run());
+    }
+    if !fast {
+        match stages::with_guests(full) {
+            Ok(stages) => stages.into_iter().for_each(|stage| tally.add(stage.run())),
+            Err(error) => {
+                println!("preparing guests FAILED: {error:#}");
+                tally.failed += 1;
+            }
+        }
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Stage {
+    fn new(name: &'static str, command: Command) -> Self {
+        Self { name, command }
+    }
+
+    fn run(mut self) -> Tally {
+        let start = Instant::now();
+        let ran = run::run(self.command.current_dir(paths::root()));
+        let seconds = start.elapsed().as_secs_f64();
+        let (mut tally, ok, said) = match ran {
+            Ok(ran) => (Tally::of(&ran.stdout), ran.ok(), format!("{}{}", ran.stdout, ran.stderr)),
+            Err(error) => (Tally::default(), false, format!("{error:#}")),
+        };
+        println!("{:<12} {} {seconds:.1} s", self.name, if ok { "ok    " } else { "FAILED" });
+        if !ok {
+            println!("{}", run::tail(&said, 400));
+            // A stage without tests of its own counts as one that failed.
+            tally.failed = tally.failed.max(1);
+        }
+        tally
+    }
+}

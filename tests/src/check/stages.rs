@@ -1,0 +1,101 @@
+//! What the stages are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Stage;
+use crate::golden::{self, Variant};
+use crate::{build, packages, paths, run};
+
+/// The part that needs neither root nor network.
+pub(super) fn plain() -> Result<Vec<Stage>> {
+    let mut stages = vec![
+        Stage::new("fmt", cargo(&["fmt", "--all", "--check"])),
+        Stage::new(
+            "clippy",
+            cargo(&[
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        ),
+        Stage::new("unit", cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"])),
+        Stage::new("doc", {
+            let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+            doc.env("RUSTDOCFLAGS", "-D warnings");
+            doc
+        }),
+    ];
+    match deny() {
+        Some(deny) => stages.push(Stage::new("deny", deny)),
+        None => println!("deny         skipped: cargo-deny is not installed"),
+    }
+    let scripts = shell_scripts()?;
+    if packages::present("shellcheck") {
+        let mut shellcheck = Command::new("shellcheck");
+        shellcheck.args(scripts);
+        stages.push(Stage::new("shellcheck", shellcheck));
+    } else {
+        println!("shellcheck   skipped: it is not installed");
+    }
+    Ok(stages)
+}
+
+/// The part with real guests: builds what they need, then runs the end-to-end tests.
+pub(super) fn with_guests(full: bool) -> Result<Vec<Stage>> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "real guests need root; `cargo xtask test --fast` is the part without"
+    );
+    packages::ensure(packages::GUESTS)?;
+    packages::ensure(packages::TESTS)?;
+    let programs = build::programs(false)?;
+    let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
+    let mut tests =
+        cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight-tests", "--features", "e2e"]);
+    tests.args(["--test", "e2e", "--", "--test-threads=2"]);
+    tests.env(paths::COMPANION_VARIABLE, programs.companion).env(paths::GUEST_VARIABLE, programs.guest);
+    tests.env(paths::GOLDENS_VARIABLE, goldens).env(paths::XTASK_VARIABLE, std::env::current_exe()?);
+    if full {
+        tests.env(paths::FULL_VARIABLE, "1");
+    }
+    Ok(vec![Stage::new("end to end", tests)])
+}
+
+fn cargo(words: &[&str]) -> Command {
+    let mut cargo = build::cargo();
+    cargo.args(words);
+    cargo
+}
+
+/// Without the advisories: their database comes over the network.
+fn deny() -> Option<Command> {
+    let own = paths::scratch().join("tools/bin/cargo-deny");
+    let program = if own.is_file() { own } else { PathBuf::from("cargo-deny") };
+    (program.is_absolute() || packages::present("cargo-deny")).then(|| {
+        let mut deny = Command::new(program);
+        deny.args(["--log-level", "error", "check", "bans", "licenses", "sources"]);
+        deny
+    })
+}
+
+/// Every script in the repository that begins with a shell's name.
+fn shell_scripts() -> Result<Vec<PathBuf>> {
+    let listed = run::must(
+        run::command(["git", "ls-files", "--cached", "--others", "--exclude-standard"])
+            .current_dir(paths::root()),
+    )?;
+    let is_shell = |path: &Path| {
+        let text = std::fs::read(path).unwrap_or_default();
+        let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        first.starts_with(b"#!") && (first.ends_with(b"sh") || first.ends_with(b"bash"))
+    };
+    Ok(listed.lines().map(|line| paths::root().join(line)).filter(|path| is_shell(path)).collect())
+}

@@ -1,0 +1,226 @@
+//! `cargo xtask demo`: the main job in one command, on real input.
+
+mod stop;
+mod table;
+mod verdict;
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::args::DemoArguments;
+use crate::golden::{self, Variant};
+use crate::rig::{Companion, free_port, leftovers, terminate};
+use crate::{build, packages, paths, run, wait};
+use stop::Stop;
+pub use table::{COLUMNS, render};
+pub use verdict::shared_identities;
+
+/// Ended by Ctrl-C or SIGTERM, after cleaning up.
+const INTERRUPTED: u8 = 130;
+
+/// What one demo works with.
+#[derive(Debug)]
+struct Demo {
+    program: PathBuf,
+    state: PathBuf,
+}
+
+pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
+    ensure!(nix::unistd::geteuid().is_root(), "the demo runs real guests: run it as root");
+    let stop = Stop::listen()?;
+    packages::ensure(packages::GUESTS)?;
+    let programs = build::programs(false)?;
+    let goldens = golden::ensure(&programs.guest, &[Variant::Agent])?;
+    let state = arguments.state.clone().unwrap_or_else(default_state);
+    let demo = Demo { program: programs.companion, state };
+    demo.clean()?;
+    if stop.asked() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+
+    fs::create_dir_all(&demo.state).with_context(|| format!("{} cannot be made", demo.state.display()))?;
+    let companion = Companion::start(&demo.program, &demo.state, free_port())?;
+    fs::write(demo.pid_file(), companion.pid().to_string())?;
+    let outcome = demo.bring_up(&goldens, arguments, &stop);
+    let ready = matches!(&outcome, Ok(Some(_)));
+    if arguments.keep && ready {
+        demo.tell_how_to_go_on(&goldens, outcome.as_ref().ok().and_then(Option::as_ref));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let destroyed = demo.destroy();
+    let stopped = companion.stop();
+    let left = leftovers::find(&demo.state);
+    let _ = fs::remove_file(demo.pid_file());
+    destroyed.and(stopped).with_context(|| format!("cleaning up failed; left behind: {left:?}"))?;
+    ensure!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    match outcome? {
+        Some(_) => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Removes what `demo --keep` left.
+pub fn clean() -> Result<()> {
+    let program = paths::target().join("debug/firstlight");
+    Demo { program, state: default_state() }.clean()
+}
+
+fn default_state() -> PathBuf {
+    paths::scratch().join("demo")
+}
+
+impl Demo {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("FIRSTLIGHT_STATE", &self.state).stdin(Stdio::null());
+        command
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.state.with_extension("companion.pid")
+    }
+
+    /// Ends an earlier demo that was kept, or was killed before it could clean up.
+    fn clean(&self) -> Result<()> {
+        if !self.state.exists() {
+            return Ok(());
+        }
+        if !leftovers::find(&self.state).is_empty() {
+            eprintln!("removing the guests of an earlier demo");
+            let companion = match self.earlier_companion() {
+                Some(_) => None,
+                None => Some(Companion::start(&self.program, &self.state, free_port())?),
+            };
+            self.destroy()?;
+            companion.map_or(Ok(()), Companion::stop)?;
+        }
+        if let Some(pid) = self.earlier_companion() {
+            terminate(pid);
+            let process = PathBuf::from(format!("/proc/{pid}"));
+            wait::until("the earlier companion to stop", Duration::from_secs(30), || {
+                (!process.exists()).then_some(())
+            })?;
+        }
+        let left = leftovers::find(&self.state);
+        ensure!(left.is_empty(), "an earlier demo left behind:\n{}", left.join("\n"));
+        fs::remove_dir_all(&self.state).with_context(|| format!("{} cannot be removed", self.state.display()))
+    }
+
+    /// The companion of an earlier demo, if it still runs: the pid alone may be another program's by now.
+    fn earlier_companion(&self) -> Option<u32> {
+        let pid = fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?;
+        let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        program
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("firstlight"))
+            .then_some(pid)
+    }
+
+    /// The document, or nothing if it was interrupted.
+    fn bring_up(&self, goldens: &Path, arguments: &DemoArguments, stop: &Stop) -> Result<Option<Value>> {
+        let spec = self.state.join("demo.toml");
+        fs::write(&spec, spec_text(&golden::archive(goldens, Variant::Agent), arguments.count))?;
+        eprintln!(
+            "bringing up {} clones of {}",
+            arguments.count,
+            golden::archive(goldens, Variant::Agent).display()
+        );
+        let mut up = self.command(&["up", &spec.to_string_lossy(), "--json"]);
+        up.process_group(0).stdout(Stdio::piped());
+        let mut child =
+            up.spawn().with_context(|| format!("{} cannot be started", self.program.display()))?;
+        let mut output = child.stdout.take().context("standard output was asked for")?;
+        let reader = thread::spawn(move || std::io::read_to_string(&mut output));
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if stop.asked() {
+                eprintln!("interrupted: cleaning up");
+                terminate(child.id());
+                let ended =
+                    wait::until("`up` to end", Duration::from_secs(10), || child.try_wait().ok().flatten());
+                if ended.is_err() {
+                    child.kill()?;
+                    child.wait()?;
+                }
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        let text = reader.join().map_err(|_| anyhow::anyhow!("the reader of `up` died"))??;
+        let document: Value =
+            serde_json::from_str(&text).with_context(|| format!("`up` ({status}) printed no document"))?;
+        show(&document, &text, arguments.json)?;
+        judge(&document, arguments.count)?;
+        ensure!(status.success(), "`up` ended with {status}");
+        Ok(Some(document))
+    }
+
+    fn destroy(&self) -> Result<()> {
+        let mut last = String::new();
+        wait::until("`destroy --all` to succeed", Duration::from_secs(60), || {
+            let ran = run::run(&mut self.command(&["destroy", "--all"])).ok()?;
+            last = ran.said();
+            ran.ok().then_some(())
+        })
+        .context(last)
+    }
+
+    fn tell_how_to_go_on(&self, goldens: &Path, document: Option<&Value>) {
+        let firstlight = format!("{} --state {}", self.program.display(), self.state.display());
+        eprintln!(
+            "kept. Look:     {firstlight} reports\n               {firstlight} known-hosts > known_hosts"
+        );
+        let address =
+            document.and_then(|document| document["guests"][0]["addresses"][0].as_str()).unwrap_or("ADDRESS");
+        eprintln!(
+            "Log in:         ip netns exec fl-{} ssh -i {} -o UserKnownHostsFile=known_hosts root@{address}",
+            leftovers::tag(&self.state),
+            goldens.join(golden::LOGIN_KEY).display(),
+        );
+        eprintln!("Remove it all:  cargo xtask clean");
+    }
+}
+
+fn spec_text(golden: &Path, count: u32) -> String {
+    format!(
+        "[[guest]]\nname = \"web-{{n}}\"\ncount = {count}\nbackend = \"local\"\ngolden = \"{}\"\n\n\
+         [guest.readiness]\ntimeout = \"180s\"\nrequire = [\"system-running\"]\n",
+        golden.display()
+    )
+}
+
+fn show(document: &Value, text: &str, json: bool) -> Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if json { writeln!(out, "{}", text.trim_end()) } else { write!(out, "{}", render(document)) }
+        .context("standard output cannot be written")
+}
+
+/// Trusts nobody's summary: counts the guests and compares every identity itself.
+fn judge(document: &Value, count: u32) -> Result<()> {
+    let guests = document["guests"].as_array().context("the document lists no guests")?;
+    ensure!(
+        guests.len() == usize::try_from(count)?,
+        "{} guests were wanted, {} are listed",
+        count,
+        guests.len()
+    );
+    for guest in guests {
+        if guest["state"] != "done" {
+            let message = guest["failure"]["message"].as_str().unwrap_or("no reason is given");
+            bail!("{} is {}, not ready: {message}", guest["name"], guest["state"]);
+        }
+    }
+    let shared = shared_identities(document);
+    ensure!(shared.is_empty(), "identities are shared:\n{}", shared.join("\n"));
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The variants of the golden that demo and tests boot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use firstlight_shared::wire::sha256_hex;
+
+use super::base::Flavour;
+use super::{LOGIN_KEY, Layer, archive};
+use crate::{paths, run};
+
+const UNITS: &str = "usr/lib/systemd/system";
+const IDENTITY: &str = "firstlight-identity.service";
+const REPORT: &str = "firstlight-report.service";
+
+/// A golden that is not the plain one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Variant {
+    /// Without our agent: the trouble from the field.
+    Control,
+    /// The agent, enabled: what the demo clones.
+    Agent,
+    /// The agent in an image that kept its host keys, its machine-id and its name.
+    Baked,
+    /// cloud-init, networkd and wait-online beside the agent.
+    Cloud,
+    /// The identity phase runs, the report unit does not start by itself.
+    Silent,
+    /// The identity unit fails.
+    Broken,
+    /// No agent, `ssh-keygen -A` in a shell unit: the floor of the figures.
+    Floor,
+}
+
+/// The machine-id that [`Variant::Baked`] carries.
+pub const BAKED_MACHINE_ID: &str = "0123456789abcdef0123456789abcdef";
+/// The name that [`Variant::Baked`] carries.
+pub const BAKED_HOSTNAME: &str = "golden-builder";
+
+impl Variant {
+    pub const ALL: &'static [Self] =
+        &[Self::Control, Self::Agent, Self::Baked, Self::Cloud, Self::Silent, Self::Broken, Self::Floor];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Agent => "agent",
+            Self::Baked => "baked",
+            Self::Cloud => "cloud",
+            Self::Silent => "silent",
+            Self::Broken => "broken",
+            Self::Floor => "floor",
+        }
+    }
+
+    pub(super) fn flavour(self) -> Flavour {
+        if self == Self::Cloud { Flavour::CloudInit } else { Flavour::Plain }
+    }
+
+    fn layer(self, guest: &Path, folder: &Path) -> Result<Layer> {
+        let mut layer = Layer::default();
+        let login =
+            fs::read(folder.join(LOGIN_KEY).with_extension("pub")).context("the login key is gone")?;
+        layer.file("root/.ssh/authorized_keys", 0o600, login);
+        if !matches!(self, Self::Control | Self::Floor) {
+            agent(&mut layer, guest)?;
+        }
+        match self {
+            Self::Control | Self::Agent => {}
+            Self::Baked => baked(&mut layer, folder)?,
+            Self::Cloud => cloud(&mut layer),
+            Self::Silent => layer.remove(&wants("multi-user", REPORT)),
+            Self::Broken => layer.file(
+                format!("etc/systemd/system/{IDENTITY}.d/fail.conf"),
+                0o644,
+                "[Service]\nExecStart=\nExecStart=/bin/false\n",
+            ),
+            Self::Floor => floor(&mut layer),
+        }
+        Ok(layer)
+    }
+}
+
+/// Makes the variant's archive, unless it is there and of these very parts.
+pub(super) fn ensure(variant: Variant, base: &Path, guest: &Path, folder: &Path) -> Result<()> {
+    let layer = variant.layer(guest, folder)?;
+    let digest = sha256_hex(format!("{} {}", base.display(), layer.digest()).as_bytes());
+    let path = archive(folder, variant);
+    let stamp = path.with_extension("digest");
+    if path.is_file() && fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == digest) {
+        return Ok(());
+    }
+    let partial = folder.join(format!("{}.partial.tar", variant.name()));
+    fs::copy(base, &partial).with_context(|| format!("{} cannot be copied", base.display()))?;
+    layer.append_to(&partial)?;
+    let _ = fs::remove_file(&stamp); // an archive without a stamp is made anew, a stamp never outlives its archive
+    fs::rename(&partial, &path).with_context(|| format!("{} cannot be put in place", path.display()))?;
+    fs::write(&stamp, digest).with_context(|| format!("{} cannot be written", stamp.display()))
+}
+
+/// As `systemctl enable --root` links it.
+fn wants(target: &str, unit: &str) -> String {
+    format!("etc/systemd/system/{target}.target.wants/{unit}")
+}
+
+fn enable(layer: &mut Layer, target: &str, unit: &str) {
+    layer.link(wants(target, unit), &format!("/{UNITS}/{unit}"));
+}
+
+fn agent(layer: &mut Layer, guest: &Path) -> Result<()> {
+    let binary = fs::read(guest).with_context(|| format!("{} cannot be read", guest.display()))?;
+    layer.file("usr/bin/firstlight-guest", 0o755, binary);
+    layer.folder(&paths::root().join("units/guest"), Path::new(UNITS))?;
+    enable(layer, "sysinit", IDENTITY);
+    enable(layer, "multi-user", REPORT);
+    Ok(())
+}
+
+/// Keys as the packages' own scripts make them; kept in the cache, so that the golden stays the same.
+fn baked(layer: &mut Layer, folder: &Path) -> Result<()> {
+    let keys = folder.join("baked/etc/ssh");
+    if !keys.join("ssh_host_rsa_key").is_file() {
+        fs::create_dir_all(&keys)?;
+        run::must(run::command(["ssh-keygen", "-q", "-A", "-f"]).arg(folder.join("baked")))?;
+    }
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        for (suffix, mode) in [("", 0o600), (".pub", 0o644)] {
+            let name = format!("ssh_host_{kind}_key{suffix}");
+            layer.file(PathBuf::from("etc/ssh").join(&name), mode, fs::read(keys.join(&name))?);
+        }
+    }
+    layer.file("etc/machine-id", 0o444, format!("{BAKED_MACHINE_ID}\n"));
+    layer.file("etc/hostname", 0o644, format!("{BAKED_HOSTNAME}\n"));
+    Ok(())
+}
+
+fn cloud(layer: &mut Layer) {
+    layer.file(
+        "etc/cloud/cloud.cfg.d/99-firstlight-test.cfg",
+        0o644,
+        "datasource_list: [ NoCloud, None ]\nnetwork: {config: disabled}\n",
+    );
+    layer.file("etc/systemd/network/10-eth0.network", 0o644, "[Match]\nName=eth0\n[Network]\nDHCP=yes\n");
+    enable(layer, "multi-user", "systemd-networkd.service");
+    enable(layer, "network-online", "systemd-networkd-wait-online.service");
+    layer.link(
+        "etc/systemd/system/dbus-org.freedesktop.network1.service",
+        &format!("/{UNITS}/systemd-networkd.service"),
+    );
+    layer.link(
+        "etc/systemd/system/sockets.target.wants/systemd-networkd.socket",
+        &format!("/{UNITS}/systemd-networkd.socket"),
+    );
+}
+
+fn floor(layer: &mut Layer) {
+    layer.file(
+        "etc/systemd/system/floor-keys.service",
+        0o644,
+        "[Unit]\nDescription=Host keys by shell\nBefore=ssh.service\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/ssh-keygen -A\n",
+    );
+    layer.link(
+        "etc/systemd/system/ssh.service.requires/floor-keys.service",
+        "/etc/systemd/system/floor-keys.service",
+    );
+}

@@ -1,0 +1,185 @@
+//! A golden booted without any of our host side: systemd-nspawn, a network namespace, nothing else.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::Leader;
+use crate::{run, wait};
+
+/// A root folder unpacked from a golden, which may be booted again and again.
+#[derive(Debug)]
+pub struct Root {
+    folder: TempDir,
+}
+
+impl Root {
+    pub fn unpack(golden: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("firstlight-bare-").tempdir()?;
+        let root = Self { folder };
+        fs::create_dir(root.path())?;
+        run::must(
+            run::command(["tar", "--extract", "--numeric-owner", "--file"])
+                .arg(golden)
+                .arg("-C")
+                .arg(root.path()),
+        )?;
+        Ok(root)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// Boots it under this host name.
+    pub fn boot(&self, name: &str) -> Result<Booted> {
+        let tag = self.folder.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let namespace = format!("flbare{}", tag.trim_start_matches("firstlight-bare-"));
+        run::must(&mut run::command(["ip", "netns", "add", &namespace]))?;
+        let mut booted = Booted {
+            namespace: namespace.clone(),
+            cgroup: cgroup_mount()?.join(tag),
+            console: self.folder.path().join("console.log"),
+            root: self.path(),
+            nspawn: None,
+        };
+        booted.start(name)?;
+        Ok(booted)
+    }
+}
+
+/// A running bare guest; dropping it kills it and removes what it used.
+#[derive(Debug)]
+pub struct Booted {
+    namespace: String,
+    cgroup: PathBuf,
+    console: PathBuf,
+    root: PathBuf,
+    nspawn: Option<Child>,
+}
+
+impl Booted {
+    fn start(&mut self, name: &str) -> Result<()> {
+        let namespace = &self.namespace;
+        // A cable from the guest to itself: not every kernel has dummy links.
+        for words in [
+            "link set lo up",
+            "link add eth0 type veth peer name far0",
+            "addr add 10.77.9.2/24 dev eth0",
+            "link set eth0 up",
+            "link set far0 up",
+        ] {
+            run::must(run::command(["ip", "-n", namespace]).args(words.split(' ')))?;
+        }
+        fs::create_dir_all(&self.cgroup).context("the guest's cgroup cannot be made")?;
+        let console = File::create(&self.console)?;
+        // A private mount namespace shows nspawn a pure cgroup2, also on a hybrid machine.
+        let script = r#"echo $$ > "$1/cgroup.procs"; shift; exec unshare -m sh -c 'mount --make-rprivate /
+            umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"' nspawn "$@""#;
+        let mut nspawn = Command::new("setsid");
+        nspawn.args(["sh", "-c", script, "boot"]).arg(&self.cgroup);
+        nspawn.args([
+            "systemd-nspawn",
+            "--quiet",
+            "--register=no",
+            "--keep-unit",
+            "--console=read-only",
+            "-b",
+        ]);
+        nspawn.args(["-M", name, &format!("--hostname={name}"), "--capability=CAP_NET_ADMIN"]);
+        nspawn.arg(format!("--network-namespace-path=/run/netns/{namespace}")).arg("-D").arg(&self.root);
+        nspawn.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
+        self.nspawn = Some(nspawn.spawn().context("systemd-nspawn cannot be started")?);
+        Ok(())
+    }
+
+    pub fn leader(&self) -> Result<Leader> {
+        Leader::wait_for(&self.root).with_context(|| format!("its console says:\n{}", self.console()))
+    }
+
+    /// The leader, once systemd in the guest has settled, and how.
+    pub fn settled(&self) -> Result<(Leader, String)> {
+        let leader = self.leader()?;
+        let state = leader.settled().with_context(|| format!("its console says:\n{}", self.console()))?;
+        Ok((leader, state))
+    }
+
+    pub fn console(&self) -> String {
+        run::tail(&fs::read_to_string(&self.console).unwrap_or_default(), 30)
+    }
+
+    /// Waits until sshd greets, seen from inside the guest's network.
+    pub fn await_ssh(&self) -> Result<()> {
+        let namespace = self.namespace.clone();
+        let greeting = std::thread::spawn(move || ssh_greets(&namespace)).join();
+        greeting.map_err(|_| anyhow::anyhow!("the thread that waits for ssh died"))?
+    }
+
+    /// Shuts the guest down in order, as a hypervisor's reboot does.
+    pub fn shut_down(mut self) -> Result<()> {
+        let leader = self.leader()?;
+        let _ = leader.run(&["/usr/bin/systemctl", "poweroff"])?; // the answer may come too late to be read
+        let mut nspawn = self.nspawn.take().context("the guest was never started")?;
+        wait::until("the guest to shut down", Duration::from_secs(60), || nspawn.try_wait().ok().flatten())?;
+        Ok(())
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        let _ = fs::write(self.cgroup.join("cgroup.kill"), "1");
+        if let Some(mut nspawn) = self.nspawn.take() {
+            let _ = nspawn.wait();
+        }
+        let cgroup = self.cgroup.clone();
+        let gone =
+            wait::until("an empty cgroup", Duration::from_secs(20), || remove_tree(&cgroup).then_some(()));
+        let _ = run::run(&mut run::command(["ip", "netns", "del", &self.namespace]));
+        if let (Err(error), false) = (gone, std::thread::panicking()) {
+            panic!("a bare guest left something: {error}");
+        }
+    }
+}
+
+/// Network namespaces belong to threads: this one enters the guest's and ends with it.
+fn ssh_greets(namespace: &str) -> Result<()> {
+    use std::io::Read as _;
+    let file = File::open(Path::new("/run/netns").join(namespace))?;
+    nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET)
+        .context("the guest's network cannot be entered")?;
+    wait::until("sshd's greeting", Duration::from_secs(60), || {
+        let address = SocketAddr::from(([127, 0, 0, 1], 22));
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting).ok()?;
+        (&greeting == b"SSH-").then_some(())
+    })
+}
+
+/// Where the cgroup2 hierarchy is mounted.
+pub fn cgroup_mount() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts cannot be read")?;
+    let cgroup2 = mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let folder = words.nth(1)?;
+        (words.next()? == "cgroup2").then(|| PathBuf::from(folder))
+    });
+    cgroup2.context("no cgroup2 hierarchy is mounted")
+}
+
+/// Removes an empty cgroup and those below it; whether it is gone.
+fn remove_tree(cgroup: &Path) -> bool {
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(cgroup);
+    !cgroup.exists()
+}

@@ -1,0 +1,17 @@
+//! Firstlight's own commands (`cargo xtask`) and the harness of its end-to-end tests.
+//!
+//! The commands build programs and goldens; the tests only use what they find in the environment (see [`paths`]),
+//! so that no test ever builds anything, and a test without preparation fails with the command that prepares it.
+
+pub mod args;
+pub mod build;
+pub mod check;
+pub mod demo;
+pub mod figures;
+pub mod golden;
+pub mod guest;
+pub mod packages;
+pub mod paths;
+pub mod rig;
+pub mod run;
+pub mod wait;

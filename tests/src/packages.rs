@@ -1,0 +1,76 @@
+//! The Debian packages that goldens, guests and tests need.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run;
+
+/// A program and the Debian package that brings it.
+#[derive(Debug, Clone, Copy)]
+pub struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// For goldens and real guests.
+pub const GUESTS: &[Tool] = &[
+    tool("mmdebstrap", "mmdebstrap"),
+    tool("systemd-nspawn", "systemd-container"),
+    tool("setsid", "util-linux"),
+    tool("ip", "iproute2"),
+    tool("dnsmasq", "dnsmasq-base"),
+    tool("ssh", "openssh-client"),
+    tool("zstd", "zstd"),
+];
+
+/// For the tests besides.
+pub const TESTS: &[Tool] = &[
+    tool("curl", "curl"),
+    tool("readelf", "binutils"),
+    tool("shellcheck", "shellcheck"),
+    tool("setpriv", "util-linux"),
+];
+
+/// Installs what is missing, and says so.
+pub fn ensure(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !present(tool.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    if !present("apt-get") {
+        let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
+        bail!(
+            "these programs are missing: {}; this is no Debian, so install them by hand (Debian calls the packages {})",
+            programs.join(", "),
+            packages.join(", ")
+        );
+    }
+    if !nix::unistd::geteuid().is_root() {
+        bail!("missing packages: run `apt-get install {}` as root, or run this as root", packages.join(" "));
+    }
+    eprintln!("installing missing packages: {}", packages.join(" "));
+    let install = || run::must(apt().args(["install", "--no-install-recommends"]).args(&packages));
+    // A fresh machine has no package lists yet, one in use need not wait for them.
+    install().or_else(|_| run::must(apt().arg("update")).and_then(|_| install()))?;
+    Ok(())
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.args(["-qq", "-y", "-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
+    apt
+}
+
+/// Whether a program is on the path, or where Debian keeps programs for root.
+pub fn present(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        || ["/usr/sbin", "/sbin"].iter().any(|folder| Path::new(folder).join(program).is_file())
+}
