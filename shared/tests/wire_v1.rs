@@ -1,5 +1,7 @@
 //! Wire format v1 must not change: the files in `golden/` were written by the first release and are read by all later ones.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
