@@ -96,3 +96,26 @@ pub(super) struct UpArguments {
     #[arg(long)]
     pub(super) detach: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_that_readme_shows_exist() {
+        let readme = include_str!("../../../README.md");
+        let mut found = 0;
+        for line in readme.lines().filter(|line| line.starts_with("firstlight ")) {
+            let words = line.split(['#', '&', '>']).next().unwrap_or_default().split_whitespace();
+            Arguments::try_parse_from(words)
+                .unwrap_or_else(|error| panic!("README says `{line}`, but: {error}"));
+            found += 1;
+        }
+        assert!(found >= 5, "README shows only {found} commands");
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -26,15 +26,13 @@ pub fn render(document: &Value) -> String {
     out
 }
 
+/// The companion's steps in their order; the guest's own phases lie within `start` and `await-report`.
+const STEPS: [&str; 10] =
+    ["allocate", "restore", "mac", "hostname", "size", "mounts", "start", "await-report", "verify", "finish"];
+
 fn steps(guests: &[Value]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for guest in guests {
-        for step in guest["timings_ms"].as_object().into_iter().flat_map(|steps| steps.keys()) {
-            if step != "total" && !names.contains(&step.as_str()) {
-                names.push(step);
-            }
-        }
-    }
+    let timed = |name: &str| guests.iter().any(|guest| guest["timings_ms"][name].is_u64());
+    let names: Vec<&str> = STEPS.into_iter().filter(|name| timed(name)).collect();
     let heads =
         std::iter::once("NAME".to_owned()).chain(names.iter().map(|name| name.to_uppercase())).collect();
     let rows = guests.iter().map(|guest| {

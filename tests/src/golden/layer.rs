@@ -35,7 +35,7 @@ impl Layer {
         self.0.remove(Path::new(path));
     }
 
-    /// Takes over a folder of the repository, files and links as they are.
+    /// Takes over a folder, files and links as they are.
     pub fn folder(&mut self, source: &Path, target: &Path) -> Result<()> {
         let entries = fs::read_dir(source).with_context(|| format!("{} cannot be read", source.display()))?;
         for entry in entries {
@@ -47,7 +47,8 @@ impl Layer {
                 self.folder(&path, &inside)?;
             } else {
                 let bytes = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-                self.file(inside, 0o644, bytes);
+                let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+                self.file(inside, mode, bytes);
             }
         }
         Ok(())

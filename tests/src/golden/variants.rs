@@ -108,13 +108,12 @@ fn enable(layer: &mut Layer, target: &str, unit: &str) {
     layer.link(wants(target, unit), &format!("/{UNITS}/{unit}"));
 }
 
+/// By the script that users bake with: what it installs is what is tested.
 fn agent(layer: &mut Layer, guest: &Path) -> Result<()> {
-    let binary = fs::read(guest).with_context(|| format!("{} cannot be read", guest.display()))?;
-    layer.file("usr/bin/firstlight-guest", 0o755, binary);
-    layer.folder(&paths::root().join("units/guest"), Path::new(UNITS))?;
-    enable(layer, "sysinit", IDENTITY);
-    enable(layer, "multi-user", REPORT);
-    Ok(())
+    let root = tempfile::tempdir().context("a folder for the agent cannot be made")?;
+    let script = paths::root().join("packaging/install-guest");
+    run::must(run::command(["sh"]).arg(script).arg(guest).arg(root.path()))?;
+    layer.folder(root.path(), Path::new(""))
 }
 
 /// Keys as the packages' own scripts make them; kept in the cache, so that the golden stays the same.

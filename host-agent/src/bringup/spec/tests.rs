@@ -59,3 +59,15 @@ fn bad_specs_say_where_and_what() {
         assert!(message.contains(said), "{text}\n gave {message}\n without {said}");
     }
 }
+
+#[test]
+fn the_spec_that_readme_shows_is_one() {
+    let readme = include_str!("../../../../README.md");
+    let shown = readme
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("README shows a spec");
+    let guests = parse(shown).unwrap();
+    assert_eq!((guests.len(), guests[0].require.as_slice()), (3, &["sshd".to_owned()][..]));
+}
