@@ -10,12 +10,12 @@ use firstlight_shared::check::{CheckResult, Severity, Verdict};
 use firstlight_shared::error::Code;
 use firstlight_shared::secret::Secret;
 use firstlight_shared::wire::{
-    Address, Agent, Claim, Decision, Envelope, Facts, HostKey, Hostname, Identity, Interface, MachineIdOutcome,
-    MachineIdState, Report, ReportState,
+    Address, Agent, Claim, Decision, Envelope, Facts, HostKey, Hostname, Identity, Interface,
+    MachineIdOutcome, MachineIdState, Report, ReportState,
 };
 use proptest::prelude::*;
-use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::PrivateKey;
+use ssh_key::private::{Ed25519Keypair, KeypairData};
 
 const GOLDEN: &str = include_str!("golden/envelope-v1.json");
 

@@ -11,6 +11,7 @@ mod target;
 mod tls;
 
 pub(crate) use bus::Bus;
+use bus::BusError;
 pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
 
 use std::time::Duration;
@@ -25,8 +26,10 @@ use crate::identity::{self, PendingOutcome};
 use crate::paths;
 use crate::sys::{Machine, Stopwatch, SysError};
 
-/// Units that may hold the running SSH server, by the names of Debian and of everybody else, with their sockets.
-const SSH_SERVICES: [(&str, &str); 2] = [("ssh.service", "ssh.socket"), ("sshd.service", "sshd.socket")];
+/// The running SSH server's unit, by the names of Debian and of everybody else; one is often an alias of the other.
+const SSH_SERVICES: [&str; 2] = ["ssh.service", "sshd.service"];
+/// Sockets that may hold its port for it.
+const SSH_SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
 /// So long sshd may take to start before it is asked to read the new key.
 const SSH_START_LIMIT: Duration = Duration::from_secs(15);
 
@@ -150,37 +153,40 @@ async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
             ..PendingOutcome::default()
         },
     };
-    if outcome.made {
-        for (unit, socket) in SSH_SERVICES {
-            renew_if_active(bus, unit, socket, &mut outcome.problems).await;
-        }
+    if outcome.made
+        && let Err(error) = let_sshd_read_keys(bus).await
+    {
+        outcome.problems.push(format!("sshd does not know the new key yet: {}", Chain(&error)));
     }
     outcome
 }
 
-/// Lets a running sshd read its keys again. A unit that is not loaded or not active needs nothing: it reads them when
-/// it starts. One that runs on a socket of systemd's loses it by a reload (SIGHUP: "Cannot bind any address", tried on
-/// Debian 13) and is restarted; systemd keeps the socket meanwhile. In neither case is a connection refused.
-async fn renew_if_active(bus: &Bus, unit: &str, socket: &str, problems: &mut Vec<String>) {
-    let watch = Stopwatch::start();
-    let renewed = loop {
-        match bus.active_state(unit).await {
-            Ok(Some(state)) if state == "active" => {
-                break match bus.active_state(socket).await {
-                    Ok(Some(state)) if state == "active" => bus.restart(unit).await,
-                    Ok(_) => bus.reload(unit).await,
-                    Err(error) => Err(error),
-                };
-            }
-            // It may have read its keys before ours was there.
-            Ok(Some(state)) if state == "activating" && watch.elapsed() < SSH_START_LIMIT => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Ok(_) => return,
-            Err(error) => break Err(error),
+/// Lets a running sshd read its keys again; one that does not run reads them when it starts.
+///
+/// An sshd on a socket of systemd's loses it by a reload (SIGHUP: "Cannot bind any address", tried on Debian 13) and is
+/// restarted; systemd keeps the socket meanwhile. In neither case is a connection refused.
+async fn let_sshd_read_keys(bus: &Bus) -> Result<(), BusError> {
+    let Some(unit) = running_sshd(bus).await? else { return Ok(()) };
+    for socket in SSH_SOCKETS {
+        if bus.active_state(socket).await?.as_deref() == Some("active") {
+            return bus.restart(unit).await;
         }
-    };
-    if let Err(error) = renewed {
-        problems.push(format!("{unit} does not know the new key yet: {}", Chain(&error)));
     }
+    bus.reload(unit).await
+}
+
+/// The first unit that runs, once it has started: it may have read its keys before the new one was there.
+async fn running_sshd(bus: &Bus) -> Result<Option<&'static str>, BusError> {
+    for unit in SSH_SERVICES {
+        let watch = Stopwatch::start();
+        let mut state = bus.active_state(unit).await?;
+        while state.as_deref() == Some("activating") && watch.elapsed() < SSH_START_LIMIT {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            state = bus.active_state(unit).await?;
+        }
+        if state.as_deref() == Some("active") {
+            return Ok(Some(unit));
+        }
+    }
+    Ok(None)
 }
