@@ -9,7 +9,7 @@
 //!                                 RolledBack  NeedsOperator
 //! ```
 //!
-//! Everything known about a job is [`fold`]ed from its events: by the engine, by recovery, by the CLI alike.
+//! Everything known about a job is [`fold()`]ed from its events: by the engine, by recovery, by the CLI alike.
 
 mod engine;
 mod event;

@@ -1,7 +1,9 @@
 //! Reads an archive's structure while its bytes pass on to the program that unpacks it.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::rc::Rc;
 
 use firstlight_shared::text::escape;
 
@@ -10,6 +12,9 @@ use super::ArchiveError;
 const BLOCK: usize = 512;
 /// The longest entry name that a message shows.
 const SHOWN: usize = 200;
+/// Between two entries' contents: headers, long names, extended attributes. Readers keep all of it in memory, so it is
+/// bounded here, before GNU tar gets it.
+const HEADERS: u64 = 1 << 20;
 
 /// Hands on what is read, and remembers whether the source ended or failed, and whether the sink did.
 #[derive(Debug)]
@@ -19,11 +24,14 @@ pub(super) struct Tee<R, W> {
     ended: bool,
     source_failure: Option<io::Error>,
     sink_failed: bool,
+    /// How much may be read before it is set anew.
+    allowance: Rc<Cell<u64>>,
 }
 
 impl<R: Read, W: Write> Tee<R, W> {
     pub(super) fn new(source: R, sink: W) -> Self {
-        Self { source, sink, ended: false, source_failure: None, sink_failed: false }
+        let allowance = Rc::new(Cell::new(HEADERS));
+        Self { source, sink, ended: false, source_failure: None, sink_failed: false, allowance }
     }
 
     /// Writes out what is buffered and closes the sink.
@@ -44,6 +52,14 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
             }
         };
         self.ended |= count == 0 && !buffer.is_empty();
+        match self.allowance.get().checked_sub(count as u64) {
+            Some(left) => self.allowance.set(left),
+            None => {
+                let failure = io::Error::other("an entry has more than 1 MiB of headers");
+                self.source_failure = Some(failure);
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
         if let Err(error) = self.sink.write_all(&buffer[..count]) {
             self.sink_failed = true;
             return Err(error);
@@ -57,6 +73,7 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
 /// # Errors
 /// Whatever is wrong with it. `SinkClosed` means that the unpacking program gave up: ask that one why.
 pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, ArchiveError> {
+    let allowance = Rc::clone(&tee.allowance);
     let mut archive = tar::Archive::new(tee);
     let mut last = None;
     let mut failure = None;
@@ -65,7 +82,10 @@ pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Arch
         Ok(entries) => {
             for entry in entries {
                 match entry {
-                    Ok(mut entry) => last = Some(check_entry(&mut entry)?),
+                    Ok(mut entry) => {
+                        last = Some(check_entry(&mut entry)?);
+                        allowance.set(contents(&entry).saturating_add(HEADERS));
+                    }
                     Err(error) => {
                         failure = Some(error);
                         break;
@@ -75,6 +95,7 @@ pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Arch
         }
     }
     let mut tee = archive.into_inner();
+    allowance.set(u64::MAX);
     match failure {
         Some(error) => Err(explain(tee, &error, last)),
         None if tee.ended => Err(match last {
@@ -102,6 +123,12 @@ fn explain<R, W>(tee: Tee<R, W>, error: &io::Error, last: Option<String>) -> Arc
         None if tee.ended => ArchiveError::Truncated { last },
         None => ArchiveError::Corrupt { last, reason: escape(&error.to_string(), SHOWN) },
     }
+}
+
+/// Bytes of the entry's contents in the archive. A sparse file's size says nothing of that.
+fn contents<R: Read>(entry: &tar::Entry<'_, R>) -> u64 {
+    let header = entry.header();
+    if header.entry_type().is_gnu_sparse() { header.entry_size().unwrap_or(0) } else { entry.size() }
 }
 
 /// Gives the entry's name, made safe to show.

@@ -150,3 +150,30 @@ fn names_in_messages_cannot_steer_a_terminal() {
     let message = outcome.unwrap_err().into_fault(Path::new("g")).message;
     assert!(message.contains("\\u{1b}[31mred") && !message.contains('\x1b'), "{message}");
 }
+
+#[test]
+fn a_bomb_of_headers_is_refused_and_large_files_are_not() {
+    let mut builder = tar::Builder::new(Vec::new());
+    append(&mut builder, "./", tar::EntryType::Directory, "");
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    let name = vec![b'a'; 3 << 20];
+    header.set_size(name.len() as u64);
+    header.set_cksum();
+    builder.append(&header, name.as_slice()).unwrap();
+    append(&mut builder, "./file", tar::EntryType::Regular, "");
+    assert_eq!(refusal(&builder.into_inner().unwrap()), "golden-corrupt");
+
+    let mut builder = tar::Builder::new(Vec::new());
+    for name in ROOT {
+        append(&mut builder, name, tar::EntryType::Regular, "");
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_size(5 << 20);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "./large", vec![7u8; 5 << 20].as_slice()).unwrap();
+    append(&mut builder, "./after", tar::EntryType::Regular, "");
+    let (outcome, _folder, root) = try_unpack(&builder.into_inner().unwrap());
+    outcome.unwrap();
+    assert_eq!(std::fs::metadata(root.join("large")).unwrap().len(), 5 << 20);
+}
