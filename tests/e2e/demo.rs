@@ -1,5 +1,6 @@
 //! `cargo xtask demo`, as a user runs it.
 
+use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -15,7 +16,7 @@ use nix::unistd::Pid;
 static ONE: Mutex<()> = Mutex::new(());
 
 fn demo(state: &std::path::Path, words: &[&str]) -> Command {
-    let mut command = Command::new(paths::given(paths::XTASK_VARIABLE));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(["demo", "--state"]).arg(state).args(words);
     for variable in [paths::COMPANION_VARIABLE, paths::GUEST_VARIABLE] {
         command.env(variable, paths::given(variable));
@@ -94,24 +95,29 @@ fn ctrl_c_at_any_moment_cleans_up() {
     for moment in moments {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("demo");
+        let log = folder.path().join("demo.log");
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
         let mut command = demo(&state, &["--count", "2"]);
-        let mut child = command
+        command
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+            .stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
         let socket = state.join("control.sock");
-        wait::until("the demo to begin", Duration::from_secs(60), || socket.exists().then_some(())).unwrap();
+        let began = wait::until("the demo to begin", Duration::from_secs(60), || {
+            let ended = child.try_wait().ok().flatten();
+            (ended.is_some() || socket.exists()).then_some(ended)
+        });
         std::thread::sleep(Duration::from_millis(moment)); // the moment is what is tested
         // To the whole group, as a terminal does.
         let group = Pid::from_raw(-i32::try_from(child.id()).unwrap());
         kill(group, Signal::SIGINT).unwrap();
-        let status =
-            wait::until("the demo to end", Duration::from_secs(90), || child.try_wait().ok().flatten())
-                .unwrap();
-        assert_eq!(status.code(), Some(130), "interrupted after {moment} ms");
+        let ended =
+            wait::until("the demo to end", Duration::from_secs(90), || child.try_wait().ok().flatten());
+        assert!(matches!(began, Ok(None)), "the demo did not begin: {began:?}\n{}", said());
+        let status = ended.unwrap_or_else(|error| panic!("{error}\n{}", said()));
+        assert_eq!(status.code(), Some(130), "interrupted after {moment} ms\n{}", said());
         let left = leftovers::find(&state);
         assert!(left.is_empty(), "interrupted after {moment} ms: {left:#?}");
     }

@@ -15,4 +15,5 @@ mod second_boot;
 mod ssh_trust;
 mod static_binary;
 mod support;
+mod systemd_host;
 mod units;

@@ -11,8 +11,6 @@ pub const COMPANION_VARIABLE: &str = "FIRSTLIGHT_BIN";
 pub const GUEST_VARIABLE: &str = "FIRSTLIGHT_GUEST_BIN";
 /// The folder of goldens, one `VARIANT.tar` each, and `login_key`.
 pub const GOLDENS_VARIABLE: &str = "FIRSTLIGHT_GOLDENS";
-/// This very xtask, for the tests of its commands.
-pub const XTASK_VARIABLE: &str = "FIRSTLIGHT_XTASK";
 /// Set by `cargo xtask test --full`: run the long matrices too.
 pub const FULL_VARIABLE: &str = "FIRSTLIGHT_FULL";
 

@@ -62,7 +62,7 @@ pub(super) fn with_guests(full: bool) -> Result<Vec<Stage>> {
         cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight-tests", "--features", "e2e"]);
     tests.args(["--test", "e2e", "--", "--test-threads=2"]);
     tests.env(paths::COMPANION_VARIABLE, programs.companion).env(paths::GUEST_VARIABLE, programs.guest);
-    tests.env(paths::GOLDENS_VARIABLE, goldens).env(paths::XTASK_VARIABLE, std::env::current_exe()?);
+    tests.env(paths::GOLDENS_VARIABLE, goldens);
     if full {
         tests.env(paths::FULL_VARIABLE, "1");
     }

@@ -46,13 +46,19 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     }
 
     fs::create_dir_all(&demo.state).with_context(|| format!("{} cannot be made", demo.state.display()))?;
-    let companion = Companion::start(&demo.program, &demo.state, free_port())?;
+    let companion = match Companion::start(&demo.program, &demo.state, free_port()) {
+        Err(_) if stop.asked() => return Ok(ExitCode::from(INTERRUPTED)),
+        started => started?,
+    };
     fs::write(demo.pid_file(), companion.pid().to_string())?;
     let outcome = demo.bring_up(&goldens, arguments, &stop);
     let ready = matches!(&outcome, Ok(Some(_)));
     if arguments.keep && ready {
         demo.tell_how_to_go_on(&goldens, outcome.as_ref().ok().and_then(Option::as_ref));
         return Ok(ExitCode::SUCCESS);
+    }
+    if stop.asked() {
+        eprintln!("interrupted: cleaning up");
     }
     let destroyed = demo.destroy();
     let stopped = companion.stop();
@@ -143,7 +149,6 @@ impl Demo {
                 break status;
             }
             if stop.asked() {
-                eprintln!("interrupted: cleaning up");
                 terminate(child.id());
                 let ended =
                     wait::until("`up` to end", Duration::from_secs(10), || child.try_wait().ok().flatten());
@@ -155,6 +160,10 @@ impl Demo {
             }
             thread::sleep(Duration::from_millis(20));
         };
+        // A signal that came between the fork and the child's own group ended `up` as well.
+        if stop.asked() {
+            return Ok(None);
+        }
         let text = reader.join().map_err(|_| anyhow::anyhow!("the reader of `up` died"))??;
         let document: Value =
             serde_json::from_str(&text).with_context(|| format!("`up` ({status}) printed no document"))?;

@@ -17,6 +17,8 @@ const PACKAGES: &str = "systemd-sysv,openssh-server,dbus,iproute2,udev,ca-certif
 pub(super) enum Flavour {
     Plain,
     CloudInit,
+    /// A machine that runs guests itself.
+    Host,
 }
 
 impl Flavour {
@@ -24,13 +26,18 @@ impl Flavour {
         match self {
             Self::Plain => "plain",
             Self::CloudInit => "cloud-init",
+            Self::Host => "host",
         }
     }
 
     fn packages(self) -> String {
         match self {
             Self::Plain => PACKAGES.to_owned(),
-            Self::CloudInit => format!("{PACKAGES},cloud-init"),
+            // The name service modules are there for the hostile nsswitch.conf that this variant has.
+            Self::CloudInit => format!(
+                "{PACKAGES},cloud-init,libnss-systemd,libnss-myhostname,libnss-mymachines,libnss-resolve"
+            ),
+            Self::Host => "systemd-sysv,dbus,iproute2,systemd-container,dnsmasq-base".to_owned(),
         }
     }
 }

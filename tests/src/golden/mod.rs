@@ -17,7 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{paths, run};
 pub use layer::{Entry, Layer};
-pub use variants::{BAKED_HOSTNAME, BAKED_MACHINE_ID, Variant};
+pub use variants::{BAKED_HOSTNAME, BAKED_MACHINE_ID, HOSTILE_NSSWITCH, Variant};
 
 /// Name of the private key whose public half may log in as root to every golden.
 pub const LOGIN_KEY: &str = "login_key";
@@ -27,7 +27,11 @@ pub fn ensure(guest: &Path, wanted: &[Variant]) -> Result<PathBuf> {
     let folder = paths::goldens();
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let lock = File::create(folder.join("lock")).context("the lock of the golden cache cannot be opened")?;
-    let _held = Flock::lock(lock, FlockArg::LockExclusive)
+    let _held = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+        .or_else(|(lock, _)| {
+            eprintln!("waiting for another run that builds goldens");
+            Flock::lock(lock, FlockArg::LockExclusive)
+        })
         .map_err(|(_, error)| error)
         .context("the golden cache cannot be locked")?;
 

@@ -31,6 +31,8 @@ pub enum Variant {
     Broken,
     /// No agent, `ssh-keygen -A` in a shell unit: the floor of the figures.
     Floor,
+    /// No golden but a machine with systemd as PID 1 and the tools that the companion needs.
+    Host,
 }
 
 /// The machine-id that [`Variant::Baked`] carries.
@@ -39,8 +41,16 @@ pub const BAKED_MACHINE_ID: &str = "0123456789abcdef0123456789abcdef";
 pub const BAKED_HOSTNAME: &str = "golden-builder";
 
 impl Variant {
-    pub const ALL: &'static [Self] =
-        &[Self::Control, Self::Agent, Self::Baked, Self::Cloud, Self::Silent, Self::Broken, Self::Floor];
+    pub const ALL: &'static [Self] = &[
+        Self::Control,
+        Self::Agent,
+        Self::Baked,
+        Self::Cloud,
+        Self::Silent,
+        Self::Broken,
+        Self::Floor,
+        Self::Host,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -51,11 +61,16 @@ impl Variant {
             Self::Silent => "silent",
             Self::Broken => "broken",
             Self::Floor => "floor",
+            Self::Host => "host",
         }
     }
 
     pub(super) fn flavour(self) -> Flavour {
-        if self == Self::Cloud { Flavour::CloudInit } else { Flavour::Plain }
+        match self {
+            Self::Cloud => Flavour::CloudInit,
+            Self::Host => Flavour::Host,
+            _ => Flavour::Plain,
+        }
     }
 
     fn layer(self, guest: &Path, folder: &Path) -> Result<Layer> {
@@ -63,11 +78,11 @@ impl Variant {
         let login =
             fs::read(folder.join(LOGIN_KEY).with_extension("pub")).context("the login key is gone")?;
         layer.file("root/.ssh/authorized_keys", 0o600, login);
-        if !matches!(self, Self::Control | Self::Floor) {
+        if !matches!(self, Self::Control | Self::Floor | Self::Host) {
             agent(&mut layer, guest)?;
         }
         match self {
-            Self::Control | Self::Agent => {}
+            Self::Control | Self::Agent | Self::Host => {}
             Self::Baked => baked(&mut layer, folder)?,
             Self::Cloud => cloud(&mut layer),
             Self::Silent => layer.remove(&wants("multi-user", REPORT)),
@@ -134,7 +149,12 @@ fn baked(layer: &mut Layer, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A name service that kills a static program which asks it: one glibc loads the modules of another.
+pub const HOSTILE_NSSWITCH: &str = "passwd: files systemd\ngroup: files systemd\nshadow: files systemd\n\
+    hosts: mymachines resolve myhostname dns files\nnetworks: files dns\nservices: db files\nprotocols: db files\n";
+
 fn cloud(layer: &mut Layer) {
+    layer.file("etc/nsswitch.conf", 0o644, HOSTILE_NSSWITCH);
     layer.file(
         "etc/cloud/cloud.cfg.d/99-firstlight-test.cfg",
         0o644,

@@ -38,6 +38,15 @@ impl Root {
 
     /// Boots it under this host name.
     pub fn boot(&self, name: &str) -> Result<Booted> {
+        self.boot_with(name, &[])
+    }
+
+    /// Boots it with every right, so that it can run guests of its own.
+    pub fn boot_as_host(&self, name: &str) -> Result<Booted> {
+        self.boot_with(name, &["SYSTEMD_SECCOMP=0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=1"])
+    }
+
+    fn boot_with(&self, name: &str, host_rights: &[&str]) -> Result<Booted> {
         let tag = self.folder.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let namespace = format!("flbare{}", tag.trim_start_matches("firstlight-bare-"));
         run::must(&mut run::command(["ip", "netns", "add", &namespace]))?;
@@ -48,7 +57,7 @@ impl Root {
             root: self.path(),
             nspawn: None,
         };
-        booted.start(name)?;
+        booted.start(name, host_rights)?;
         Ok(booted)
     }
 }
@@ -64,7 +73,7 @@ pub struct Booted {
 }
 
 impl Booted {
-    fn start(&mut self, name: &str) -> Result<()> {
+    fn start(&mut self, name: &str, host_rights: &[&str]) -> Result<()> {
         let namespace = &self.namespace;
         // A cable from the guest to itself: not every kernel has dummy links.
         for words in [
@@ -83,7 +92,7 @@ impl Booted {
             umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"' nspawn "$@""#;
         let mut nspawn = Command::new("setsid");
         nspawn.args(["sh", "-c", script, "boot"]).arg(&self.cgroup);
-        nspawn.args([
+        nspawn.arg("env").args(host_rights).args([
             "systemd-nspawn",
             "--quiet",
             "--register=no",
@@ -91,7 +100,8 @@ impl Booted {
             "--console=read-only",
             "-b",
         ]);
-        nspawn.args(["-M", name, &format!("--hostname={name}"), "--capability=CAP_NET_ADMIN"]);
+        let capability = if host_rights.is_empty() { "CAP_NET_ADMIN" } else { "all" };
+        nspawn.args(["-M", name, &format!("--hostname={name}"), &format!("--capability={capability}")]);
         nspawn.arg(format!("--network-namespace-path=/run/netns/{namespace}")).arg("-D").arg(&self.root);
         nspawn.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
         self.nspawn = Some(nspawn.spawn().context("systemd-nspawn cannot be started")?);

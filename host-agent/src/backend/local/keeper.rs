@@ -152,6 +152,7 @@ fn unit_arguments(unit: &str, make_pure: bool, command: &[OsString], output: &Pa
     let mut line: Vec<OsString> =
         ["--quiet", "--collect", "--service-type=exec"].map(OsString::from).to_vec();
     line.push(format!("--unit={unit}").into());
+    line.push(format!("--description=Firstlight: {}", unit.trim_end_matches(".service")).into());
     let properties = ["Delegate=yes", "KillMode=mixed", "TasksMax=16384", "OOMPolicy=continue"];
     line.extend(properties.map(|property| OsString::from(format!("--property={property}"))));
     let mut appended = OsString::from("--property=StandardOutput=append:");
