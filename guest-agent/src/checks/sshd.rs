@@ -88,7 +88,7 @@ fn version_line(bytes: &[u8]) -> Option<String> {
 }
 
 /// Ports of sshd_config and its drop-in folder; 22 if none is named.
-fn ports(root: &Root) -> Vec<u16> {
+pub(crate) fn ports(root: &Root) -> Vec<u16> {
     let drop_ins = root.list(paths::SSHD_CONFIG_DIR).unwrap_or_default();
     let drop_ins = drop_ins.iter().filter(|name| name.ends_with(".conf"));
     let files = drop_ins.map(|name| format!("{}/{name}", paths::SSHD_CONFIG_DIR));

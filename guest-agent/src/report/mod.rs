@@ -24,8 +24,10 @@ use crate::config;
 use crate::golden;
 use crate::identity::{self, PendingOutcome};
 use crate::paths;
-use crate::sys::{Machine, Stopwatch, SysError};
+use crate::sys::{Machine, Stopwatch, SysError, listening_sockets};
 
+/// So long sshd may take to read its keys again; it takes some 50 ms.
+const SSH_RELOAD_LIMIT: Duration = Duration::from_secs(5);
 /// The running SSH server's unit, by the names of Debian and of everybody else; one is often an alias of the other.
 const SSH_SERVICES: [&str; 2] = ["ssh.service", "sshd.service"];
 /// Sockets that may hold its port for it.
@@ -164,7 +166,7 @@ async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
 /// Lets a running sshd read its keys again; one that does not run reads them when it starts.
 ///
 /// An sshd on a socket of systemd's loses it by a reload (SIGHUP: "Cannot bind any address", tried on Debian 13) and is
-/// restarted; systemd keeps the socket meanwhile. In neither case is a connection refused.
+/// restarted; systemd keeps the socket meanwhile.
 async fn let_sshd_read_keys(bus: &Bus) -> Result<(), BusError> {
     let Some(unit) = running_sshd(bus).await? else { return Ok(()) };
     for socket in SSH_SOCKETS {
@@ -172,7 +174,21 @@ async fn let_sshd_read_keys(bus: &Bus) -> Result<(), BusError> {
             return bus.restart(unit).await;
         }
     }
-    bus.reload(unit).await
+    let Ok(machine) = Machine::open(std::path::Path::new("/")) else { return bus.reload(unit).await };
+    let ports = checks::ssh_ports(&machine.root);
+    let before = listening_sockets(&ports);
+    bus.reload(unit).await?;
+    // sshd closes its sockets and opens new ones: a moment in which connections are refused. Nobody shall be told that
+    // this guest is ready until it is over.
+    let watch = Stopwatch::start();
+    while watch.elapsed() < SSH_RELOAD_LIMIT {
+        let now = listening_sockets(&ports);
+        if !now.is_empty() && now.is_disjoint(&before) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 /// The first unit that runs, once it has started: it may have read its keys before the new one was there.

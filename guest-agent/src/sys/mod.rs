@@ -7,6 +7,7 @@
 mod clock;
 mod error;
 mod fuse;
+mod listeners;
 mod network;
 mod random;
 mod root;
@@ -14,6 +15,7 @@ mod root;
 pub(crate) use clock::{Clock, Stopwatch, millis};
 pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
+pub(crate) use listeners::listening_sockets;
 pub(crate) use network::has_default_route;
 pub(crate) use random::random_bytes;
 pub(crate) use root::{Kind, Root, STAGED};

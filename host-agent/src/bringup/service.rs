@@ -83,6 +83,12 @@ impl Bringups {
         for backend in &self.backends {
             // A companion that died after its last guest went may have left what guests shared.
             self.release(&**backend).await;
+            // A guest that is ready may still ask for an acknowledgement that was lost.
+            if self.has_guests(&**backend)
+                && let Err(fault) = self.endpoints.ensure(&**backend).await
+            {
+                tracing::warn!(backend = backend.name(), error = %fault, "no place for reports yet");
+            }
         }
         for job in unfinished {
             tracing::info!(%job, "resuming");
@@ -256,11 +262,14 @@ impl Bringups {
         ended && !engine.state.phase.is_gone()
     }
 
+    fn has_guests(&self, backend: &dyn Backend) -> bool {
+        let live = |state: &State| state.backend == backend.name() && !state.phase.is_gone();
+        self.registry.all().iter().any(|(_, state)| live(state))
+    }
+
     /// Removes what guests shared, if there is no guest any more.
     async fn release(&self, backend: &dyn Backend) {
-        let live = |state: &State| state.backend == backend.name() && !state.phase.is_gone();
-        let needed = || self.registry.all().iter().any(|(_, state)| live(state));
-        if let Err(fault) = self.endpoints.release(backend, needed).await {
+        if let Err(fault) = self.endpoints.release(backend, || self.has_guests(backend)).await {
             tracing::warn!(backend = backend.name(), error = %fault, "what guests shared could not be removed");
         }
     }

@@ -106,7 +106,7 @@ impl Intake {
     /// Another guest that ever reported with one of these host keys.
     async fn twin(&self, opened: &Opened, claim: &StoredClaim) -> Result<Option<String>, StoreError> {
         for key in &opened.report.identity.ssh_host_keys {
-            if let Some(guest) = self.store.holder_of_key(&key.fingerprint, &claim.job).await? {
+            if let Some(guest) = self.store.holder_of_key(&key.fingerprint, &claim.job, &claim.guest).await? {
                 return Ok(Some(guest));
             }
         }

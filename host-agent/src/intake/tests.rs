@@ -132,6 +132,12 @@ async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
     assert_eq!(rig.refused(&sealed(&claim("c1", &[7; 32]), &key()), ELSEWHERE).await, "claim-used");
     assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
     assert_eq!(rig.intake.inbox.failure("c2").unwrap().code, "shared-host-key");
+
+    // Removed, the guest may come back with its keys under its own name, and under no other.
+    rig.store.retire_keys("j1").await.unwrap();
+    assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
+    rig.store.claim_for("j3", "web-01", "c3", &Secret::new(vec![7; 32])).await.unwrap();
+    rig.intake.receive(&sealed(&claim("c3", &[7; 32]), &first), HOME).await.unwrap();
 }
 
 #[tokio::test]

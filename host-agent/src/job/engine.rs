@@ -149,7 +149,9 @@ impl Engine {
     /// Probes, acts if nothing is there yet, and probes again as long as the outcome is unknown.
     async fn settle(&mut self, step: &dyn Step) -> Result<Settled, JournalError> {
         let deadline = Instant::now() + UNKNOWN_DEADLINE;
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let doubt = match step.probe(&self.context()).await {
                 Ok(Probe::Present(output)) => return Ok(Settled::Done(output)),
                 Ok(Probe::Foreign(what)) => {
@@ -182,7 +184,6 @@ impl Engine {
             }
             sleep(RETRY.delay(attempt, rand::random())).await;
         }
-        unreachable!("the loop has no end of its own")
     }
 
     async fn backward(&mut self) -> Result<(), JournalError> {

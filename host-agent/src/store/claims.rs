@@ -59,6 +59,11 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(failed("expire a claim"))?;
+        // The log of writes would keep the secret until it is overwritten.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.pool)
+            .await
+            .map_err(failed("fold the log of writes"))?;
         Ok(())
     }
 }

@@ -33,7 +33,8 @@ const MIGRATIONS: &[&str] = &["
         ack TEXT NOT NULL) STRICT;
     CREATE INDEX reports_by_job ON reports(job);
     CREATE TABLE host_keys (
-        fingerprint TEXT NOT NULL, job TEXT NOT NULL, guest TEXT NOT NULL, PRIMARY KEY (fingerprint, job)) STRICT;
+        fingerprint TEXT NOT NULL, job TEXT NOT NULL, guest TEXT NOT NULL, retired INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (fingerprint, job)) STRICT;
     CREATE TABLE refusals (
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, source TEXT NOT NULL, code TEXT NOT NULL,
         message TEXT NOT NULL, claim_id TEXT, guest TEXT, job TEXT, sha256 TEXT) STRICT;
@@ -92,6 +93,8 @@ impl Store {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // Wiped secrets are overwritten, not only unlinked.
+            .pragma("secure_delete", "ON")
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
 

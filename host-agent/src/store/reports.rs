@@ -84,14 +84,33 @@ impl Store {
         Ok(true)
     }
 
-    /// The guest of another job that reported with this host key, whether it still exists or not.
-    pub async fn holder_of_key(&self, fingerprint: &str, job: &str) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT guest FROM host_keys WHERE fingerprint = ? AND job <> ? LIMIT 1")
+    /// The guest of another job that reported with this host key, whether it still exists or not. A guest's own key,
+    /// back under its old name after the guest was removed (a restored backup), is nobody else's.
+    pub async fn holder_of_key(
+        &self,
+        fingerprint: &str,
+        job: &str,
+        guest: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let other = "SELECT guest FROM host_keys \
+                     WHERE fingerprint = ? AND job <> ? AND NOT (retired = 1 AND guest = ?) LIMIT 1";
+        sqlx::query_scalar(other)
             .bind(fingerprint)
             .bind(job)
+            .bind(guest)
             .fetch_optional(&self.pool)
             .await
             .map_err(failed("look for a host key"))
+    }
+
+    /// The guest of this job is no more; see [`Store::holder_of_key`].
+    pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE host_keys SET retired = 1 WHERE job = ?")
+            .bind(job)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("retire host keys"))?;
+        Ok(())
     }
 
     /// Raises the trust of a report once the hypervisor has shown the same bytes.

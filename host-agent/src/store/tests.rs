@@ -46,6 +46,10 @@ async fn a_claim_is_made_once_per_job_and_its_secret_is_wiped() {
     store.expire_claim("j1").await.unwrap();
     let claim = store.claim("id1").await.unwrap().unwrap();
     assert!(claim.expired && claim.secret.expose().is_empty());
+    for entry in std::fs::read_dir(_folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(32).any(|window| window == [1; 32]), "the secret is still on the disk");
+    }
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ impl Step for Allocate {
     async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
         let service = self.0.service()?;
         service.store.expire_claim(context.job).await.map_err(store_fault)?;
+        service.store.retire_keys(context.job).await.map_err(store_fault)?;
         service.reservations.lock().await.remove(context.job);
         Ok(())
     }
