@@ -6,6 +6,7 @@ use std::fs;
 use firstlight_tests::golden::Variant;
 use firstlight_tests::guest::Leader;
 use firstlight_tests::guest::bare::Root;
+use firstlight_tests::rig::Rig;
 use firstlight_tests::wait;
 
 use crate::support::{host_keys, unpacked};
@@ -49,5 +50,28 @@ fn a_second_boot_keeps_stamp_and_keys_to_the_byte() {
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     for (name, content) in &before {
         assert!(after[name] == *content, "{name} was changed; status: {:#}", status(guest));
+    }
+}
+
+#[test]
+fn a_guest_that_reboots_comes_back_as_the_same() {
+    let rig = Rig::serving();
+    rig.up(&rig.spec("again", Variant::Agent, ""));
+    let known = rig.json(&["known-hosts", "--json"]);
+    let first = rig.leader("again");
+    let asked = first.run(&["/usr/bin/systemctl", "reboot"]).unwrap();
+    assert!(asked.ok(), "{}", asked.said());
+    let second = wait::until("the guest's next life", std::time::Duration::from_secs(60), || {
+        Leader::of(&rig.guest_root("again")).filter(|leader| *leader != first)
+    })
+    .unwrap();
+    assert_eq!(second.settled().unwrap(), "running");
+    assert_eq!(second.final_unit_state("ssh.service").unwrap(), "active");
+    assert_eq!(status(second)["stamp"]["pending"], serde_json::json!([]));
+    let keys = second.run(&["/bin/sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"]).unwrap().stdout;
+    let listed = known["hosts"][0]["keys"].as_array().unwrap();
+    assert_eq!(listed.len(), 3);
+    for key in listed {
+        assert!(keys.contains(key["public_key"].as_str().unwrap()), "{key} is not in\n{keys}");
     }
 }

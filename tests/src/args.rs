@@ -30,7 +30,11 @@ pub enum Task {
     /// Bring real clones of a real Debian golden to life, prove it, and clean up (root)
     Demo(DemoArguments),
     /// Remove what `demo --keep` left: guests and companion
-    Clean,
+    Clean {
+        /// The demo's state folder [default: .firstlight/demo]
+        #[arg(long)]
+        state: Option<PathBuf>,
+    },
     /// Run all tests; the last line says how many passed
     Test {
         /// Only what needs neither root nor network

@@ -29,7 +29,7 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
             println!("{}", golden::ensure(&programs.guest, wanted)?.display());
         }
         Task::Demo(arguments) => return demo::run(&arguments),
-        Task::Clean => demo::clean()?,
+        Task::Clean { state } => demo::clean(state)?,
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Bench { subject: BenchSubject::Skeleton, dev } => figures::skeleton(!dev)?,
     }

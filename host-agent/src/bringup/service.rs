@@ -151,7 +151,7 @@ impl Bringups {
                 "guest-exists",
                 format!("guest {name} exists already: job {job} is {}", state.phase.as_str()),
             )
-            .with_hint(format!("choose another name, or remove it with `firstlight destroy {name}`")));
+            .with_hint(format!("choose another name, or remove it with `firstlight destroy {name}`; `firstlight serve` finishes a job that was interrupted")));
         }
         self.backend(&spec.backend)?.preflight(&spec.plan).await
     }

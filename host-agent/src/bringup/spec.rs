@@ -12,6 +12,8 @@ use crate::backend::{GuestPlan, Mount, Size};
 
 /// The largest `count`; a typing error must not fill a disk.
 const MAX_COUNT: u32 = 100;
+/// In bytes.
+const MAX_SPEC: u64 = 1 << 20;
 
 /// One guest, resolved: what a job's journal keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,11 +125,22 @@ fn local() -> String {
 
 /// Reads a spec file; a relative golden is looked for beside it.
 pub fn load_spec(path: &Path) -> Result<Vec<GuestSpec>, SpecError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+    let text = read(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
     parse_spec(&text, path, &folder)
+}
+
+/// A regular file of a sensible size: a device or a fifo would hold us for ever.
+fn read(path: &Path) -> std::io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    if found.len() > MAX_SPEC {
+        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    }
+    std::fs::read_to_string(path)
 }
 
 /// Parses a spec. `path` is for messages, `folder` for relative goldens.
@@ -166,9 +179,8 @@ impl Entry {
             None => Ok(None),
         };
         let timeout = self.readiness.timeout.as_deref().unwrap_or("120s");
-        let timeout = parse_duration(timeout).ok_or_else(|| {
-            wrong("readiness.timeout", timeout, "a number with s, m or h is wanted, `90s` for one")
-        })?;
+        let timeout = parse_duration(timeout)
+            .ok_or_else(|| wrong("readiness.timeout", timeout, "1s to 24h is wanted, `90s` for one"))?;
         if self.backend != "local" {
             return Err(wrong("backend", &self.backend, "this version knows `local` only"));
         }
@@ -184,7 +196,14 @@ impl Entry {
                 && !shown.contains([':', '\n'])
                 && shown.len() > 1;
             if !clean {
-                return Err(wrong("mounts.path", &shown, "an absolute path without `..` and `:` is wanted"));
+                return Err(wrong(
+                    "mounts.path",
+                    &shown,
+                    "an absolute path below `/` without `..` and `:` is wanted",
+                ));
+            }
+            if mounts.iter().any(|other: &Mount| other.path == mount.path) {
+                return Err(wrong("mounts.path", &shown, "two volumes cannot be mounted at one place"));
             }
             mounts.push(Mount { path: mount.path.clone(), size_bytes: size("mounts.size", &mount.size)? });
         }
@@ -232,7 +251,13 @@ impl Entry {
             (false, Some(count)) => {
                 Err(wrong(count, "several guests need `{n}` in their name, `web-{n}` for one"))
             }
-            (true, None) => Err(wrong(0, "a name with `{n}` needs a count")),
+            (true, None) => Err(SpecError::Value {
+                path: path.to_owned(),
+                guest: self.name.clone(),
+                field: "count",
+                value: "(nothing)".to_owned(),
+                problem: "a name with `{n}` needs a count".to_owned(),
+            }),
             (true, Some(count)) if count == 0 || count > MAX_COUNT => {
                 Err(wrong(count, &format!("1 to {MAX_COUNT} is wanted")))
             }

@@ -26,10 +26,11 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  a guest did not become ready (it was rolled back, unless its spec says keep)
   2  wrong usage
-  3  bad spec or bad golden image
+  3  bad spec or bad golden image, or a guest's name that is taken
   4  the machine lacks something: rights, a tool, a free port, a free state folder
   5  no companion answers, or there is no such job or guest
-  6  an operator is needed: `firstlight show` names what is left and the commands to run";
+  6  an operator is needed: `firstlight show` names what is left and the commands to run
+  130  interrupted by Ctrl-C";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -39,6 +40,7 @@ pub(super) enum Command {
     Up(UpArguments),
     /// List all jobs.
     Jobs {
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -47,6 +49,7 @@ pub(super) enum Command {
         /// Job id, or a guest's name for its newest job.
         #[arg(value_name = "JOB|GUEST")]
         id: String,
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -54,6 +57,7 @@ pub(super) enum Command {
     Reports {
         /// Only of this guest.
         guest: Option<String>,
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -61,16 +65,19 @@ pub(super) enum Command {
     KnownHosts {
         /// Only of these guests; all if none is named.
         guests: Vec<String>,
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Remove guests with everything that was made for them.
     Destroy {
+        /// Names of the guests.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         guests: Vec<String>,
         /// Every guest of this companion.
         #[arg(long)]
         all: bool,
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -81,8 +88,15 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
     /// Where reports are taken. Local guests use the same port inside their own network.
-    #[arg(long, env = "FIRSTLIGHT_LISTEN", default_value = "0.0.0.0:7443", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "FIRSTLIGHT_LISTEN", default_value = "0.0.0.0:7443", value_name = "ADDRESS:PORT", value_parser = listen)]
     pub(super) listen: SocketAddr,
+}
+
+/// Guests are told the port before they start, so it cannot be left to the kernel.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "an IP address and a port are wanted, `0.0.0.0:7443` for one".to_owned())?;
+    if address.port() == 0 { Err("port 0 is none".to_owned()) } else { Ok(address) }
 }
 
 #[derive(Debug, Args)]

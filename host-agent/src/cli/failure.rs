@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use firstlight_shared::error::Chain;
+use firstlight_shared::text::escape;
 
 use crate::bringup::SpecError;
 use crate::daemon::StartError;
@@ -47,7 +48,9 @@ impl Failure {
 
     /// Prints to standard error and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        // Lines are ours (a spec's error shows the place); what is in them may be anybody's.
+        let lines = self.message.lines().map(|line| escape(line, 2000)).collect::<Vec<_>>();
+        eprintln!("error: {}", lines.join("\n"));
         for hint in self.hints {
             eprintln!("hint: {hint}");
         }
@@ -71,7 +74,9 @@ impl From<SpecError> for Failure {
     fn from(error: SpecError) -> Self {
         let failure = Self::new(Exit::BadInput, Chain(&error).to_string().trim_end());
         match error {
-            SpecError::Read { .. } => failure.hint("name the spec file: firstlight up SPEC"),
+            SpecError::Read { .. } => {
+                failure.hint("name the spec, a file of TOML in UTF-8: firstlight up SPEC")
+            }
             SpecError::Toml { .. } => failure.hint("mend the line shown; README.md lists the keys of a spec"),
             SpecError::Empty { .. } => failure.hint("add one: [[guest]] with name, golden and backend"),
             SpecError::Name { .. } => failure.hint("use a name like web-01, or web-{n} with count"),

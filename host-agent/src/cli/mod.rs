@@ -45,8 +45,9 @@ async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve(serve) => serve_until_told(&state, &serve).await,
         Command::Up(up) => up::up(&client, &state, &up).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "firstlight", &mut std::io::stdout());
-            Ok(Exit::Ok)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "firstlight", &mut script);
+            print(&String::from_utf8_lossy(&script))
         }
         // Without a daemon the others work on the store that earlier commands left, if there is one.
         command if !client.answers().await && state.join("firstlight.db").exists() => {
@@ -116,6 +117,9 @@ async fn serve_until_told(state: &std::path::Path, serve: &ServeArguments) -> Re
     };
     let companion = Companion::start(&settings).await?;
     tracing::info!(state = %state.display(), reports = %serve.listen, "serving");
+    if !nix::unistd::geteuid().is_root() {
+        tracing::warn!("not root: local guests cannot be brought up");
+    }
     // Without systemd there is nobody to tell.
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::debug!(%error, "systemd was not told");

@@ -25,6 +25,11 @@ pub(super) async fn up(client: &Client, state: &Path, arguments: &UpArguments) -
         return Err(Failure::new(Exit::NoAnswer, "no companion runs here, and --detach needs one")
             .hint("start one with `firstlight serve`"));
     }
+    // Said by the backend too, but here before a state folder is made.
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(Exit::Environment, "local guests need root")
+            .hint("run it as root: sudo firstlight up SPEC"));
+    }
     within(state, true, in_process(client, &request, arguments)).await
 }
 
@@ -47,7 +52,8 @@ async fn with_daemon(client: &Client, request: &Value, arguments: &UpArguments) 
         if arguments.json {
             return print(&render::json(&json!({ "jobs": jobs })));
         }
-        eprintln!("{} jobs recorded; watch them with `firstlight jobs`", jobs.len());
+        let jobs = if jobs.len() == 1 { "1 job".to_owned() } else { format!("{} jobs", jobs.len()) };
+        eprintln!("{jobs} recorded; `firstlight jobs` shows how far they are");
         return Ok(Exit::Ok);
     }
     tokio::select! {

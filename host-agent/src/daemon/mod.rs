@@ -81,6 +81,9 @@ impl StartError {
             Self::InUse { .. } => {
                 "stop that companion first, or name another folder with --state DIR".to_owned()
             }
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrNotAvailable => {
+                "this machine does not have that address: name another with --listen ADDRESS:PORT".to_owned()
+            }
             Self::Listen { .. } => {
                 "another program may use this port: name another with --listen ADDRESS:PORT".to_owned()
             }
@@ -96,6 +99,9 @@ impl StartError {
         }
     }
 }
+
+/// Bytes that the path of a unix socket may have. Source: unix(7), sun_path.
+const SOCKET_PATH_LIMIT: usize = 107;
 
 /// The unix socket of the companion on this state folder.
 pub fn socket_path(state: &Path) -> PathBuf {
@@ -116,6 +122,11 @@ pub struct Companion {
 impl Companion {
     /// Takes the state folder, opens store and sockets, and resumes what was interrupted.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let socket = socket_path(&settings.state);
+        if socket.as_os_str().len() > SOCKET_PATH_LIMIT {
+            let source = std::io::Error::other("the path is too long");
+            return Err(StartError::Socket { path: socket, source });
+        }
         let lock = StateLock::take(&settings.state)?;
         let state = settings
             .state

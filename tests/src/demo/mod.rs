@@ -35,9 +35,11 @@ struct Demo {
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     ensure!(nix::unistd::geteuid().is_root(), "the demo runs real guests: run it as root");
     let stop = Stop::listen()?;
-    packages::ensure(packages::GUESTS)?;
-    let programs = build::programs(false)?;
-    let goldens = golden::ensure(&programs.guest, &[Variant::Agent])?;
+    let (programs, goldens) = match prepare() {
+        // A Ctrl-C reaches the tools that are at work, too: their failure is its doing.
+        Err(_) if stop.asked() => return Ok(ExitCode::from(INTERRUPTED)),
+        prepared => prepared?,
+    };
     let state = arguments.state.clone().unwrap_or_else(default_state);
     let demo = Demo { program: programs.companion, state };
     demo.clean()?;
@@ -72,10 +74,18 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     }
 }
 
+/// What a demo needs: tools, programs, golden.
+fn prepare() -> Result<(build::Programs, PathBuf)> {
+    packages::ensure(packages::GUESTS)?;
+    let programs = build::programs(false)?;
+    let goldens = golden::ensure(&programs.guest, &[Variant::Agent])?;
+    Ok((programs, goldens))
+}
+
 /// Removes what `demo --keep` left.
-pub fn clean() -> Result<()> {
+pub fn clean(state: Option<PathBuf>) -> Result<()> {
     let program = paths::target().join("debug/firstlight");
-    Demo { program, state: default_state() }.clean()
+    Demo { program, state: state.unwrap_or_else(default_state) }.clean()
 }
 
 fn default_state() -> PathBuf {
@@ -195,7 +205,7 @@ impl Demo {
             leftovers::tag(&self.state),
             goldens.join(golden::LOGIN_KEY).display(),
         );
-        eprintln!("Remove it all:  cargo xtask clean");
+        eprintln!("Remove it all:  cargo xtask clean --state {}", self.state.display());
     }
 }
 

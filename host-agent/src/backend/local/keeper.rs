@@ -14,18 +14,22 @@ use super::names::Names;
 use super::stamp::file_fault;
 use crate::outcome::Fault;
 
-/// Enters the cgroup named first, then becomes the rest. `0` stands for the writing process.
-const ENTER: &str = r#"echo 0 >"$1" && shift && exec "$@""#;
-/// The same; then shows cgroup2 alone, as systemd-nspawn wants it, in the private mount namespace that it runs in.
-const ENTER_PURE: &str = r#"echo 0 >"$1" && shift && umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@""#;
-/// For a unit, which is in its cgroup already.
-const PURE: &str = r#"umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@""#;
+/// Enters the cgroup named first. `0` stands for the writing process.
+const ENTER: &str = r#"echo 0 >"$1" && shift"#;
+/// Shows cgroup2 alone, as systemd-nspawn wants it, in the private mount namespace that it runs in.
+const PURE: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+/// Becomes the rest.
+const EXEC: &str = r#"exec "$@""#;
+/// Runs the rest again and again as long as it asks for that: a guest that reboots.
+const AGAIN: &str = r#"while :; do "$@"; status=$?; [ "$status" -eq 133 ] || exit "$status"; done"#;
+/// systemd-nspawn's exit code when its guest reboots. Source: systemd-nspawn(1), "Exit status"; systemd-nspawn@.service.
+const REBOOT: u8 = 133;
 
 /// What a process needs to see of cgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
     Any,
-    /// cgroup2 at /sys/fs/cgroup.
+    /// cgroup2 at /sys/fs/cgroup, and a new start after a reboot: a guest.
     Pure,
 }
 
@@ -80,14 +84,14 @@ impl Keeper {
     ) -> Result<(), Fault> {
         let make_pure = view == View::Pure && !self.hierarchy.pure;
         if self.systemd {
-            let arguments = unit_arguments(&self.names.unit(what), make_pure, command, output);
+            let arguments = unit_arguments(&self.names.unit(what), view, make_pure, command, output);
             let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
             exec::run("systemd-run", &arguments).await?;
             return Ok(());
         }
         let cgroup = self.own_cgroup(what);
         fs::create_dir_all(&cgroup).map_err(|error| file_fault("make a cgroup", &cgroup, &error))?;
-        let mut child = spawn_detached(&cgroup_arguments(&cgroup, make_pure, command), output)?;
+        let mut child = spawn_detached(&cgroup_arguments(&cgroup, view, make_pure, command), output)?;
         // Until it has entered its cgroup nobody could tell it from one that has ended.
         while !cgroup::populated(&cgroup) && matches!(child.try_wait(), Ok(None)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -136,30 +140,42 @@ impl Keeper {
     }
 }
 
-fn cgroup_arguments(cgroup: &Path, make_pure: bool, command: &[OsString]) -> Vec<OsString> {
+fn cgroup_arguments(cgroup: &Path, view: View, make_pure: bool, command: &[OsString]) -> Vec<OsString> {
     let mut line: Vec<OsString> = vec!["setsid".into()];
     if make_pure {
         line.extend(["unshare", "--mount", "--propagation", "slave"].map(OsString::from));
     }
-    let script = if make_pure { ENTER_PURE } else { ENTER };
-    line.extend(["sh", "-c", script, "sh"].map(OsString::from));
+    let run = if view == View::Pure { AGAIN } else { EXEC };
+    let script = if make_pure { format!("{ENTER} && {PURE} && {run}") } else { format!("{ENTER} && {run}") };
+    line.extend(["sh", "-c", &script, "sh"].map(OsString::from));
     line.push(cgroup.join("cgroup.procs").into_os_string());
     line.extend_from_slice(command);
     line
 }
 
-fn unit_arguments(unit: &str, make_pure: bool, command: &[OsString], output: &Path) -> Vec<OsString> {
+fn unit_arguments(
+    unit: &str,
+    view: View,
+    make_pure: bool,
+    command: &[OsString],
+    output: &Path,
+) -> Vec<OsString> {
     let mut line: Vec<OsString> =
         ["--quiet", "--collect", "--service-type=exec"].map(OsString::from).to_vec();
     line.push(format!("--unit={unit}").into());
     line.push(format!("--description=Firstlight: {}", unit.trim_end_matches(".service")).into());
     let properties = ["Delegate=yes", "KillMode=mixed", "TasksMax=16384", "OOMPolicy=continue"];
     line.extend(properties.map(|property| OsString::from(format!("--property={property}"))));
+    if view == View::Pure {
+        line.push(format!("--property=SuccessExitStatus={REBOOT}").into());
+        line.push(format!("--property=RestartForceExitStatus={REBOOT}").into());
+    }
     let mut appended = OsString::from("--property=StandardOutput=append:");
     appended.push(output);
     line.extend([appended, "--property=StandardInput=null".into(), "--".into()]);
     if make_pure {
-        let wrapper = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", PURE, "sh"];
+        let script = format!("{PURE} && {EXEC}");
+        let wrapper = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", &script, "sh"];
         line.extend(wrapper.map(|word| escape_dollars(OsStr::new(word))));
     }
     line.extend(command.iter().map(|word| escape_dollars(word)));
@@ -205,19 +221,23 @@ mod tests {
     }
 
     #[test]
-    fn a_hybrid_machine_gets_a_private_view() {
+    fn guests_start_again_after_a_reboot_and_see_pure_cgroups() {
+        assert!(AGAIN.contains(&REBOOT.to_string()));
         let command = [OsString::from("tool"), OsString::from("--x=$HOME")];
-        let plain = text(&cgroup_arguments(Path::new("/c"), false, &command));
-        assert_eq!(plain, format!("setsid sh -c {ENTER} sh /c/cgroup.procs tool --x=$HOME"));
-        let hybrid = text(&cgroup_arguments(Path::new("/c"), true, &command));
-        assert!(hybrid.starts_with("setsid unshare --mount --propagation slave sh -c"), "{hybrid}");
+        let shared = text(&cgroup_arguments(Path::new("/c"), View::Any, false, &command));
+        assert_eq!(shared, format!("setsid sh -c {ENTER} && {EXEC} sh /c/cgroup.procs tool --x=$HOME"));
+        let guest = text(&cgroup_arguments(Path::new("/c"), View::Pure, true, &command));
+        assert!(guest.starts_with("setsid unshare --mount --propagation slave sh -c"), "{guest}");
+        assert!(guest.contains(PURE) && guest.contains(AGAIN), "{guest}");
     }
 
     #[test]
     fn units_keep_dollars_and_have_no_terminal() {
         let command = [OsString::from("tool"), OsString::from("--x=$HOME")];
-        let line = text(&unit_arguments("u.service", false, &command, Path::new("/a b/console.log")));
+        let line =
+            text(&unit_arguments("u.service", View::Pure, false, &command, Path::new("/a b/console.log")));
         assert!(line.ends_with("--property=StandardInput=null -- tool --x=$$HOME"), "{line}");
+        assert!(line.contains("RestartForceExitStatus=133"), "{line}");
         assert!(line.contains("--unit=u.service") && line.contains("append:/a b/console.log"), "{line}");
     }
 }

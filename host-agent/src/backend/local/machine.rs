@@ -125,10 +125,16 @@ pub(super) fn forget_claim(names: &Names, guest: &Placement) -> Result<(), Fault
     }
 }
 
+/// Hands the claim in as long as there is one: a guest that reboots when it is ready has none any more.
+const WITH_CLAIM: &str = r#"name=$1 claim=$2; shift 2; [ ! -e "$claim" ] || set -- "$@" "--load-credential=$name:$claim"; exec "$@""#;
+
 fn command(names: &Names, guest: &Placement) -> Vec<OsString> {
     let name = &guest.plan.name;
     let folder = names.folder(name);
-    let mut line: Vec<OsString> = vec!["systemd-nspawn".into()];
+    let mut line: Vec<OsString> =
+        ["sh", "-c", WITH_CLAIM, "sh", CLAIM_CREDENTIAL].map(OsString::from).to_vec();
+    line.push(folder.claim().into());
+    line.push("systemd-nspawn".into());
     let fixed = [
         "--quiet",
         // No machined needed; whoever started it keeps the cgroup.
@@ -149,7 +155,6 @@ fn command(names: &Names, guest: &Placement) -> Vec<OsString> {
     line.push(format!("--hostname={name}").into());
     line.push(joined("--directory=", folder.root().as_os_str().into()));
     line.push(joined("--network-namespace-path=", netns_file(&names.guest(name)).into()));
-    line.push(joined(&format!("--load-credential={CLAIM_CREDENTIAL}:"), folder.claim().into()));
     for (index, mount) in guest.plan.mounts.iter().enumerate() {
         let mut option = joined("--bind=", escape_colons(&folder.mount(index)));
         option.push(":");
@@ -191,7 +196,7 @@ mod tests {
         for wanted in [
             "--hostname=web-01",
             "--directory=/s/guests/web-01/root",
-            "--load-credential=firstlight.claim:/s/guests/web-01/claim",
+            "/s/guests/web-01/claim",
             "--bind=/s/guests/web-01/mounts/0:/mnt/a\\:b",
             netns.as_str(),
         ] {

@@ -32,8 +32,10 @@ impl Local {
                 observed.addresses = link.addresses();
             }
         }
-        if let Some(leader) = machine::leader(&self.keeper()?, &guest.plan).await? {
-            observed.running = true;
+        let keeper = self.keeper()?;
+        // Between the two lives of a guest that reboots there is no leader.
+        observed.running = keeper.runs(guest.plan.name.as_str()).await?;
+        if let Some(leader) = machine::leader(&keeper, &guest.plan).await? {
             let paths = guest.plan.mounts.iter().map(|mount| mount.path.clone());
             let volumes: Vec<_> = paths.zip(self.mount_folders(guest)).collect();
             observed.mounts = patiently(move || Ok(mounted(leader, volumes))).await?;

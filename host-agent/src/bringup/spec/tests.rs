@@ -47,6 +47,7 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}backend = \"vmware\"\n"), "`local` only"),
         (format!("{guest}mounts = [{{ path = \"/a/../b\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"rel\" }}]\n"), "absolute path"),
+        (format!("{guest}mounts = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]\n"), "two volumes"),
         (format!("{guest}readiness = {{ timeout = \"soon\" }}\n"), "90s"),
         (format!("{guest}readiness = {{ timeout = \"é\" }}\n"), "90s"),
         ("[[guest]]\nname = \"A\"\ngolden = \"g\"\n".into(), "not a host name"),

@@ -61,6 +61,7 @@ impl AwaitReport {
         let placement = self.0.placement(context).await?;
         let claim_id = &placement.claim.id;
         let deadline = self.deadline(context);
+        let mut stopped = 0;
         loop {
             if let Some(output) = self.stored(context).await? {
                 service.inbox.forget(claim_id);
@@ -76,7 +77,9 @@ impl AwaitReport {
                 ));
             }
             let observed = self.0.backend.observe(&placement).await;
-            if observed.is_ok_and(|guest| !guest.running) {
+            stopped = if observed.is_ok_and(|guest| !guest.running) { stopped + 1 } else { 0 };
+            // Seen twice: a guest that reboots may be gone for a moment.
+            if stopped > 1 {
                 return Err(Fault::new("guest-stopped", "the guest stopped before it reported"));
             }
             let look = deadline.min(Instant::now() + LOOK);

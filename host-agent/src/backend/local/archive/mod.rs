@@ -58,6 +58,13 @@ fn after(last: &Option<String>) -> String {
     last.as_ref().map_or_else(String::new, |entry| format!(" (after entry `{entry}`)"))
 }
 
+/// What tar says when this machine, not the archive, is the trouble.
+fn is_about_the_disk(complaint: &str) -> bool {
+    ["No space left", "Disk quota", "Read-only file system", "Input/output error"]
+        .iter()
+        .any(|said| complaint.contains(said))
+}
+
 impl ArchiveError {
     fn code(&self) -> &'static str {
         match self {
@@ -68,6 +75,7 @@ impl ArchiveError {
             Self::TrailingData => "golden-trailing-data",
             Self::UnsafePath { .. } => "golden-unsafe-path",
             Self::NoRoot { .. } => "golden-no-root",
+            Self::Tar { complaint, .. } if !is_about_the_disk(complaint) => "golden-not-unpackable",
             Self::SinkClosed | Self::Tar { .. } | Self::Start { .. } | Self::Folder { .. } => {
                 "restore-failed"
             }
@@ -91,6 +99,9 @@ impl ArchiveError {
             }
             Self::NoTar => exec::install_hint("tar"),
             Self::Unreadable { .. } => "is it there, and may root read it?".to_owned(),
+            Self::Tar { complaint, .. } if !is_about_the_disk(complaint) => {
+                "an entry of it leads through a link or is malformed: build it again".to_owned()
+            }
             Self::SinkClosed | Self::Tar { .. } | Self::Start { .. } | Self::Folder { .. } => {
                 "is there space left in the state folder?".to_owned()
             }
@@ -175,5 +186,6 @@ fn read_complaint(stderr: Option<impl Read>) -> String {
     // An error ends it: the exit status decides.
     let _ = (&mut stderr).take(COMPLAINT_LIMIT).read_to_end(&mut kept);
     let _ = io::copy(&mut stderr, &mut io::sink());
-    escape(String::from_utf8_lossy(&kept).trim(), 500)
+    let lines = String::from_utf8_lossy(&kept).trim().replace('\n', "; ");
+    escape(&lines, 500)
 }
