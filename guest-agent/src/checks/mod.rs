@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use firstlight_shared::check::{CheckResult, Severity, Verdict};
 
+use crate::bus::Bus;
 use crate::config::Settings;
 use crate::golden::Golden;
 use crate::identity::Outcome;
-use crate::report::Bus;
 use crate::sys::{Machine, Stopwatch};
 
 /// What every check may look at.

@@ -4,14 +4,11 @@
 //! once per boot and stand in /run/firstlight/report.json before anything is sent.
 
 mod build;
-mod bus;
 mod deliver;
 mod facts;
 mod target;
 mod tls;
 
-pub(crate) use bus::Bus;
-use bus::BusError;
 pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
 
 use std::time::Duration;
@@ -19,6 +16,7 @@ use std::time::Duration;
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{Envelope, ReportState};
 
+use crate::bus::{Bus, BusError};
 use crate::checks;
 use crate::config;
 use crate::golden;

@@ -1,5 +1,6 @@
 //! The one saga: bring a guest up. Owns the steps and the service that submits, resumes and unwinds them.
 
+mod driver;
 mod endpoints;
 mod service;
 mod spec;

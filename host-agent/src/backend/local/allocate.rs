@@ -9,8 +9,7 @@ use firstlight_shared::ids::{GuestName, MacAddress};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use super::fabric::{GATEWAY, GUEST_OCTETS};
-use super::names::Names;
+use super::names::{GATEWAY, GUEST_OCTETS, Names};
 use super::stamp;
 use crate::backend::{Allocation, Taken};
 use crate::outcome::Fault;

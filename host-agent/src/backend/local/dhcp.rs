@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 use firstlight_shared::ids::{GuestName, MacAddress};
 use firstlight_shared::text::escape;
 
-use super::fabric::{BRIDGE, GATEWAY};
 use super::keeper::{Keeper, View};
-use super::names::{Names, netns_file};
+use super::names::{BRIDGE, GATEWAY, Names, netns_file};
 use super::stamp::{create_private_folder, file_fault, write_private};
 use super::{cgroup, logs};
 use crate::outcome::Fault;

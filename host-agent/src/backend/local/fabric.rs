@@ -2,7 +2,7 @@
 //! The host's own namespace is not touched.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use firstlight_shared::ids::GuestName;
 use nix::sched::{CloneFlags, setns};
@@ -10,20 +10,14 @@ use tokio::sync::Mutex;
 
 use super::dhcp::Dhcp;
 use super::keeper::Keeper;
-use super::names::{Names, netns_file};
+use super::names::{BRIDGE, GATEWAY, GUEST_LINK, Names, netns_file};
 use super::netns;
 use super::stamp::file_fault;
 use crate::backend::{Allocation, ReportEndpoint};
 use crate::outcome::Fault;
 
-pub(super) const BRIDGE: &str = "flbr0";
-pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Fixed: a bridge that takes its MAC from its ports changes it with them, and forgets its neighbours each time.
 const BRIDGE_MAC: &str = "02:f1:56:00:00:01";
-/// The guests' last octets.
-pub(super) const GUEST_OCTETS: std::ops::RangeInclusive<u8> = 10..=250;
-/// The guest's end of its cable.
-pub(super) const GUEST_LINK: &str = "eth0";
 
 #[derive(Debug)]
 pub(super) struct Fabric {

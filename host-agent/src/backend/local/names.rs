@@ -3,11 +3,19 @@
 //! Each object that outlives a call carries the instance's tag (a digest of the state folder) in its name, so that two
 //! companions on one machine never meet, and the guest's name; whose *job* it is stands in the guest folder's stamp.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use firstlight_shared::ids::GuestName;
 use firstlight_shared::wire::sha256_hex;
 
+/// The bridge that all guests are plugged into, and the companion's address on it.
+pub(super) const BRIDGE: &str = "flbr0";
+pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The guests' last octets.
+pub(super) const GUEST_OCTETS: std::ops::RangeInclusive<u8> = 10..=250;
+/// The guest's end of its cable.
+pub(super) const GUEST_LINK: &str = "eth0";
 /// Where `ip netns` keeps its namespaces.
 pub(super) const NETNS_FOLDER: &str = "/run/netns";
 /// The longest machine name that systemd takes.

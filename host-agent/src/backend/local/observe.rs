@@ -8,8 +8,8 @@ use std::time::Duration;
 use firstlight_shared::paths::REPORT;
 use firstlight_shared::wire::MAX_ENVELOPE;
 
-use super::fabric::GUEST_LINK;
 use super::inside::Root;
+use super::names::GUEST_LINK;
 use super::stamp::{self, Standing};
 use super::{Local, blocking, machine, netns};
 use crate::backend::{Observed, Placement};
