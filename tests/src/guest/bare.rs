@@ -150,6 +150,12 @@ impl Drop for Booted {
         let gone =
             wait::until("an empty cgroup", Duration::from_secs(20), || remove_tree(&cgroup).then_some(()));
         let _ = run::run(&mut run::command(["ip", "netns", "del", &self.namespace]));
+        // A systemd-nspawn that is killed leaves the lock on its root behind.
+        if let Ok(root) = fs::metadata(&self.root) {
+            use std::os::unix::fs::MetadataExt as _;
+            let lock = format!("/run/systemd/nspawn/locks/inode-{}:{}", root.dev(), root.ino());
+            let _ = fs::remove_file(lock);
+        }
         if let (Err(error), false) = (gone, std::thread::panicking()) {
             panic!("a bare guest left something: {error}");
         }
