@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use firstlight_shared::paths::REPORT_ENDPOINT;
 use firstlight_shared::wire::{MAX_ENVELOPE, Refusal};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,6 +23,8 @@ use crate::intake::{Intake, IntakeError};
 const CONNECTIONS: usize = 256;
 /// Of one address: no guest takes the places of the others.
 const CONNECTIONS_OF_ONE: usize = 8;
+/// Bytes of a body beyond which nobody is answered any more.
+const FORGOTTEN: usize = 8 * MAX_ENVELOPE;
 /// A whole connection, handshake included, may last this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -121,15 +123,8 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -
     if request.method() != Method::POST {
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "method", "reports are sent by POST");
     }
-    let body = match Limited::new(request.into_body(), MAX_ENVELOPE + 1).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
-            return refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "the report is too large or was cut off",
-            );
-        }
+    let Some(body) = read(request.into_body()).await else {
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the report is too large or was cut off");
     };
     match intake.receive(&body, peer.ip().to_canonical()).await {
         Ok(ack) => json(StatusCode::OK, &ack),
@@ -147,6 +142,24 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -
             refusal(StatusCode::SERVICE_UNAVAILABLE, "store", "the report could not be stored; try again")
         }
     }
+}
+
+/// The body, or a little more than the largest one that is taken; what is behind that is read and forgotten, so that
+/// the sender is there to hear why it is refused. None: it broke off, or does not end.
+async fn read(mut body: Incoming) -> Option<Vec<u8>> {
+    let (mut kept, mut total) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.ok()?;
+        let Some(data) = frame.data_ref() else { continue };
+        total += data.len();
+        if total > FORGOTTEN {
+            return None;
+        }
+        if kept.len() <= MAX_ENVELOPE {
+            kept.extend_from_slice(data);
+        }
+    }
+    Some(kept)
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
