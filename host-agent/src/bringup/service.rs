@@ -189,16 +189,6 @@ impl Bringups {
         let mut running = std::mem::take(&mut *self.running.lock().await);
         while running.join_next().await.is_some() {}
     }
-
-    /// Waits until all of `jobs` are final.
-    pub async fn settled(&self, jobs: &[String]) {
-        let mut changes = self.registry.changes();
-        while jobs.iter().any(|job| self.registry.get(job).is_some_and(|state| !state.phase.is_final())) {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    }
 }
 
 impl BringUp {

@@ -10,9 +10,10 @@ use firstlight_shared::wire::{HostKey, Report, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::service::Bringups;
+use super::spec::GuestSpec;
 use super::steps::{Allocated, VERIFY};
-use crate::backend::{Observed, Placement};
-use crate::fleet::{Duplicate, duplicates, identities};
+use crate::backend::Observed;
+use crate::fleet::{Duplicate, Identities, duplicates, identities};
 use crate::job::{Phase, Recorded, State};
 use crate::outcome::Fault;
 use crate::store::{Refused, StoreError, StoredReport};
@@ -93,23 +94,10 @@ impl Bringups {
         }
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
         if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.backend)) {
-            view.reach = self.bare(job, &state, allocated).and_then(|placement| backend.reach(&placement));
+            let spec = serde_json::from_value::<GuestSpec>(state.spec.clone()).ok();
+            view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan)));
         }
         Ok(Some(view))
-    }
-
-    fn bare(&self, job: &str, state: &State, allocated: Allocated) -> Option<Placement> {
-        let spec: super::GuestSpec = serde_json::from_value(state.spec.clone()).ok()?;
-        let claim = firstlight_shared::wire::Claim {
-            version: 1,
-            id: allocated.claim_id,
-            secret: None,
-            intent: None,
-            hostname: None,
-            url: None,
-            pin: None,
-        };
-        Some(Placement { job: job.to_owned(), plan: spec.plan, allocation: allocated.allocation, claim })
     }
 
     /// The given jobs, and every identity that two existing guests share, one of them among these.
@@ -118,6 +106,15 @@ impl Bringups {
         for job in jobs {
             guests.extend(self.view(job).await?);
         }
+        let ours = |duplicate: &Duplicate| {
+            duplicate.guests.iter().any(|name| guests.iter().any(|view| view.name == *name))
+        };
+        let duplicates = duplicates(&self.fleet().await?).into_iter().filter(ours).collect();
+        Ok(Summary { guests, duplicates })
+    }
+
+    /// The identities of every guest that exists and has reported.
+    pub(super) async fn fleet(&self) -> Result<Vec<Identities>, StoreError> {
         let mut fleet = Vec::new();
         for (job, state) in self.registry.all() {
             if state.phase.is_gone() {
@@ -128,11 +125,7 @@ impl Bringups {
                 fleet.push(identities(&state.guest, &opened.report));
             }
         }
-        let ours = |duplicate: &Duplicate| {
-            duplicate.guests.iter().any(|name| guests.iter().any(|view| view.name == *name))
-        };
-        let duplicates = duplicates(&fleet).into_iter().filter(ours).collect();
-        Ok(Summary { guests, duplicates })
+        Ok(fleet)
     }
 
     /// The journal of one job, for people.

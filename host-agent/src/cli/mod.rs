@@ -24,7 +24,7 @@ use crate::daemon::{Companion, Settings, socket_path};
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_tracing();
+    start_tracing(matches!(arguments.command, Command::Serve(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -144,9 +144,8 @@ fn print(text: &str) -> Result<Exit, Failure> {
 }
 
 /// Messages go to standard error; `FIRSTLIGHT_LOG` sets the level as RUST_LOG does elsewhere.
-fn start_tracing() {
+fn start_tracing(serving: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FIRSTLIGHT_LOG");
-    let serving = std::env::args_os().any(|argument| argument == "serve");
     let filter =
         filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if serving { "info" } else { "error" }));
     tracing_subscriber::fmt()

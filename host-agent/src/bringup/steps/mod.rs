@@ -17,7 +17,7 @@ pub(super) use allocate::Reservations;
 
 use super::service::Bringups;
 use super::spec::GuestSpec;
-use crate::backend::{Allocation, Backend, Placement, Stage};
+use crate::backend::{Allocation, Backend, GuestPlan, Placement, Stage};
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::Fault;
 
@@ -52,6 +52,20 @@ impl Allocated {
     /// Of a job that got that far.
     pub(super) fn of(state: &State) -> Option<Self> {
         Self::deserialize(state.outputs.get(ALLOCATE)?).ok()
+    }
+
+    /// The guest with what was chosen for it; its claim has no secret and says only whom it is for and where to report.
+    pub(super) fn placement(self, job: &str, plan: GuestPlan) -> Placement {
+        let claim = Claim {
+            version: 1,
+            id: self.claim_id,
+            secret: None,
+            intent: None,
+            hostname: None,
+            url: Some(self.url),
+            pin: None,
+        };
+        Placement { job: job.to_owned(), plan, allocation: self.allocation, claim }
     }
 }
 
@@ -120,17 +134,11 @@ impl Common {
     fn bare_placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
         let allocated = Allocated::of(context.state)
             .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest yet"))?;
-        let claim = Claim {
-            version: 1,
-            id: allocated.claim_id,
-            secret: None,
-            intent: Some(self.spec.intent),
-            hostname: Some(self.spec.plan.name.clone()),
-            url: Some(allocated.url),
-            pin: Some(self.service()?.pin),
-        };
-        let (plan, allocation) = (self.spec.plan.clone(), allocated.allocation);
-        Ok(Placement { job: self.job.clone(), plan, allocation, claim })
+        let mut placement = allocated.placement(&self.job, self.spec.plan.clone());
+        placement.claim.intent = Some(self.spec.intent);
+        placement.claim.hostname = Some(self.spec.plan.name.clone());
+        placement.claim.pin = Some(self.service()?.pin);
+        Ok(placement)
     }
 
     async fn console(&self, context: &Context<'_>) -> Vec<String> {

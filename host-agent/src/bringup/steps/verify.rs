@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::{Common, VERIFY, store_fault};
 use crate::backend::Placement;
-use crate::fleet::{Identities, identities};
 use crate::intake::{Expected, verdict};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe};
@@ -60,7 +59,7 @@ impl Verify {
             mounts: &mounts,
             require: &self.0.spec.require,
         };
-        let fleet = self.fleet(context).await?;
+        let fleet = service.fleet().await.map_err(store_fault)?;
         let problems = verdict(&opened.report, trust, &expected, &observed, &fleet);
         match problems.first() {
             None => Ok(json!({ "trust": trust, "observed": observed })),
@@ -82,21 +81,5 @@ impl Verify {
             "report-mismatch",
             "the guest that runs here holds another report than the one that was sent",
         ))
-    }
-
-    /// The identities of every other guest that exists and has reported.
-    async fn fleet(&self, context: &Context<'_>) -> Result<Vec<Identities>, Fault> {
-        let service = self.0.service()?;
-        let mut fleet = Vec::new();
-        for (job, state) in service.registry.all() {
-            if job == context.job || state.phase.is_gone() {
-                continue;
-            }
-            let report = service.store.report_of_job(&job).await.map_err(store_fault)?;
-            if let Some(opened) = report.and_then(|report| report.envelope.open().ok()) {
-                fleet.push(identities(&state.guest, &opened.report));
-            }
-        }
-        Ok(fleet)
     }
 }
