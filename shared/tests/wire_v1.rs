@@ -26,7 +26,16 @@ fn key() -> PrivateKey {
 
 fn claim() -> Claim {
     let secret = Some(Secret::new(vec![7; 32]));
-    Claim { version: 1, id: "0b6c4d1e9f".into(), secret, intent: None, hostname: None, url: None, pin: None }
+    Claim {
+        version: 1,
+        id: "0b6c4d1e9f".into(),
+        secret,
+        intent: None,
+        hostname: None,
+        url: None,
+        pin: None,
+        machine_id: None,
+    }
 }
 
 fn report() -> Report {
@@ -45,12 +54,15 @@ fn report() -> Report {
                 derived: Some("9a6548b8a4034ed2a72d62da6f19aa08".parse().unwrap()),
                 state: MachineIdState::Fresh,
                 reboot_required: false,
+                prediction: None,
             },
             hostname: Hostname { current: "web-01".into(), expected: Some("web-01".into()), ok: true },
             ssh_host_keys: vec![HostKey::of(key().public_key()).unwrap()],
             removed_host_keys: vec![],
             pending: vec!["rsa".into()],
             problems: vec![],
+            items: vec![],
+            age_recipient: None,
         },
         network: vec![Interface {
             name: "eth0".into(),
@@ -67,6 +79,7 @@ fn report() -> Report {
         }],
         facts: Facts { architecture: "x86_64".into(), ..Facts::default() },
         timings_ms: BTreeMap::from([("identity".to_owned(), 9)]),
+        boot: None,
     }
 }
 

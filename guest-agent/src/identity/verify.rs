@@ -80,6 +80,8 @@ pub(crate) fn verify(
         removed_host_keys,
         pending: plan.pending_keys.clone(),
         problems,
+        items: Vec::new(),
+        age_recipient: None,
     };
     (identity, failure)
 }
@@ -128,13 +130,18 @@ fn verify_machine_id(
         state = MachineIdState::Renewed;
     }
     let MachineIdFile::Valid(id) = now else {
-        return MachineIdOutcome { derived: None, state: MachineIdState::Invalid, reboot_required: false };
+        return MachineIdOutcome {
+            derived: None,
+            state: MachineIdState::Invalid,
+            reboot_required: false,
+            prediction: None,
+        };
     };
     if machine.root.kind(paths::DBUS_MACHINE_ID) == Some(Kind::File) && plan.decision == Decision::Renew {
         problems.push("D-Bus keeps a machine-id of its own".to_owned());
     }
     let reboot_required = machine.live && machine.root.kind(paths::REBOOT_REQUIRED).is_some();
-    MachineIdOutcome { derived: Some(id.derived()), state, reboot_required }
+    MachineIdOutcome { derived: Some(id.derived()), state, reboot_required, prediction: None }
 }
 
 fn verify_hostname(

@@ -52,6 +52,7 @@ pub(super) fn build(parts: Parts<'_>) -> (Report, PrivateKey) {
         network: machine.interfaces(),
         facts: facts::gather(machine),
         timings_ms,
+        boot: None,
         identity: identity_now(&parts),
         checks: parts.checks,
     };
@@ -106,6 +107,7 @@ fn identity_unknown(parts: &Parts<'_>) -> Identity {
             derived: None,
             state: MachineIdState::Invalid,
             reboot_required: false,
+            prediction: None,
         },
         hostname: Hostname {
             current: parts.machine.kernel_hostname().unwrap_or_default(),
@@ -116,6 +118,8 @@ fn identity_unknown(parts: &Parts<'_>) -> Identity {
         removed_host_keys: Vec::new(),
         pending: Vec::new(),
         problems,
+        items: Vec::new(),
+        age_recipient: None,
     }
 }
 

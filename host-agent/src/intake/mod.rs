@@ -128,7 +128,12 @@ impl Intake {
             .iter()
             .map(|key| key.fingerprint.clone())
             .collect::<Vec<_>>();
-        let ack = Ack { version: REPORT_VERSION, report_sha256: opened.sha256.clone(), accepted_at_ms };
+        let ack = Ack {
+            version: REPORT_VERSION,
+            report_sha256: opened.sha256.clone(),
+            accepted_at_ms,
+            host_certificates: vec![],
+        };
         let stored = StoredReport {
             sha256: opened.sha256,
             claim_id: claim.id.clone(),

@@ -34,12 +34,15 @@ fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
                 derived: Some("9a6548b8a4034ed2a72d62da6f19aa08".parse().unwrap()),
                 state: MachineIdState::Fresh,
                 reboot_required: false,
+                prediction: None,
             },
             hostname: Hostname { current: "web-01".into(), expected: None, ok: true },
             ssh_host_keys: vec![HostKey::of(key.public_key()).unwrap()],
             removed_host_keys: vec![],
             pending: vec![],
             problems: vec![],
+            items: vec![],
+            age_recipient: None,
         },
         network: vec![Interface {
             name: "eth0".into(),
@@ -50,6 +53,7 @@ fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
         checks: vec![check("sshd", Verdict::Pass)],
         facts: Facts::default(),
         timings_ms: BTreeMap::new(),
+        boot: None,
     }
 }
 
@@ -65,7 +69,16 @@ fn check(id: &str, verdict: Verdict) -> CheckResult {
 
 fn claim(id: &str, secret: &[u8]) -> Claim {
     let secret = Some(Secret::new(secret.to_vec()));
-    Claim { version: 1, id: id.into(), secret, intent: None, hostname: None, url: None, pin: None }
+    Claim {
+        version: 1,
+        id: id.into(),
+        secret,
+        intent: None,
+        hostname: None,
+        url: None,
+        pin: None,
+        machine_id: None,
+    }
 }
 
 fn sealed(claim: &Claim, key: &PrivateKey) -> Vec<u8> {

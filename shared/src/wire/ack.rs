@@ -34,6 +34,9 @@ pub struct Ack {
     pub report_sha256: String,
     /// Milliseconds since the Unix epoch, by the host's clock.
     pub accepted_at_ms: u64,
+    /// Host certificates that the companion's CA made for the reported keys, as lines of `ssh_host_*-cert.pub` files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_certificates: Vec<String>,
 }
 
 /// The host has recorded the attempt and does not take the report. With HTTP 4xx it is final.

@@ -1,8 +1,11 @@
 //! The claim: what the hypervisor hands to one guest, once.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use crate::ids::GuestName;
+use crate::error::Code;
+use crate::ids::{DerivedMachineId, GuestName};
 use crate::pin::SpkiPin;
 use crate::secret::Secret;
 
@@ -28,9 +31,9 @@ pub enum Intent {
 /// assert_eq!(claim.hostname.unwrap().as_str(), "web-01");
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// Always 1; other versions are refused by the guest, which then reports without a claim.
+    /// Always 1; other versions are refused by the guest, which then reports without a claim. Unknown fields are
+    /// ignored: a golden's agent may be older than the companion.
     pub version: u32,
     /// The claim's name: not secret, unique per job.
     pub id: String,
@@ -48,4 +51,93 @@ pub struct Claim {
     /// The listener's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<SpkiPin>,
+    /// The machine-id that the hypervisor fixed in advance, in derived form: compared, never obeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<DerivedMachineId>,
+}
+
+/// Begins the one-line form of a claim, for channels that take no quotes or spaces: environment and SMBIOS strings.
+const ONE_LINE: &str = "firstlight1:";
+
+/// Why bytes are no claim. The message never holds them: they may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    #[error("the claim is not the JSON of version 1 (line {line}, column {column})")]
+    Malformed { line: usize, column: usize },
+    #[error("the claim begins with `{ONE_LINE}`, but no base64 (URL alphabet, no padding) follows")]
+    Encoding,
+    #[error("the claim has version {found}, only 1 is known")]
+    Version { found: u32 },
+}
+
+impl Code for ClaimError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::Encoding => "bad-encoding",
+            Self::Version { .. } => "unknown-version",
+        }
+    }
+}
+
+impl Claim {
+    /// Reads JSON, or the one-line form of it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ClaimError> {
+        let json = match Self::one_line(bytes) {
+            Some(text) => {
+                let decoded = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| ClaimError::Encoding)?;
+                Zeroizing::new(decoded)
+            }
+            None => Zeroizing::new(bytes.to_vec()),
+        };
+        let claim: Self = serde_json::from_slice(&json)
+            .map_err(|error| ClaimError::Malformed { line: error.line(), column: error.column() })?;
+        if claim.version == 1 { Ok(claim) } else { Err(ClaimError::Version { found: claim.version }) }
+    }
+
+    /// Whether bytes of a channel that may hold other things (a serial number) are meant as a claim.
+    pub fn is_one_line(bytes: &[u8]) -> bool {
+        Self::one_line(bytes).is_some()
+    }
+
+    fn one_line(bytes: &[u8]) -> Option<&[u8]> {
+        bytes.trim_ascii().strip_prefix(ONE_LINE.as_bytes())
+    }
+
+    /// The one-line form: `firstlight1:` and the JSON in base64 (URL alphabet, no padding).
+    pub fn to_one_line(&self) -> Zeroizing<String> {
+        let json = Zeroizing::new(serde_json::to_vec(self).expect("a claim has no maps with odd keys"));
+        Zeroizing::new(format!("{ONE_LINE}{}", BASE64_URL_SAFE_NO_PAD.encode(&*json)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &[u8] = br#"{"version":1,"id":"a","secret":"00ff","new":true}"#;
+
+    #[test]
+    fn both_forms_are_read_and_new_fields_ignored() {
+        let claim = Claim::parse(JSON).unwrap();
+        let line = claim.to_one_line();
+        assert!(Claim::is_one_line(line.as_bytes()) && !Claim::is_one_line(JSON));
+        assert_eq!(Claim::parse(format!(" {}\n", line.as_str()).as_bytes()).unwrap().secret, claim.secret);
+    }
+
+    #[test]
+    fn malformed_claims_are_named_without_their_text() {
+        for (wrong, code) in [
+            (&br#"{"version":2,"id":"a","secret":"00ff"}"#[..], "unknown-version"),
+            (b"00ff", "malformed"),
+            (b"", "malformed"),
+            (br#"{"secret":"00ffz"}"#, "malformed"),
+            (b"firstlight1:00ff=", "bad-encoding"),
+            (b"firstlight1:", "malformed"),
+        ] {
+            let error = Claim::parse(wrong).unwrap_err();
+            assert_eq!(error.code(), code);
+            assert!(!error.to_string().contains("00ff"));
+        }
+    }
 }

@@ -11,11 +11,12 @@ mod envelope;
 mod report;
 
 pub use ack::{Ack, Refusal, Trust};
-pub use claim::{Claim, Intent};
+pub use claim::{Claim, ClaimError, Intent};
 pub use envelope::{Binding, Envelope, EnvelopeError, Opened, sha256_hex, signing_key_line};
 pub use report::{
-    Address, Agent, Decision, Facts, HostKey, Hostname, Identity, Interface, MachineIdOutcome,
-    MachineIdState, REPORT_VERSION, Report, ReportState,
+    Address, Agent, BootTiming, Decision, Facts, HostKey, Hostname, Identity, Interface, ItemAction,
+    ItemOutcome, MachineIdOutcome, MachineIdState, Prediction, PredictionSource, REPORT_VERSION, Report,
+    ReportState, UnitTiming,
 };
 
 /// The largest envelope that a host reads, in bytes.

@@ -41,6 +41,39 @@ pub struct Report {
     pub facts: Facts,
     /// Milliseconds per phase, by name: `identity`, `rsa`, `checks`, `boot_to_identity`, `boot_to_report`, ...
     pub timings_ms: BTreeMap<String, u64>,
+    /// Where the boot's time went, as systemd tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootTiming>,
+}
+
+/// The phases of this boot in milliseconds; a phase that this machine does not have (a container has no firmware)
+/// is absent. Source: the timestamps of systemd's D-Bus Manager object, as `systemd-analyze time` uses them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootTiming {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initrd_ms: Option<u64>,
+    /// From PID 1's start to the end of the boot; absent while the boot goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub userspace_ms: Option<u64>,
+    /// Units on the way to readiness, in the order in which they started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<UnitTiming>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitTiming {
+    pub unit: String,
+    /// Milliseconds after PID 1's start.
+    pub started_ms: u64,
+    /// From the start to active; absent while it is starting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +117,33 @@ pub struct Identity {
     pub pending: Vec<String>,
     /// What is not as it should be, one line each; empty when all is well.
     pub problems: Vec<String>,
+    /// What else of the golden's identity was found, and what became of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ItemOutcome>,
+    /// The age recipient (`age1...`) of the ed25519 host key, as ssh-to-age derives it: for users of sops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_recipient: Option<String>,
+}
+
+/// One item of the identity table ([`crate::items`]) that was found in this guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemOutcome {
+    /// The item's name in the table.
+    pub item: String,
+    pub action: ItemAction,
+    /// What was found: a path, never a secret.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemAction {
+    /// Renewed, or removed so that its owner makes it anew.
+    Renewed,
+    /// Found and left: not ours to change at a first boot.
+    Found,
+    /// Should have been renewed and could not be; the problems say why.
+    Failed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +153,29 @@ pub struct MachineIdOutcome {
     pub state: MachineIdState,
     /// PID 1 and the journal still use the old one until the next boot.
     pub reboot_required: bool,
+    /// Who could have known this machine-id in advance, and whether it is the one that they expect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
+}
+
+/// A machine-id that the hypervisor fixed in advance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prediction {
+    pub source: PredictionSource,
+    /// The machine-id is the predicted one.
+    pub holds: bool,
+}
+
+/// Strongest word first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PredictionSource {
+    /// The claim names the derived machine-id.
+    Claim,
+    /// PID 1's `container_uuid`.
+    ContainerUuid,
+    /// The SMBIOS product uuid, of which systemd makes the machine-id of a virtual machine.
+    ProductUuid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -76,6 +76,7 @@ impl FakeGuest {
                     derived: Some(self.machine_id.derived()),
                     state: MachineIdState::Fresh,
                     reboot_required: false,
+                    prediction: None,
                 },
                 hostname: Hostname {
                     current: self.hostname.clone(),
@@ -86,6 +87,8 @@ impl FakeGuest {
                 removed_host_keys: vec![],
                 pending: vec![],
                 problems: vec![],
+                items: vec![],
+                age_recipient: None,
             },
             network: vec![Interface {
                 name: "eth0".into(),
@@ -102,6 +105,7 @@ impl FakeGuest {
             }],
             facts: Facts::default(),
             timings_ms: BTreeMap::from([("identity".into(), 1)]),
+            boot: None,
         })
     }
 

@@ -65,9 +65,9 @@ impl Leader {
     /// The state of a unit that is no longer on its way: a failing one is tried a few times before it is `failed`.
     pub fn final_unit_state(self, unit: &str) -> Result<String> {
         wait::until(&format!("{unit} to be settled"), Duration::from_secs(60), || {
-            self.unit_state(unit)
-                .ok()
-                .filter(|state| !matches!(state.as_str(), "activating" | "deactivating"))
+            self.unit_state(unit).ok().filter(|state| {
+                !matches!(state.as_str(), "activating" | "deactivating" | "reloading" | "refreshing")
+            })
         })
     }
 

@@ -77,7 +77,8 @@ fn envelope() -> Envelope {
 }
 
 fn ack() -> Option<(u16, String)> {
-    let ack = Ack { version: 1, report_sha256: sha256_hex(b"{}"), accepted_at_ms: 1 };
+    let ack =
+        Ack { version: 1, report_sha256: sha256_hex(b"{}"), accepted_at_ms: 1, host_certificates: vec![] };
     Some((200, serde_json::to_string(&ack).unwrap()))
 }
 
@@ -105,7 +106,8 @@ fn the_pinned_host_acknowledges() {
 
 #[test]
 fn trouble_is_retried_with_the_same_bytes() {
-    let other = Ack { version: 1, report_sha256: sha256_hex(b"other"), accepted_at_ms: 1 };
+    let other =
+        Ack { version: 1, report_sha256: sha256_hex(b"other"), accepted_at_ms: 1, host_certificates: vec![] };
     let other = Some((200, serde_json::to_string(&other).unwrap()));
     let answers = vec![Some((503, String::new())), None, refusal(500), Some((404, "?".into())), other, ack()];
     let count = answers.len();

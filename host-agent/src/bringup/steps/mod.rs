@@ -64,6 +64,7 @@ impl Allocated {
             hostname: None,
             url: Some(self.url),
             pin: None,
+            machine_id: None,
         };
         Placement { job: job.to_owned(), plan, allocation: self.allocation, claim }
     }

@@ -1,0 +1,92 @@
+//! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
+
+mod bus;
+mod checks;
+mod claim;
+mod cli;
+mod config;
+mod golden;
+mod identity;
+mod keys;
+mod paths;
+mod report;
+mod show;
+mod sys;
+mod virtualization;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use cli::{Command, End};
+use firstlight_shared::error::Chain;
+use report::ReportEnd;
+use sys::Machine;
+
+/// Runs one command of the program; `arguments` are those after its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let end = match cli::parse(arguments) {
+        Ok(arguments) => run(arguments),
+        Err(problem) => {
+            eprint!("error: {problem}\n\n{}", cli::USAGE);
+            End::Usage
+        }
+    };
+    ExitCode::from(end as u8)
+}
+
+fn run(arguments: cli::Arguments) -> End {
+    match arguments.command {
+        Command::Help => return print(cli::USAGE.trim_end()),
+        Command::Version => return print(concat!("firstlight-guest ", env!("CARGO_PKG_VERSION"))),
+        _ => {}
+    }
+    let machine = match Machine::open(&arguments.root) {
+        Ok(machine) => machine,
+        Err(error) => {
+            eprintln!("error: {}", Chain(&error));
+            return End::Root;
+        }
+    };
+    match arguments.command {
+        Command::Identity => run_identity(&machine),
+        Command::Report { again } => run_report(&machine, again),
+        Command::Plan { json } => {
+            let plan = identity::plan(&identity::observe(&machine));
+            print(&if json { show::json(&plan) } else { show::render_plan(&plan) })
+        }
+        Command::Status { json } => {
+            let status = show::status(&machine);
+            print(&if json { show::json(&status) } else { show::render_status(&status) })
+        }
+        Command::Help | Command::Version => End::Done,
+    }
+}
+
+/// Writes to standard output; a reader that has gone away is no error.
+fn print(text: &str) -> End {
+    let _ = writeln!(std::io::stdout(), "{text}");
+    End::Done
+}
+
+fn run_identity(machine: &Machine) -> End {
+    let outcome = identity::run(machine);
+    eprintln!("{}", show::render_outcome(&outcome));
+    if outcome.failure.is_none() { End::Done } else { End::Failed }
+}
+
+fn run_report(machine: &Machine, again: bool) -> End {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot start: {error}");
+            return End::Failed;
+        }
+    };
+    match runtime.block_on(report::run(machine, again)) {
+        ReportEnd::Done => End::Done,
+        ReportEnd::NotWritten => End::Failed,
+        ReportEnd::Refused => End::Refused,
+        ReportEnd::GaveUp => End::NotDelivered,
+    }
+}
