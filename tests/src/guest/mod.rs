@@ -1,6 +1,7 @@
 //! Running guests, seen from outside, and guests that are not what they seem.
 
 pub mod bare;
+mod boot;
 pub mod fake;
 
 use std::fs;
@@ -12,6 +13,7 @@ use anyhow::Result;
 
 use crate::run::{self, Ran};
 use crate::wait;
+pub use boot::Boot;
 
 /// A guest's first process, found by its root folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
