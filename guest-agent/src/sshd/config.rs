@@ -124,7 +124,8 @@ impl SshdConfig {
             }
         };
         for listen in &self.listen {
-            let host = (!matches!(listen.host.as_str(), "" | "*" | "0.0.0.0" | "::")).then_some(&*listen.host);
+            let host =
+                (!matches!(listen.host.as_str(), "" | "*" | "0.0.0.0" | "::")).then_some(&*listen.host);
             match listen.port {
                 Some(port) => add(host, port),
                 None => self.ports().into_iter().for_each(|port| add(host, port)),

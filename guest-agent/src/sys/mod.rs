@@ -18,7 +18,7 @@ pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
 pub(crate) use network::has_default_route;
 pub(crate) use random::random_bytes;
-pub(crate) use root::{Kind, Root, STAGED};
+pub(crate) use root::{Kind, Root, STAGED, staged_name};
 
 use std::path::Path;
 

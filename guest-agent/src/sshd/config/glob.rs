@@ -60,7 +60,8 @@ fn unescaped(pattern: &str) -> String {
 
 /// A hidden name is matched only by a pattern that begins with a dot itself.
 fn matches_name(pattern: &str, name: &str) -> bool {
-    (!name.starts_with('.') || pattern.starts_with('.') || pattern.starts_with("\\.")) && matches(pattern, name)
+    (!name.starts_with('.') || pattern.starts_with('.') || pattern.starts_with("\\."))
+        && matches(pattern, name)
 }
 
 /// `*`, `?`, `[a-z]`, `[!a]` and `\` in one name. Time is bounded by the product of both lengths.

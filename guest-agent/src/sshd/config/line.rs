@@ -72,9 +72,8 @@ fn arguments(text: &str) -> Result<Vec<String>, String> {
         while let Some(c) = rest.next() {
             match (c, quote) {
                 ('\\', _) => {
-                    let escaped = |next: &char| {
-                        matches!(next, '\'' | '"' | '\\') || (quote.is_none() && *next == ' ')
-                    };
+                    let escaped =
+                        |next: &char| matches!(next, '\'' | '"' | '\\') || (quote.is_none() && *next == ' ');
                     argument.push(rest.next_if(escaped).unwrap_or('\\'));
                 }
                 (' ' | '\t', None) => break,
