@@ -214,7 +214,7 @@ fn certificates_go_with_their_key_wherever_they_are() {
     put(folder.path(), "pki/other.pub", b"what is this");
     let outcome = run(folder.path());
     assert_eq!(outcome.failure, None);
-    assert_eq!(files(&folder.path().join("pki")), ["other.pub"]);
+    assert_eq!(files(&folder.path().join("pki")), ["other.pub"], "{:?}", outcome.identity.problems);
     assert!(!folder.path().join("etc/ssh/ssh_host_ed25519_key-cert.pub").exists());
     assert!(outcome.identity.problems.iter().any(|problem| problem.contains("/pki/other.pub belongs to no")));
 }
