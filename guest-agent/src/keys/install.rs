@@ -19,6 +19,9 @@ pub(crate) fn install(
     fresh: &[MadeKey],
     old: &[&KeyFile],
 ) -> Result<(), SysError> {
+    if fresh.is_empty() && old.is_empty() {
+        return Ok(());
+    }
     let fresh: Vec<(&MadeKey, Place)> = fresh.iter().map(|key| (key, found.place_of(key.kind))).collect();
     let mut staged = Vec::new();
     for (key, place) in &fresh {
@@ -51,7 +54,7 @@ pub(crate) fn install(
     for folder in folders {
         root.sync_folder_of(&format!("{folder}/."))?;
     }
-    Ok(())
+    super::certificate::remove_stale_drop_in(root)
 }
 
 fn folder_of(path: &str) -> &str {

@@ -1,5 +1,6 @@
 //! SSH host keys: which types there are, how they are found, made and put in place.
 
+pub(crate) mod certificate;
 mod install;
 mod make;
 mod place;

@@ -5,7 +5,7 @@ use ssh_key::{Algorithm, HashAlg, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use super::place::Place;
-use super::{KeyType, path_of};
+use super::{KeyType, certificate, path_of};
 use crate::config::Settings;
 use crate::paths;
 use crate::sshd::SshdConfig;
@@ -206,10 +206,10 @@ fn attach_certificates(root: &Root, config: &SshdConfig, found: &mut HostKeys) {
             continue;
         }
         let text = root.read_text(&path).ok().flatten().unwrap_or_default();
-        let certified = ssh_key::Certificate::from_openssh(text.trim()).ok();
+        let certified = certificate::key_of(&text);
         let mut keys = found.keys.iter_mut();
-        let own = certified.and_then(|certificate| {
-            keys.find(|key| key.key().is_some_and(|key| key.key_data() == certificate.public_key()))
+        let own = certified.and_then(|certified| {
+            keys.find(|key| key.key().is_some_and(|key| key.key_data() == certified.key_data()))
         });
         match own {
             Some(key) => key.files.insert(0, path),
