@@ -62,6 +62,18 @@ impl Sshd {
         panic!("sshd does not start: {}", fs::read_to_string(folder.path().join("log")).unwrap());
     }
 
+    /// Waits until its log has a text so many times: its processes write after their connection has ended.
+    pub(crate) fn has_logged(&self, text: &str, count: usize) -> bool {
+        let started = Instant::now();
+        while self.log().matches(text).count() != count {
+            if started.elapsed() > Duration::from_secs(10) {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
