@@ -11,6 +11,7 @@ mod keys;
 mod paths;
 mod report;
 mod show;
+mod sshd;
 mod sys;
 mod virtualization;
 

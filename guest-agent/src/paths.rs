@@ -24,7 +24,8 @@ pub(crate) const DBUS_MACHINE_ID: &str = "var/lib/dbus/machine-id";
 pub(crate) const HOSTNAME: &str = "etc/hostname";
 pub(crate) const SSH_DIR: &str = "etc/ssh";
 pub(crate) const SSHD_CONFIG: &str = "etc/ssh/sshd_config";
-pub(crate) const SSHD_CONFIG_DIR: &str = "etc/ssh/sshd_config.d";
+/// Ours, and it names the host certificates.
+pub(crate) const SSHD_DROP_IN: &str = "etc/ssh/sshd_config.d/10-firstlight.conf";
 /// Any of these means that the image has an SSH server.
 pub(crate) const SSHD_SIGNS: [&str; 8] = [
     "usr/sbin/sshd",

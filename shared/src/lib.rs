@@ -3,6 +3,7 @@
 //! No I/O, no runtime, no clock: everything here is a value or a pure function, so that both programs and
 //! their tests prove things with the same code.
 
+pub mod age;
 pub mod backoff;
 pub mod check;
 pub mod error;

@@ -12,6 +12,7 @@ mod demo;
 mod fail_closed;
 mod hostile_reports;
 mod second_boot;
+mod ssh_keys;
 mod ssh_trust;
 mod static_binary;
 mod support;

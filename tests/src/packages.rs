@@ -31,10 +31,13 @@ pub const GUESTS: &[Tool] = &[
 
 /// For the tests besides.
 pub const TESTS: &[Tool] = &[
+    tool("age", "age"),
     tool("curl", "curl"),
     tool("readelf", "binutils"),
     tool("shellcheck", "shellcheck"),
+    tool("openssl", "openssl"),
     tool("setpriv", "util-linux"),
+    tool("sshd", "openssh-server"),
 ];
 
 /// Installs what is missing, and says so.

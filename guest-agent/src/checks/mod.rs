@@ -5,8 +5,6 @@ mod network;
 mod sshd;
 mod system_running;
 
-pub(crate) use sshd::ports as ssh_ports;
-
 use std::time::Duration;
 
 use firstlight_shared::check::{CheckResult, Severity, Verdict};

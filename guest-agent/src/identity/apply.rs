@@ -36,7 +36,7 @@ pub(crate) fn apply(machine: &Machine, seen: &Observation, plan: &Plan) -> Appli
         applied.note(root.remove(&path_of(leftover)));
     }
     let old: Vec<&KeyFile> = plan.remove_keys.iter().filter_map(|name| seen.keys.named(name)).collect();
-    let installed = keys::install(root, &applied.made, &old);
+    let installed = keys::install(root, &seen.keys, &applied.made, &old);
     applied.note(installed);
     for name in &plan.repair_keys {
         applied.note(repair(machine, seen, name));
@@ -69,20 +69,20 @@ impl Applied {
 
 /// Writes the public half anew from the private one, and gives the private file its mode.
 fn repair(machine: &Machine, seen: &Observation, name: &str) -> Result<(), SysError> {
-    let Some(Private::Readable(public)) = seen.keys.named(name).map(|key| &key.private) else {
+    let Some(KeyFile { private: Private::Readable(public), place, .. }) = seen.keys.named(name) else {
         return Ok(());
     };
     let root = &machine.root;
-    let private = path_of(name);
-    if root.mode(&private) != Some(0o600)
-        && let Some(bytes) = root.read(&private)?.map(Zeroizing::new)
+    let private = &place.private;
+    if root.mode(private) != Some(0o600)
+        && let Some(bytes) = root.read(private)?.map(Zeroizing::new)
     {
-        root.replace(&private, 0o600, &bytes)?;
+        root.replace(private, 0o600, &bytes)?;
     }
     let line = public
         .to_openssh()
-        .map_err(|error| SysError::new("write the public half of", &private, std::io::Error::other(error)))?;
-    root.replace(&format!("{private}.pub"), 0o644, format!("{line}\n").as_bytes())
+        .map_err(|error| SysError::new("write the public half of", private, std::io::Error::other(error)))?;
+    root.replace(&place.public, 0o644, format!("{line}\n").as_bytes())
 }
 
 fn renew_machine_id(machine: &Machine, seen: &Observation) -> Result<(), SysError> {

@@ -123,15 +123,15 @@ pub(crate) struct PendingOutcome {
 /// Whether a key was made; false if a whole one is there already (an earlier run was cut off before the stamp).
 fn make_one(machine: &Machine, kind: crate::keys::KeyType) -> Result<bool, String> {
     let scan = || crate::keys::scan(&machine.root).map_err(|error| Chain(&error).to_string());
-    let name = kind.file_name();
     let before = scan()?;
+    let name = before.place_of(kind).name;
     let old = before.named(&name);
     if old.is_some_and(KeyFile::is_whole) {
         return Ok(false);
     }
     let made = [crate::keys::make(kind).map_err(|error| Chain(&error).to_string())?];
     let old: Vec<&KeyFile> = old.into_iter().collect();
-    crate::keys::install(&machine.root, &made, &old).map_err(|error| Chain(&error).to_string())?;
+    crate::keys::install(&machine.root, &before, &made, &old).map_err(|error| Chain(&error).to_string())?;
     let verified =
         scan()?.named(&name).is_some_and(|key| key.is_whole() && key.key() == Some(&made[0].public));
     if verified { Ok(true) } else { Err(format!("the host key {name} did not verify")) }

@@ -78,6 +78,7 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
         problems.push(Chain(&error).to_string());
         HostKeys::default()
     });
+    problems.extend(keys.problems.iter().cloned());
     let hostname_file = root.read_text(paths::HOSTNAME).ok().flatten().and_then(|text| first_name(&text));
     Observation {
         live: machine.live,

@@ -134,11 +134,11 @@ struct KeyPlan {
 fn plan_keys(seen: &Observation, decision: Decision) -> KeyPlan {
     let needed = seen.has_sshd || !seen.keys.keys.is_empty();
     let goes = |key: &KeyFile| decision == Decision::Renew || is_goldens(seen, key);
-    let is_missing = |kind: KeyType| match seen.keys.named(&kind.file_name()) {
+    let is_missing = |kind: KeyType| match seen.keys.of_type(kind) {
         Some(key) => goes(key) || matches!(key.private, Private::Absent | Private::Torn),
         None => true,
     };
-    let types = &seen.settings.key_types;
+    let types = seen.keys.types(&seen.settings);
     // Where only slow types are wanted, sshd waits for them rather than stay without any key.
     let only_slow = types.iter().all(|kind| kind.is_slow());
     let (late, early): (Vec<_>, Vec<_>) =
@@ -149,7 +149,8 @@ fn plan_keys(seen: &Observation, decision: Decision) -> KeyPlan {
     let (make, pending) = (missing(early), missing(late));
     let mut plan = KeyPlan { make, pending, needed, ..KeyPlan::default() };
     for key in &seen.keys.keys {
-        let remade = plan.make.iter().chain(&plan.pending).any(|kind| kind.file_name() == key.name);
+        let remade =
+            plan.make.iter().chain(&plan.pending).any(|kind| seen.keys.place_of(*kind).name == key.name);
         if goes(key) || remade {
             plan.remove.push(key.name.clone());
         } else if matches!(key.private, Private::Readable(_)) && !key.is_whole() {

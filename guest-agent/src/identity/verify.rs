@@ -52,7 +52,7 @@ pub(crate) fn verify(
     problems.extend(
         now.keys
             .iter()
-            .filter(|key| is_broken(key, plan))
+            .filter(|key| is_broken(&now, key, plan))
             .map(|key| format!("the host key {} is not whole", key.name)),
     );
     // A public half alone is no key that this machine has.
@@ -102,12 +102,12 @@ fn judge_keys(seen: &Observation, plan: &Plan, applied: &Applied, now: &HostKeys
 }
 
 /// A configured key that sshd would refuse and that is not left to the report phase.
-fn is_broken(key: &KeyFile, plan: &Plan) -> bool {
+fn is_broken(now: &HostKeys, key: &KeyFile, plan: &Plan) -> bool {
     let pending = plan
         .pending_keys
         .iter()
         .filter_map(|name| KeyType::parse(name))
-        .any(|kind| kind.file_name() == key.name);
+        .any(|kind| now.place_of(kind).name == key.name);
     !pending && !key.is_whole() && key.private != Private::Opaque
 }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::facts;
 use crate::identity::{Outcome, PendingOutcome};
-use crate::keys::{self, KeyType, Private, path_of};
+use crate::keys::{self, KeyType, Private};
 use crate::paths;
 use crate::sys::{Machine, millis, random_bytes};
 
@@ -86,6 +86,7 @@ fn identity_now(parts: &Parts<'_>) -> Identity {
             found.keys.iter().filter(|k| matches!(k.private, Private::Readable(_) | Private::Opaque));
         identity.ssh_host_keys =
             usable.filter_map(|key| key.key()).filter_map(|key| HostKey::of(key).ok()).collect();
+        identity.age_recipient = keys::age_recipient(&found);
     }
     // Both phases read the same configuration and claim, and may have the same to say of it.
     for problem in parts.pending.problems.iter().chain(&parts.problems) {
@@ -124,7 +125,9 @@ fn identity_unknown(parts: &Parts<'_>) -> Identity {
 }
 
 fn host_key(machine: &Machine) -> Option<PrivateKey> {
-    let bytes = Zeroizing::new(machine.root.read(&path_of(&KeyType::Ed25519.file_name())).ok()??);
+    let found = keys::scan(&machine.root).ok()?;
+    let path = found.place_of(KeyType::Ed25519).private;
+    let bytes = Zeroizing::new(machine.root.read(&path).ok()??);
     let key = PrivateKey::from_openssh(&*bytes).ok()?;
     (key.algorithm() == Algorithm::Ed25519 && !key.is_encrypted()).then_some(key)
 }

@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::ReportEnd;
 use super::target::Target;
 use super::tls;
+use crate::keys::certificate;
 use crate::paths;
 use crate::sys::{Machine, Root, Stopwatch, random_bytes};
 
@@ -128,6 +129,9 @@ pub(super) async fn deliver(
         delivery.note(Attempt { at_ms, elapsed_ms: lap.elapsed_ms(), result: result.clone() });
         let end = match answer {
             Answer::Acknowledged(ack) => {
+                // Before the answer is noted: after a crash in between, the host is asked again.
+                let installed = certificate::install(machine, &ack.host_certificates).await;
+                installed.problems.iter().for_each(|problem| eprintln!("warning: {problem}"));
                 delivery.state = DeliveryState::Acknowledged;
                 delivery.ack = Some(ack);
                 Some(ReportEnd::Done)

@@ -11,27 +11,18 @@ mod tls;
 
 pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
 
-use std::time::Duration;
-
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{Envelope, ReportState};
 
-use crate::bus::{Bus, BusError};
+use crate::bus::Bus;
 use crate::checks;
 use crate::config;
 use crate::golden;
 use crate::identity::{self, PendingOutcome};
+use crate::keys;
 use crate::paths;
-use crate::sys::{Machine, Stopwatch, SysError, listening_sockets};
-
-/// So long sshd may take to read its keys again; it takes some 50 ms.
-const SSH_RELOAD_LIMIT: Duration = Duration::from_secs(5);
-/// The running SSH server's unit, by the names of Debian and of everybody else; one is often an alias of the other.
-const SSH_SERVICES: [&str; 2] = ["ssh.service", "sshd.service"];
-/// Sockets that may hold its port for it.
-const SSH_SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
-/// So long sshd may take to start before it is asked to read the new key.
-const SSH_START_LIMIT: Duration = Duration::from_secs(15);
+use crate::sshd;
+use crate::sys::{Machine, Stopwatch, SysError};
 
 /// How the phase ended; `cli` gives each an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +95,12 @@ async fn make(
         _ => Vec::new(),
     };
     let watch = Stopwatch::start();
-    let (checks, pending) = tokio::join!(checks::run(&context), finish_pending(pending, &bus));
+    let (checks, pending, differences) = tokio::join!(
+        checks::run(&context),
+        finish_pending(machine, pending, &bus),
+        sshd::differences(machine)
+    );
+    problems.extend(differences);
     let parts = build::Parts {
         machine,
         outcome: outcome.as_ref(),
@@ -134,7 +130,7 @@ async fn make(
 }
 
 /// Makes the pending keys off the runtime's thread, then lets a running sshd read them.
-async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
+async fn finish_pending(machine: &Machine, pending: Vec<String>, bus: &Bus) -> PendingOutcome {
     if pending.is_empty() {
         return PendingOutcome::default();
     }
@@ -146,61 +142,21 @@ async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
     });
     let mut outcome = match made.await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(problem)) => PendingOutcome { left, problems: vec![problem], ..PendingOutcome::default() },
+        Ok(Err(problem)) => {
+            PendingOutcome { left: left.clone(), problems: vec![problem], ..PendingOutcome::default() }
+        }
         Err(_) => PendingOutcome {
-            left,
+            left: left.clone(),
             problems: vec!["the thread that makes keys ended".to_owned()],
             ..PendingOutcome::default()
         },
     };
+    let made: Vec<_> = left.iter().filter(|kind| !outcome.left.contains(kind)).collect();
+    let made: Vec<_> = made.into_iter().filter_map(|kind| keys::KeyType::parse(kind)).collect();
     if outcome.made
-        && let Err(error) = let_sshd_read_keys(bus).await
+        && let Err(error) = sshd::let_sshd_read_keys(machine, bus, &made).await
     {
         outcome.problems.push(format!("sshd does not know the new key yet: {}", Chain(&error)));
     }
     outcome
-}
-
-/// Lets a running sshd read its keys again; one that does not run reads them when it starts.
-///
-/// An sshd on a socket of systemd's loses it by a reload (SIGHUP: "Cannot bind any address", tried on Debian 13) and is
-/// restarted; systemd keeps the socket meanwhile.
-async fn let_sshd_read_keys(bus: &Bus) -> Result<(), BusError> {
-    let Some(unit) = running_sshd(bus).await? else { return Ok(()) };
-    for socket in SSH_SOCKETS {
-        if bus.active_state(socket).await?.as_deref() == Some("active") {
-            return bus.restart(unit).await;
-        }
-    }
-    let Ok(machine) = Machine::open(std::path::Path::new("/")) else { return bus.reload(unit).await };
-    let ports = checks::ssh_ports(&machine.root);
-    let before = listening_sockets(&ports);
-    bus.reload(unit).await?;
-    // sshd closes its sockets and opens new ones: a moment in which connections are refused. Nobody shall be told that
-    // this guest is ready until it is over.
-    let watch = Stopwatch::start();
-    while watch.elapsed() < SSH_RELOAD_LIMIT {
-        let now = listening_sockets(&ports);
-        if !now.is_empty() && now.is_disjoint(&before) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
-}
-
-/// The first unit that runs, once it has started: it may have read its keys before the new one was there.
-async fn running_sshd(bus: &Bus) -> Result<Option<&'static str>, BusError> {
-    for unit in SSH_SERVICES {
-        let watch = Stopwatch::start();
-        let mut state = bus.active_state(unit).await?;
-        while state.as_deref() == Some("activating") && watch.elapsed() < SSH_START_LIMIT {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            state = bus.active_state(unit).await?;
-        }
-        if state.as_deref() == Some("active") {
-            return Ok(Some(unit));
-        }
-    }
-    Ok(None)
 }

@@ -9,6 +9,7 @@ mod error;
 mod fuse;
 mod listeners;
 mod network;
+mod program;
 mod random;
 mod root;
 
@@ -17,8 +18,9 @@ pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
 pub(crate) use network::has_default_route;
+pub(crate) use program::{Ran, run_program};
 pub(crate) use random::random_bytes;
-pub(crate) use root::{Kind, Root, STAGED};
+pub(crate) use root::{Kind, Root, STAGED, staged_name};
 
 use std::path::Path;
 

@@ -134,6 +134,12 @@ impl Root {
         })
     }
 
+    /// Where a symlink points, as it is written; none if there is no symlink.
+    pub(crate) fn link_target(&self, path: &str) -> Option<String> {
+        let (folder, name) = self.parent(path).ok()?;
+        nix::fcntl::readlinkat(&folder, name).ok()?.into_string().ok()
+    }
+
     /// Permission bits of what stands at a path.
     pub(crate) fn mode(&self, path: &str) -> Option<u32> {
         Some(self.stat(path)?.st_mode & 0o7777)

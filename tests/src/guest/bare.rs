@@ -146,6 +146,19 @@ impl Booted {
         run::tail(&fs::read_to_string(&self.console).unwrap_or_default(), 30)
     }
 
+    /// Runs this in the guest's network, on a thread of its own.
+    pub fn in_network<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::thread::JoinHandle<Result<T>> {
+        let path = Path::new("/run/netns").join(&self.namespace);
+        std::thread::spawn(move || {
+            nix::sched::setns(File::open(path)?, nix::sched::CloneFlags::CLONE_NEWNET)
+                .context("the guest's network cannot be entered")?;
+            Ok(work())
+        })
+    }
+
     /// Waits until sshd greets, seen from inside the guest's network.
     pub fn await_ssh(&self) -> Result<()> {
         let namespace = self.namespace.clone();
