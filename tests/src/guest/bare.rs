@@ -38,15 +38,20 @@ impl Root {
 
     /// Boots it under this host name.
     pub fn boot(&self, name: &str) -> Result<Booted> {
-        self.boot_with(name, &[])
+        self.boot_with(name, &[], &[])
+    }
+
+    /// Boots it with more options of systemd-nspawn.
+    pub fn boot_with_options(&self, name: &str, options: &[String]) -> Result<Booted> {
+        self.boot_with(name, &[], options)
     }
 
     /// Boots it with every right, so that it can run guests of its own.
     pub fn boot_as_host(&self, name: &str) -> Result<Booted> {
-        self.boot_with(name, &["SYSTEMD_SECCOMP=0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=1"])
+        self.boot_with(name, &["SYSTEMD_SECCOMP=0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=1"], &[])
     }
 
-    fn boot_with(&self, name: &str, host_rights: &[&str]) -> Result<Booted> {
+    fn boot_with(&self, name: &str, host_rights: &[&str], options: &[String]) -> Result<Booted> {
         let tag = self.folder.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let namespace = format!("flbare{}", tag.trim_start_matches("firstlight-bare-"));
         run::must(&mut run::command(["ip", "netns", "add", &namespace]))?;
@@ -57,7 +62,7 @@ impl Root {
             root: self.path(),
             nspawn: None,
         };
-        booted.start(name, host_rights)?;
+        booted.start(name, host_rights, options)?;
         Ok(booted)
     }
 }
@@ -73,7 +78,7 @@ pub struct Booted {
 }
 
 impl Booted {
-    fn start(&mut self, name: &str, host_rights: &[&str]) -> Result<()> {
+    fn start(&mut self, name: &str, host_rights: &[&str], options: &[String]) -> Result<()> {
         let namespace = &self.namespace;
         // A cable from the guest to itself: not every kernel has dummy links.
         for words in [
@@ -100,6 +105,7 @@ impl Booted {
             "--console=read-only",
             "-b",
         ]);
+        nspawn.args(options);
         let capability = if host_rights.is_empty() { "CAP_NET_ADMIN" } else { "all" };
         nspawn.args(["-M", name, &format!("--hostname={name}"), &format!("--capability={capability}")]);
         nspawn.arg(format!("--network-namespace-path=/run/netns/{namespace}")).arg("-D").arg(&self.root);

@@ -2,6 +2,7 @@
 
 pub mod bare;
 pub mod fake;
+pub mod machine;
 
 use std::fs;
 use std::path::Path;
