@@ -5,6 +5,7 @@
 //! [host]
 //! url = "https://10.0.0.1:7443"    # an address, not a name
 //! pin = "sha256//..."
+//! channels = ["virtio-port:org.firstlight.0", "incus:"]   # see `channel`; absent: what this machine shows
 //! [ssh_host_keys]
 //! types = ["ed25519", "ecdsa", "rsa"]
 //! [report]
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub hostname: Option<GuestName>,
     pub url: Option<String>,
     pub pin: Option<SpkiPin>,
+    /// None: nobody configured any.
+    pub channels: Option<Vec<String>>,
     pub key_types: Vec<KeyType>,
     /// guest.toml itself names the types: sshd_config does not restrict them.
     pub key_types_are_named: bool,
@@ -46,6 +49,7 @@ impl Default for Settings {
             hostname: None,
             url: None,
             pin: None,
+            channels: None,
             key_types: KeyType::ALL.to_vec(),
             key_types_are_named: false,
             give_up_after: Duration::from_secs(30 * 60),
@@ -71,6 +75,7 @@ struct File {
 struct HostTable {
     url: Option<String>,
     pin: Option<SpkiPin>,
+    channels: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -148,6 +153,7 @@ fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
         url: file.host.url,
         pin: file.host.pin,
         key_types_are_named: file.ssh_host_keys.types.as_ref().is_some_and(|types| !types.is_empty()),
+        channels: file.host.channels,
         key_types: key_types(file.ssh_host_keys.types, problems),
         give_up_after: file.report.give_up_after.map_or(defaults.give_up_after, |span| span.0),
         check_deadline: file.checks.deadline.map_or(defaults.check_deadline, |span| span.0),

@@ -1,10 +1,12 @@
 //! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
 
 mod bus;
+mod channel;
 mod checks;
 mod claim;
 mod cli;
 mod config;
+mod dev_incus;
 mod golden;
 mod identity;
 mod keys;
@@ -73,7 +75,14 @@ fn print(text: &str) -> End {
 fn run_identity(machine: &Machine) -> End {
     let outcome = identity::run(machine);
     eprintln!("{}", show::render_outcome(&outcome));
-    if outcome.failure.is_none() { End::Done } else { End::Failed }
+    match &outcome.failure {
+        None => End::Done,
+        Some(failure) => {
+            // Said here and now: whether a report will ever get out of this machine is open.
+            machine.tell_console(&format!("identity FAILED, ssh stays down: {}", failure.message));
+            End::Failed
+        }
+    }
 }
 
 fn run_report(machine: &Machine, again: bool) -> End {

@@ -42,6 +42,14 @@ pub(crate) const DMI_UUID: &str = "sys/class/dmi/id/product_uuid";
 pub(crate) const DMI_VENDOR: &str = "sys/class/dmi/id/sys_vendor";
 pub(crate) const DMI_PRODUCT: &str = "sys/class/dmi/id/product_name";
 pub(crate) const PID1_ENVIRONMENT: &str = "proc/1/environ";
+/// 0400 root; in a container it is the node's.
+pub(crate) const DMI_SERIAL: &str = "sys/class/dmi/id/product_serial";
+/// In a container it is the node's.
+pub(crate) const KERNEL_COMMAND_LINE: &str = "proc/cmdline";
+/// Folder of the named virtio ports, as udev links them.
+pub(crate) const VIRTIO_PORTS: &str = "dev/virtio-ports";
+/// The guest's door to Incus, and the older one to LXD: the same protocol. Source: doc/dev-incus.md, doc/dev-lxd.md.
+pub(crate) const DEV_INCUS: [&str; 2] = ["dev/incus/sock", "dev/lxd/sock"];
 pub(crate) const PID1_STAT: &str = "proc/1/stat";
 pub(crate) const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
 pub(crate) const ROUTES_V4: &str = "proc/net/route";

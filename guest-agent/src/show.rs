@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::identity::{self, MachineIdPlan, Outcome, Plan, Stamp, StampState};
 use crate::paths;
-use crate::report::{self, Delivery, DeliveryState};
+use crate::report::{self, ChannelState, Delivery, DeliveryState};
 use crate::sys::Machine;
 
 /// The longest text of a file that is shown on one line.
@@ -117,19 +117,45 @@ pub(crate) fn render_status(status: &Status) -> String {
     }
     lines.push(match &status.delivery {
         None => "delivery: nothing sent in this boot".to_owned(),
-        Some(delivery) => format!(
-            "delivery: {} after {} attempts to {}",
-            match delivery.state {
-                DeliveryState::Sending => "still sending",
-                DeliveryState::Acknowledged => "acknowledged",
-                DeliveryState::Refused => "refused",
-                DeliveryState::GaveUp => "gave up",
-            },
-            delivery.attempt_count,
-            escape(&delivery.address, 80),
-        ),
+        Some(delivery) => render_delivery(delivery),
     });
     lines.join("\n")
+}
+
+fn render_delivery(delivery: &Delivery) -> String {
+    let mut text = format!(
+        "delivery: {}",
+        match delivery.state {
+            DeliveryState::Sending => "still sending",
+            DeliveryState::Acknowledged => "acknowledged",
+            DeliveryState::Refused => "refused",
+            DeliveryState::GaveUp => "gave up",
+            DeliveryState::NoHost => "no host to send it to",
+        }
+    );
+    if let Some(refusal) = &delivery.refusal {
+        text.push_str(&format!(" ({}: {})", escape(&refusal.code, 80), escape(&refusal.message, SHOWN)));
+    }
+    for log in &delivery.channels {
+        let state = match log.state {
+            ChannelState::Trying => "trying",
+            ChannelState::Acknowledged => "acknowledged",
+            ChannelState::Refused => "refused",
+            ChannelState::Told => "told",
+            ChannelState::GaveUp => "gave up",
+        };
+        let count = log.attempt_count;
+        text.push_str(&format!("\n  {state:<12} {}: {count} attempts", escape(&log.channel, 200)));
+        let result = log.attempts.last().map(|attempt| attempt.result.as_str());
+        if let Some(result) = result.filter(|result| *result != state) {
+            text.push_str(&format!(", the last one: {}", escape(result, SHOWN)));
+        }
+    }
+    text.push_str(&match delivery.claim_source {
+        Some(source) => format!("\nclaim: from {source}"),
+        None => "\nclaim: none".to_owned(),
+    });
+    text
 }
 
 /// The outcome of the identity phase, for the log and for `status`.

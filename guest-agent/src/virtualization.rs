@@ -31,6 +31,10 @@ pub(crate) fn detect(machine: &Machine) -> Option<String> {
     vendor_of(&text(paths::DMI_VENDOR), &text(paths::DMI_PRODUCT)).map(str::to_owned)
 }
 
+pub(crate) fn is_container(machine: &Machine) -> bool {
+    container(machine).is_some()
+}
+
 fn container(machine: &Machine) -> Option<String> {
     let told = || machine.root.read_text("run/systemd/container").ok().flatten();
     let name = machine.pid1_variable("container").or_else(|| machine.live.then(told)?)?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
 mod bad_input;
+mod channels;
 mod clones;
 mod cloud;
 mod companion_death;
@@ -11,6 +12,7 @@ mod deadline;
 mod demo;
 mod fail_closed;
 mod hostile_reports;
+mod machine;
 mod second_boot;
 mod ssh_keys;
 mod ssh_trust;

@@ -27,6 +27,9 @@ pub const GUESTS: &[Tool] = &[
     tool("dnsmasq", "dnsmasq-base"),
     tool("ssh", "openssh-client"),
     tool("zstd", "zstd"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("qemu-img", "qemu-utils"),
 ];
 
 /// For the tests besides.

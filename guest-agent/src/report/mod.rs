@@ -6,15 +6,14 @@
 mod build;
 mod deliver;
 mod facts;
-mod target;
-mod tls;
 
-pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
+pub(crate) use deliver::{ChannelState, Delivery, DeliveryState, load as load_delivery};
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{Envelope, ReportState};
 
 use crate::bus::Bus;
+use crate::channel;
 use crate::checks;
 use crate::config;
 use crate::golden;
@@ -39,9 +38,12 @@ pub(crate) enum ReportEnd {
 pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let mut problems = Vec::new();
     let settings = config::load(&machine.root, &mut problems);
-    let claim = crate::claim::load(machine, &mut problems);
-    let target = target::choose(claim.as_ref(), &settings);
-    if let Err(error) = &target {
+    let found = crate::claim::find(machine, &mut problems);
+    let claim = found.as_ref().map(|found| &found.claim);
+    let is_there = |path: &str| machine.live && machine.root.kind(path).is_some();
+    let (_, unusable) = channel::choose(claim, &settings, is_there);
+    for error in &unusable {
+        eprintln!("error: {}", Chain(error));
         problems.push(Chain(error).to_string());
     }
     // After a crash the same bytes go out again: other bytes for a used claim would be refused.
@@ -50,27 +52,57 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
         eprintln!("the report of this boot was delivered already");
         return ReportEnd::Done;
     }
+    let mut unwritten = false;
     let envelope = match kept {
         Some(envelope) => envelope,
-        None => match make(machine, &settings, claim.as_ref(), problems).await {
-            Ok(envelope) => envelope,
+        None => match make(machine, &settings, claim, problems).await {
+            Ok(envelope) => {
+                // The host must hear of a machine that cannot even write this.
+                if let Err(error) = write(machine, &envelope) {
+                    unwritten = true;
+                    eprintln!("error: {}", Chain(&error));
+                    machine.tell_console(&Chain(&error).to_string());
+                }
+                envelope
+            }
             Err(error) => {
                 eprintln!("error: {}", Chain(&error));
+                machine.tell_console(&Chain(&error).to_string());
                 return ReportEnd::NotWritten;
             }
         },
     };
-    match target {
-        Ok(Some(target)) => deliver::deliver(machine, &target, &envelope, settings.give_up_after).await,
-        Ok(None) => {
-            eprintln!("no host is configured: the report stays in /{}", paths::REPORT);
-            ReportEnd::Done
-        }
-        Err(error) => {
-            eprintln!("error: {}", Chain(&error));
+    // Looked at again: a port may have come while the checks ran.
+    let (channels, _) = channel::choose(claim, &settings, is_there);
+    let has_host = channels.iter().any(channel::Channel::acknowledges);
+    let parcel = deliver::Parcel {
+        ready: is_ready(&envelope),
+        envelope: &envelope,
+        claim_source: found.as_ref().map(|found| found.source),
+        give_up_after: settings.give_up_after,
+    };
+    let end = deliver::deliver(machine, channels, parcel).await;
+    match (end, unusable.first()) {
+        _ if unwritten => ReportEnd::NotWritten,
+        (ReportEnd::Done, Some(error)) if !has_host => {
+            machine.tell_console(&format!("the report was not delivered: {}", Chain(error)));
             ReportEnd::GaveUp
         }
+        (end, _) => end,
     }
+}
+
+fn is_ready(envelope: &Envelope) -> bool {
+    let report = serde_json::from_str::<firstlight_shared::wire::Report>(&envelope.report);
+    report.is_ok_and(|report| report.state == ReportState::Ready)
+}
+
+/// # Errors
+/// The file could not be written.
+fn write(machine: &Machine, envelope: &Envelope) -> Result<(), SysError> {
+    let text = serde_json::to_vec(envelope)
+        .map_err(|error| SysError::new("write", paths::REPORT, std::io::Error::other(error)))?;
+    machine.root.replace(paths::REPORT, 0o600, &text)
 }
 
 fn kept_envelope(machine: &Machine) -> Option<Envelope> {
@@ -78,7 +110,7 @@ fn kept_envelope(machine: &Machine) -> Option<Envelope> {
 }
 
 /// # Errors
-/// The file could not be written.
+/// The report could not be signed.
 async fn make(
     machine: &Machine,
     settings: &config::Settings,
@@ -111,12 +143,11 @@ async fn make(
         problems,
     };
     let (report, key) = build::build(parts);
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        SysError::new("make", paths::REPORT, std::io::Error::other(error))
-    };
-    let envelope = Envelope::seal(&report, &key, claim).map_err(|error| failed(error.into()))?;
-    let text = serde_json::to_vec(&envelope).map_err(|error| failed(error.into()))?;
-    machine.root.replace(paths::REPORT, 0o600, &text)?;
+    let envelope = Envelope::seal(&report, &key, claim)
+        .map_err(|error| SysError::new("make", paths::REPORT, std::io::Error::other(error)))?;
+    if outcome.is_none() {
+        machine.tell_console("identity FAILED: it left no outcome in this boot; ssh stays down");
+    }
     let word = match report.state {
         ReportState::Ready => "ready",
         ReportState::Degraded => "degraded",

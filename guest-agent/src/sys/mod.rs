@@ -5,18 +5,22 @@
 //! kill a static program.
 
 mod clock;
+mod console;
 mod error;
 mod fuse;
 mod listeners;
+mod local_socket;
 mod network;
 mod program;
 mod random;
 mod root;
 
 pub(crate) use clock::{Clock, Stopwatch, millis};
+pub(crate) use console::open_port;
 pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
+pub(crate) use local_socket::ask_socket;
 pub(crate) use network::has_default_route;
 pub(crate) use program::{Ran, run_program};
 pub(crate) use random::random_bytes;
@@ -71,14 +75,31 @@ impl Machine {
             .filter(|value| !value.is_empty())
     }
 
-    /// A systemd credential of this service, else one that the hypervisor passed to the whole system.
-    pub(crate) fn credential(&self, name: &str) -> Option<Vec<u8>> {
+    /// A variable of the environment that PID 1 was started with, and of no other: systemd's own configuration on the
+    /// root disk adds variables to what a service sees (`DefaultEnvironment=`, `ManagerEnvironment=`), never to this.
+    ///
+    /// # Errors
+    /// It cannot be read: that takes CAP_SYS_PTRACE.
+    pub(crate) fn pid1_started_with(&self, name: &str) -> Result<Option<Vec<u8>>, SysError> {
         if !self.live {
-            return None;
+            return Ok(None);
         }
-        let own = std::env::var("CREDENTIALS_DIRECTORY").ok().map(|folder| format!("{folder}/{name}"));
-        let passed = format!("{}/{name}", paths::SYSTEM_CREDENTIALS);
-        own.into_iter().chain([passed]).find_map(|path| self.root.read(&path).ok().flatten())
+        let environment = self.root.read(paths::PID1_ENVIRONMENT)?.map(zeroize::Zeroizing::new);
+        Ok(environment.and_then(|bytes| Some(entry_of(&bytes, name)?.to_vec())))
+    }
+
+    /// A systemd credential that the hypervisor passed to the whole system.
+    ///
+    /// Never one of the service's own folder: systemd fills that from /etc/credstore and its like too (systemd.exec(5),
+    /// `LoadCredential=`), so from the root disk.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub(crate) fn system_credential(&self, name: &str) -> Result<Option<Vec<u8>>, SysError> {
+        if !self.live {
+            return Ok(None);
+        }
+        self.root.read(&format!("{}/{name}", paths::SYSTEM_CREDENTIALS))
     }
 
     /// The machine's network interfaces without `lo`; empty for a foreign root.
@@ -92,10 +113,12 @@ impl Machine {
 }
 
 fn variable_of(environment: &[u8], name: &str) -> Option<String> {
-    environment.split(|byte| *byte == 0).find_map(|entry| {
-        let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        String::from_utf8(value.to_vec()).ok()
-    })
+    String::from_utf8(entry_of(environment, name)?.to_vec()).ok()
+}
+
+fn entry_of<'e>(environment: &'e [u8], name: &str) -> Option<&'e [u8]> {
+    let mut entries = environment.split(|byte| *byte == 0);
+    entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(super) enum Flavour {
     CloudInit,
     /// A machine that runs guests itself.
     Host,
+    /// With a kernel: a virtual machine.
+    Machine,
 }
 
 impl Flavour {
@@ -27,6 +29,7 @@ impl Flavour {
             Self::Plain => "plain",
             Self::CloudInit => "cloud-init",
             Self::Host => "host",
+            Self::Machine => "machine",
         }
     }
 
@@ -37,6 +40,7 @@ impl Flavour {
             Self::CloudInit => format!(
                 "{PACKAGES},cloud-init,libnss-systemd,libnss-myhostname,libnss-mymachines,libnss-resolve"
             ),
+            Self::Machine => format!("{PACKAGES},linux-image-cloud-amd64,initramfs-tools,zstd"),
             Self::Host => "systemd-sysv,dbus,iproute2,systemd-container,dnsmasq-base".to_owned(),
         }
     }

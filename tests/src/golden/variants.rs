@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use firstlight_shared::wire::sha256_hex;
 
 use super::base::Flavour;
-use super::{LOGIN_KEY, Layer, archive};
+use super::{LOGIN_KEY, Layer, archive, image};
 use crate::{paths, run};
 
 const UNITS: &str = "usr/lib/systemd/system";
@@ -33,6 +33,8 @@ pub enum Variant {
     Floor,
     /// No golden but a machine with systemd as PID 1 and the tools that the companion needs.
     Host,
+    /// The agent in an image with a kernel, for a virtual machine: a disk beside the archive.
+    Machine,
 }
 
 /// The machine-id that [`Variant::Baked`] carries.
@@ -50,6 +52,7 @@ impl Variant {
         Self::Broken,
         Self::Floor,
         Self::Host,
+        Self::Machine,
     ];
 
     pub fn name(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Variant {
             Self::Broken => "broken",
             Self::Floor => "floor",
             Self::Host => "host",
+            Self::Machine => "machine",
         }
     }
 
@@ -69,6 +73,7 @@ impl Variant {
         match self {
             Self::Cloud => Flavour::CloudInit,
             Self::Host => Flavour::Host,
+            Self::Machine => Flavour::Machine,
             _ => Flavour::Plain,
         }
     }
@@ -92,6 +97,12 @@ impl Variant {
                 "[Service]\nExecStart=\nExecStart=/bin/false\n",
             ),
             Self::Floor => floor(&mut layer),
+            // The emulated network leads nowhere, and RSA takes half a minute on an emulated processor.
+            Self::Machine => layer.file(
+                "etc/firstlight/guest.toml",
+                0o644,
+                "[ssh_host_keys]\ntypes = [\"ed25519\"]\n[checks]\nskip = [\"network\"]\n",
+            ),
         }
         Ok(layer)
     }
@@ -103,13 +114,17 @@ pub(super) fn ensure(variant: Variant, base: &Path, guest: &Path, folder: &Path)
     let digest = sha256_hex(format!("{} {}", base.display(), layer.digest()).as_bytes());
     let path = archive(folder, variant);
     let stamp = path.with_extension("digest");
-    if path.is_file() && fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == digest) {
+    let whole = path.is_file() && (variant != Variant::Machine || image::is_there(folder));
+    if whole && fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == digest) {
         return Ok(());
     }
     let partial = folder.join(format!("{}.partial.tar", variant.name()));
     fs::copy(base, &partial).with_context(|| format!("{} cannot be copied", base.display()))?;
     layer.append_to(&partial)?;
     let _ = fs::remove_file(&stamp); // an archive without a stamp is made anew, a stamp never outlives its archive
+    if variant == Variant::Machine {
+        image::make(&partial, folder)?;
+    }
     fs::rename(&partial, &path).with_context(|| format!("{} cannot be put in place", path.display()))?;
     fs::write(&stamp, digest).with_context(|| format!("{} cannot be written", stamp.display()))
 }

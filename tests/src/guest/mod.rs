@@ -3,6 +3,7 @@
 pub mod bare;
 mod boot;
 pub mod fake;
+pub mod machine;
 
 use std::fs;
 use std::path::Path;
