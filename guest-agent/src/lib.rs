@@ -6,10 +6,12 @@ mod claim;
 mod cli;
 mod config;
 mod golden;
+mod hostnamed;
 mod identity;
 mod keys;
 mod paths;
 mod report;
+mod restart;
 mod show;
 mod sys;
 mod virtualization;
@@ -19,7 +21,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cli::{Command, End};
-use firstlight_shared::error::Chain;
+use firstlight_shared::error::{Chain, Code};
 use report::ReportEnd;
 use sys::Machine;
 
@@ -50,6 +52,7 @@ fn run(arguments: cli::Arguments) -> End {
     };
     match arguments.command {
         Command::Identity => run_identity(&machine),
+        Command::Adopt { json } => run_adopt(&machine, json),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
             let plan = identity::plan(&identity::observe(&machine));
@@ -70,9 +73,41 @@ fn print(text: &str) -> End {
 }
 
 fn run_identity(machine: &Machine) -> End {
-    let outcome = identity::run(machine);
+    let mut outcome = identity::run(machine);
+    if outcome.reboot {
+        reboot(machine, &mut outcome);
+    }
     eprintln!("{}", show::render_outcome(&outcome));
     if outcome.failure.is_none() { End::Done } else { End::Failed }
+}
+
+fn reboot(machine: &Machine, outcome: &mut identity::Outcome) {
+    machine.tell_console("firstlight: this clone has a machine-id of its own now and reboots once to use it");
+    if let Err(problem) = restart::reboot() {
+        outcome.reboot = false;
+        outcome.identity.problems.push(format!("the reboot that guest.toml wants did not come: {problem}"));
+        // If this cannot be written either, the problem still stands in the log.
+        let _ = identity::save_outcome(&machine.root, outcome);
+    }
+}
+
+fn run_adopt(machine: &Machine, json: bool) -> End {
+    let refused = if machine.is_booted() {
+        match identity::adopt(machine) {
+            Ok(adopted) => {
+                return print(&if json { show::json(&adopted) } else { show::render_adopted(&adopted) });
+            }
+            Err(error) => error,
+        }
+    } else {
+        identity::AdoptError::NotBooted
+    };
+    let message = Chain(&refused).to_string();
+    if json {
+        print(&show::json(&show::Refused { code: refused.code(), message: &message }));
+    }
+    eprintln!("error: {message}");
+    if refused.is_refusal() { End::NotAdopted } else { End::Failed }
 }
 
 fn run_report(machine: &Machine, again: bool) -> End {

@@ -10,6 +10,7 @@ use firstlight_shared::wire::{Decision, MachineIdState};
 use tempfile::TempDir;
 
 use super::*;
+use crate::keys::KeyFile;
 use crate::keys::{KeyType, make};
 use crate::sys::{Fuse, Root};
 

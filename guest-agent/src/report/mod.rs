@@ -20,6 +20,7 @@ use crate::bus::{Bus, BusError};
 use crate::checks;
 use crate::config;
 use crate::golden;
+use crate::hostnamed;
 use crate::identity::{self, PendingOutcome};
 use crate::paths;
 use crate::sys::{Machine, Stopwatch, SysError, listening_sockets};
@@ -104,7 +105,12 @@ async fn make(
         _ => Vec::new(),
     };
     let watch = Stopwatch::start();
-    let (checks, pending) = tokio::join!(checks::run(&context), finish_pending(pending, &bus));
+    let (checks, pending, hostname) = tokio::join!(
+        checks::run(&context),
+        finish_pending(pending, &bus),
+        settle_hostname(outcome.as_ref())
+    );
+    problems.extend(hostname);
     let parts = build::Parts {
         machine,
         outcome: outcome.as_ref(),
@@ -131,6 +137,15 @@ async fn make(
         eprintln!("  {} {}: {}", check.id, check.verdict.as_str(), check.reason);
     }
     Ok(envelope)
+}
+
+/// Tells hostnamed the name that the early phase set or could not set; returns what went wrong.
+async fn settle_hostname(outcome: Option<&identity::Outcome>) -> Option<String> {
+    let outcome = outcome.filter(|outcome| outcome.failure.is_none() && outcome.hostname_changed)?;
+    let expected = outcome.identity.hostname.expected.as_deref()?;
+    let settled = hostnamed::settle(hostnamed::SYSTEM_BUS, hostnamed::TIME_LIMIT, expected).await;
+    // Files and kernel are right without it, too.
+    settled.err().filter(|_| !outcome.identity.hostname.ok).map(|error| Chain(&error).to_string())
 }
 
 /// Makes the pending keys off the runtime's thread, then lets a running sshd read them.

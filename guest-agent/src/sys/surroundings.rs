@@ -99,7 +99,10 @@ impl Machine {
             return !made_up.forgets;
         }
         let kind = statfs(format!("/{}", paths::STATE_DIR).as_str()).map(|found| found.filesystem_type());
-        self.live && kind.is_ok_and(|kind| kind != TMPFS_MAGIC && kind != OVERLAYFS_SUPER_MAGIC && kind.0 != RAMFS_MAGIC)
+        self.live
+            && kind.is_ok_and(|kind| {
+                kind != TMPFS_MAGIC && kind != OVERLAYFS_SUPER_MAGIC && kind.0 != RAMFS_MAGIC
+            })
     }
 
     /// Whether systemd booted from this root: `/` and no chroot in which a package is being installed.

@@ -72,7 +72,8 @@ impl Root {
             labels.into_iter().find(|(name, _)| name == SELINUX).map(|(_, label)| label)
         };
         // A key of the same half first: some policies tell them apart.
-        let (same, other): (Vec<_>, Vec<_>) = others.partition(|o| o.ends_with(".pub") == name.ends_with(".pub"));
+        let (same, other): (Vec<_>, Vec<_>) =
+            others.partition(|o| o.ends_with(".pub") == name.ends_with(".pub"));
         same.iter().chain(&other).find_map(|other| label_of(other)).or_else(|| {
             let (_, label) = self.folder_label(path)?;
             with_type(&label, HOST_KEY_TYPE)

@@ -152,6 +152,14 @@ impl Root {
         Some(self.stat(path)?.st_mode & 0o7777)
     }
 
+    /// Whether a mount stands on this very path; false where the kernel cannot tell (before 5.8).
+    pub(crate) fn is_mount(&self, path: &str) -> bool {
+        use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
+        let Ok((folder, name)) = self.parent(path) else { return false };
+        let found = statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+
     /// When the inode was last changed, since the epoch: unlike the time of change of its data, nobody sets it.
     pub(crate) fn changed_at(&self, path: &str) -> Option<Duration> {
         let stat = self.stat(path)?;
