@@ -219,4 +219,18 @@ mod tests {
         assert_eq!(key_types(Some(vec!["dsa".into()]), &mut problems), KeyType::ALL);
         assert_eq!(problems.len(), 1);
     }
+
+    proptest::proptest! {
+        /// A configuration never stops a boot: whatever it is, settings come out, and what is not right is said.
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,120}", key in "[a-z_]{1,12}", value in "[0-9a-z\"{}\\[\\],=. ]{0,20}") {
+            let mut problems = Vec::new();
+            for text in [text.clone(), format!("{key} = {value}"), format!("[identity]\n{key} = {value}"), format!("[{key}]\n{text}")] {
+                problems.clear();
+                let settings = parse(&text, &mut problems);
+                proptest::prop_assert!(!settings.key_types.is_empty());
+                proptest::prop_assert!(problems.is_empty() || problems[0].contains("line") || problems[0].contains("host key type"));
+            }
+        }
+    }
 }

@@ -48,9 +48,9 @@ pub(crate) fn apply(machine: &Machine, seen: &Observation, plan: &Plan) -> Appli
     for name in &plan.repair_keys {
         applied.keys_are_durable &= applied.note(repair(machine, seen, name));
     }
-    if plan.link_dbus {
-        // Before the machine-id itself: a copy of its own would bring the old one back.
-        applied.note(root.link(paths::DBUS_MACHINE_ID, "/etc/machine-id"));
+    // Before the machine-id itself: a copy of its own would bring the old one back.
+    if plan.link_dbus && !applied.note(root.link(paths::DBUS_MACHINE_ID, "/etc/machine-id")) {
+        applied.unfinished.push(Unfinished::DbusCopy);
     }
     if plan.machine_id == MachineIdPlan::Renew && !applied.note(renew_machine_id(machine, seen)) {
         applied.unfinished.push(Unfinished::MachineId);

@@ -215,7 +215,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,200}", name in "\\PC{0,20}") {
-            let _ = rename(&text, &[name.clone()], "web-01");
+            let _ = rename(&text, std::slice::from_ref(&name), "web-01");
             let _ = rename(&format!("127.0.1.1 {name}.{text}"), &[name], "web-01");
         }
     }

@@ -168,7 +168,8 @@ fn plan_dbus_link(
     problems: &mut Vec<String>,
 ) -> bool {
     let Some(copy) = seen.dbus_copy else { return false };
-    if decision == Decision::Renew || machine_id == MachineIdPlan::Renew {
+    let is_due = is_unfinished(seen, Unfinished::DbusCopy);
+    if decision == Decision::Renew || machine_id == MachineIdPlan::Renew || is_due {
         return true;
     }
     let is_goldens = copy.valid().is_some_and(|id| is_goldens_id(seen, id.derived()));
@@ -252,6 +253,10 @@ fn plan_machine_id(seen: &Observation, decision: Decision, problems: &mut Vec<St
     MachineIdPlan::Renew
 }
 
+fn is_unfinished(seen: &Observation, item: Unfinished) -> bool {
+    seen.stamp.valid().is_some_and(|stamp| stamp.unfinished.contains(&item))
+}
+
 /// What a renewal writes.
 pub(super) fn renewed_id(seen: &Observation) -> Renewed {
     let mut taken: Vec<DerivedMachineId> = seen.machine_id.valid().iter().map(MachineId::derived).collect();
@@ -273,7 +278,7 @@ fn plan_hostname(seen: &Observation, decision: Decision, problems: &mut Vec<Stri
     };
     // After the first time a claim names it, the name belongs to the administrator.
     let stamp = seen.stamp.valid();
-    let unfinished = stamp.is_some_and(|stamp| stamp.unfinished.contains(&Unfinished::Hostname));
+    let unfinished = is_unfinished(seen, Unfinished::Hostname);
     let settled = matches!(decision, Decision::Keep | Decision::AlreadyProvisioned | Decision::SuspectClone)
         && seen.claim.as_ref().map(|claim| &claim.id) == stamp.and_then(|stamp| stamp.claim_id.as_ref())
         && claimed.is_some()

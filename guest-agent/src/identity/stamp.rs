@@ -62,6 +62,8 @@ pub(crate) struct Stamp {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Unfinished {
     MachineId,
+    /// D-Bus's own copy of the old machine-id.
+    DbusCopy,
     Hostname,
     /// Of a newer agent: not ours to finish.
     #[serde(other)]

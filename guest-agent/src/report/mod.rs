@@ -105,11 +105,8 @@ async fn make(
         _ => Vec::new(),
     };
     let watch = Stopwatch::start();
-    let (checks, pending, hostname) = tokio::join!(
-        checks::run(&context),
-        finish_pending(pending, &bus),
-        settle_hostname(outcome.as_ref())
-    );
+    let (checks, pending, hostname) =
+        tokio::join!(checks::run(&context), finish_pending(pending, &bus), settle_hostname(outcome.as_ref()));
     problems.extend(hostname);
     let parts = build::Parts {
         machine,

@@ -112,8 +112,8 @@ impl Machine {
         use std::os::unix::fs::MetadataExt;
         let same = match (std::fs::metadata("/proc/1/root/."), std::fs::metadata("/")) {
             (Ok(first), Ok(own)) => (first.dev(), first.ino()) == (own.dev(), own.ino()),
-            // Hidden from this process: then the folder of systemd alone must do.
-            _ => true,
+            // Hidden from this process: a chroot is mostly a plain folder, a booted root is a mount.
+            _ => super::root::is_mount_root(rustix::fs::CWD, "/"),
         };
         self.live && same && self.root.kind("run/systemd/system").is_some()
     }

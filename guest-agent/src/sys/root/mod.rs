@@ -154,10 +154,7 @@ impl Root {
 
     /// Whether a mount stands on this very path; false where the kernel cannot tell (before 5.8).
     pub(crate) fn is_mount(&self, path: &str) -> bool {
-        use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
-        let Ok((folder, name)) = self.parent(path) else { return false };
-        let found = statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
-        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        self.parent(path).is_ok_and(|(folder, name)| is_mount_root(folder, name))
     }
 
     /// When the inode was last changed, since the epoch: unlike the time of change of its data, nobody sets it.
@@ -306,6 +303,13 @@ impl Root {
         let fd = self.open_in(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY).ok()?;
         Flock::lock(File::from(fd), FlockArg::LockExclusive).ok()
     }
+}
+
+/// Whether a mount stands on `path` itself, the last symlink not followed.
+pub(super) fn is_mount_root(folder: impl std::os::fd::AsFd, path: &str) -> bool {
+    use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
+    let found = statx(folder, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Name of the temporary file for `name`, in the same folder.

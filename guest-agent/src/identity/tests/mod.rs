@@ -1,5 +1,10 @@
 //! Whole identity runs on made-up roots; ssh-keygen judges the keys.
 
+mod adoption;
+mod faults;
+mod hostile;
+mod live;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
