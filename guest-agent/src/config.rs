@@ -2,6 +2,9 @@
 //!
 //! ```toml
 //! hostname = "web-01"              # the name that this guest must carry, where no claim says one
+//! [identity]
+//! suspect_clone = "report"         # other MAC addresses and nobody said provision: "report" or "renew"
+//! reboot = "never"                 # "once": reboot where the machine-id had to be replaced
 //! [host]
 //! url = "https://10.0.0.1:7443"    # an address, not a name
 //! pin = "sha256//..."
@@ -23,6 +26,7 @@ use firstlight_shared::ids::GuestName;
 use firstlight_shared::pin::SpkiPin;
 use serde::Deserialize;
 
+use crate::identity::{RebootPolicy, SuspectPolicy};
 use crate::keys::KeyType;
 use crate::paths;
 use crate::sys::Root;
@@ -30,6 +34,8 @@ use crate::sys::Root;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub hostname: Option<GuestName>,
+    pub suspect_clone: SuspectPolicy,
+    pub reboot: RebootPolicy,
     pub url: Option<String>,
     pub pin: Option<SpkiPin>,
     /// None: nobody configured any.
@@ -47,6 +53,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             hostname: None,
+            suspect_clone: SuspectPolicy::default(),
+            reboot: RebootPolicy::default(),
             url: None,
             pin: None,
             channels: None,
@@ -64,10 +72,18 @@ impl Default for Settings {
 #[serde(deny_unknown_fields, default)]
 struct File {
     hostname: Option<GuestName>,
+    identity: IdentityTable,
     host: HostTable,
     ssh_host_keys: KeyTable,
     report: ReportTable,
     checks: CheckTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IdentityTable {
+    suspect_clone: SuspectPolicy,
+    reboot: RebootPolicy,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,6 +166,8 @@ fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
     let defaults = Settings::default();
     Settings {
         hostname: file.hostname,
+        suspect_clone: file.identity.suspect_clone,
+        reboot: file.identity.reboot,
         url: file.host.url,
         pin: file.host.pin,
         key_types_are_named: file.ssh_host_keys.types.as_ref().is_some_and(|types| !types.is_empty()),
@@ -182,12 +200,13 @@ mod tests {
     fn a_full_file_is_read() {
         let mut problems = Vec::new();
         let settings = parse(
-            "hostname = \"web-01\"\n[host]\nurl = \"https://10.0.0.1:1\"\n[ssh_host_keys]\ntypes = [\"rsa\", \"rsa\"]\n\
+            "hostname = \"web-01\"\n[identity]\nsuspect_clone = \"renew\"\nreboot = \"once\"\n[host]\nurl = \"https://10.0.0.1:1\"\n[ssh_host_keys]\ntypes = [\"rsa\", \"rsa\"]\n\
              [report]\ngive_up_after = \"2h\"\n[checks]\ndeadline = \"5s\"\nskip = [\"network\"]\n",
             &mut problems,
         );
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(settings.key_types, [KeyType::Rsa]);
+        assert_eq!((settings.suspect_clone, settings.reboot), (SuspectPolicy::Renew, RebootPolicy::Once));
         assert_eq!(settings.give_up_after, Duration::from_secs(7200));
         assert_eq!(settings.check_interval, Duration::from_millis(250));
     }
@@ -199,6 +218,8 @@ mod tests {
             ("[report]\ngive_up_after = \"30\"\n", "line 2: `30` is no time span"),
             ("hostname = \"Web\"\n", "line 1: `Web` is not a host name"),
             ("=", "line 1"),
+            ("[identity]\nreboot = \"always\"\n", "line 2: unknown variant `always`"),
+            ("[identity]\nintent = \"restore\"\n", "line 2: unknown field `intent`"),
         ] {
             let mut problems = Vec::new();
             assert_eq!(parse(text, &mut problems), Settings::default());
@@ -207,5 +228,19 @@ mod tests {
         let mut problems = Vec::new();
         assert_eq!(key_types(Some(vec!["dsa".into()]), &mut problems), KeyType::ALL);
         assert_eq!(problems.len(), 1);
+    }
+
+    proptest::proptest! {
+        /// A configuration never stops a boot: whatever it is, settings come out, and what is not right is said.
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,120}", key in "[a-z_]{1,12}", value in "[0-9a-z\"{}\\[\\],=. ]{0,20}") {
+            let mut problems = Vec::new();
+            for text in [text.clone(), format!("{key} = {value}"), format!("[identity]\n{key} = {value}"), format!("[{key}]\n{text}")] {
+                problems.clear();
+                let settings = parse(&text, &mut problems);
+                proptest::prop_assert!(!settings.key_types.is_empty());
+                proptest::prop_assert!(problems.is_empty() || problems[0].contains("line") || problems[0].contains("host key type"));
+            }
+        }
     }
 }

@@ -8,10 +8,12 @@ mod cli;
 mod config;
 mod dev_incus;
 mod golden;
+mod hostnamed;
 mod identity;
 mod keys;
 mod paths;
 mod report;
+mod restart;
 mod show;
 mod sshd;
 mod sys;
@@ -22,7 +24,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cli::{Command, End};
-use firstlight_shared::error::Chain;
+use firstlight_shared::error::{Chain, Code};
 use report::ReportEnd;
 use sys::Machine;
 
@@ -53,6 +55,7 @@ fn run(arguments: cli::Arguments) -> End {
     };
     match arguments.command {
         Command::Identity => run_identity(&machine),
+        Command::Adopt { json } => run_adopt(&machine, json),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
             let plan = identity::plan(&identity::observe(&machine));
@@ -73,7 +76,10 @@ fn print(text: &str) -> End {
 }
 
 fn run_identity(machine: &Machine) -> End {
-    let outcome = identity::run(machine);
+    let mut outcome = identity::run(machine);
+    if outcome.reboot {
+        reboot(machine, &mut outcome);
+    }
     eprintln!("{}", show::render_outcome(&outcome));
     match &outcome.failure {
         None => End::Done,
@@ -83,6 +89,35 @@ fn run_identity(machine: &Machine) -> End {
             End::Failed
         }
     }
+}
+
+fn reboot(machine: &Machine, outcome: &mut identity::Outcome) {
+    machine.tell_console("this clone has a machine-id of its own now and reboots once to use it");
+    if let Err(problem) = restart::reboot() {
+        outcome.reboot = false;
+        outcome.identity.problems.push(format!("the reboot that guest.toml wants did not come: {problem}"));
+        // If this cannot be written either, the problem still stands in the log.
+        let _ = identity::save_outcome(&machine.root, outcome);
+    }
+}
+
+fn run_adopt(machine: &Machine, json: bool) -> End {
+    let refused = if machine.is_booted() {
+        match identity::adopt(machine) {
+            Ok(adopted) => {
+                return print(&if json { show::json(&adopted) } else { show::render_adopted(&adopted) });
+            }
+            Err(error) => error,
+        }
+    } else {
+        identity::AdoptError::NotBooted
+    };
+    let message = Chain(&refused).to_string();
+    if json {
+        print(&show::json(&show::Refused { code: refused.code(), message: &message }));
+    }
+    eprintln!("error: {message}");
+    if refused.is_refusal() { End::NotAdopted } else { End::Failed }
 }
 
 fn run_report(machine: &Machine, again: bool) -> End {

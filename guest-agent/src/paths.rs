@@ -6,6 +6,10 @@ pub(crate) const STAMP: &str = "var/lib/firstlight/stamp.json";
 pub(crate) const STATE_DIR: &str = "var/lib/firstlight";
 /// What the golden had, as `seal` recorded it; the first one found counts.
 pub(crate) const GOLDEN: [&str; 2] = ["usr/lib/firstlight/golden.json", "var/lib/firstlight/golden.json"];
+/// A stamp of unknown history that `adopt` put aside.
+pub(crate) const OLD_STAMP: &str = "var/lib/firstlight/stamp.unknown.json";
+/// That this machine was rebooted by policy, and for which machine-id; gone once that is in place.
+pub(crate) const REBOOTED: &str = "var/lib/firstlight/rebooted.json";
 /// The administrator's configuration; optional.
 pub(crate) const CONFIG: &str = "etc/firstlight/guest.toml";
 /// Outcome of this boot's identity phase.
@@ -22,6 +26,12 @@ pub(crate) const MACHINE_ID: &str = "etc/machine-id";
 /// D-Bus's own copy: a regular file here brings an old machine-id back (machine-id-setup.c of systemd).
 pub(crate) const DBUS_MACHINE_ID: &str = "var/lib/dbus/machine-id";
 pub(crate) const HOSTNAME: &str = "etc/hostname";
+pub(crate) const HOSTS: &str = "etc/hosts";
+pub(crate) const RESOLV_CONF: &str = "etc/resolv.conf";
+/// Where one of these is, Proxmox VE leaves the file beside it alone (`ct_is_file_ignored` of pve-container).
+pub(crate) const PVE_IGNORES_HOSTNAME: &str = "etc/.pve-ignore.hostname";
+pub(crate) const PVE_IGNORES_HOSTS: &str = "etc/.pve-ignore.hosts";
+pub(crate) const PVE_IGNORES_RESOLV_CONF: &str = "etc/.pve-ignore.resolv.conf";
 pub(crate) const SSH_DIR: &str = "etc/ssh";
 pub(crate) const SSHD_CONFIG: &str = "etc/ssh/sshd_config";
 /// Ours, and it names the host certificates.
@@ -41,6 +51,10 @@ pub(crate) const SSHD_SIGNS: [&str; 8] = [
 pub(crate) const DMI_UUID: &str = "sys/class/dmi/id/product_uuid";
 pub(crate) const DMI_VENDOR: &str = "sys/class/dmi/id/sys_vendor";
 pub(crate) const DMI_PRODUCT: &str = "sys/class/dmi/id/product_name";
+/// One page of QEMU's vmgenid device, as the kernel's qemu_fw_cfg driver shows it; 0400 root. The kernel's vmgenid
+/// driver itself has no file.
+pub(crate) const VM_GENERATION: &str = "sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw";
+pub(crate) const NETWORK_CARDS: &str = "sys/class/net";
 pub(crate) const PID1_ENVIRONMENT: &str = "proc/1/environ";
 /// 0400 root; in a container it is the node's.
 pub(crate) const DMI_SERIAL: &str = "sys/class/dmi/id/product_serial";

@@ -4,7 +4,7 @@ use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Envelope, Report, ReportState};
 use serde::Serialize;
 
-use crate::identity::{self, MachineIdPlan, Outcome, Plan, Stamp, StampState};
+use crate::identity::{self, Adopted, MachineIdPlan, Outcome, Plan, Stamp, StampState};
 use crate::paths;
 use crate::report::{self, ChannelState, Delivery, DeliveryState};
 use crate::sys::Machine;
@@ -48,6 +48,12 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
         let does =
             if plan.hostname.write_file || plan.hostname.set_kernel { "is set" } else { "is left as it is" };
         lines.push(format!("host name: {does} (expected: {name})"));
+    }
+    if plan.hostname.write_hosts {
+        lines.push("/etc/hosts: the old host name is replaced".to_owned());
+    }
+    if plan.stir {
+        lines.push("fresh bytes go into the kernel's random pool".to_owned());
     }
     lines.extend(plan.problems.iter().map(|problem| format!("problem: {}", escape(problem, SHOWN))));
     if plan.changes_nothing() {
@@ -176,10 +182,32 @@ pub(crate) fn render_outcome(outcome: &Outcome) -> String {
     if !identity.pending.is_empty() {
         text.push_str(&format!("\n  to be made later: {}", identity.pending.join(", ")));
     }
+    if outcome.reboot {
+        text.push_str("\n  this machine reboots now, once, to use its new machine-id");
+    }
     for problem in &identity.problems {
         text.push_str(&format!("\n  problem: {}", escape(problem, SHOWN)));
     }
     text
+}
+
+/// Why `adopt --json` refused.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refused<'a> {
+    pub code: &'static str,
+    pub message: &'a str,
+}
+
+pub(crate) fn render_adopted(adopted: &Adopted) -> String {
+    let mut lines = vec![format!("adopted as it is, with {} host keys", adopted.ssh_host_keys.len())];
+    for key in &adopted.ssh_host_keys {
+        lines.push(format!("  {} {}", escape(&key.fingerprint, 80), escape(&key.kind, 80)));
+    }
+    if let Some(path) = &adopted.kept_aside {
+        lines.push(format!("  the old stamp is kept in {path}"));
+    }
+    lines.extend(adopted.problems.iter().map(|problem| format!("  problem: {}", escape(problem, SHOWN))));
+    lines.join("\n")
 }
 
 /// A wire enum by the name that it has on the wire.

@@ -241,9 +241,9 @@ fn a_run_cut_off_anywhere_is_made_good_for_keys_elsewhere() {
         let baked: Vec<_> = scan(&machine(folder.path()).root).unwrap().keys;
         assert_eq!(baked.len(), 2);
         let cut = Root::open(folder.path(), Fuse::blowing_after(effects)).unwrap();
-        let cut = Machine { root: cut, live: false };
+        let cut = Machine { root: cut, live: false, made_up: None };
         identity::run(&cut);
-        let finished = !cut.root.fuse.is_blown();
+        let finished = !cut.root.fuse.has_struck();
         for key in scan(&machine(folder.path()).root).unwrap().keys {
             let mixed = key.public.is_some() && key.private != Private::Absent;
             assert!(!mixed || key.is_whole(), "after {effects} effects {} is a mixed pair", key.name);

@@ -36,4 +36,12 @@ mod tests {
         assert_eq!(pretty_name("ID=x\nPRETTY_NAME=\"Debian 13\"\n").as_deref(), Some("Debian 13"));
         assert_eq!(pretty_name("PRETTY_NAME=\n"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_os_release_makes_it_panic(text in "(PRETTY_NAME=|\"|'|\n|é|\\PC){0,60}") {
+            let name = pretty_name(&text);
+            proptest::prop_assert!(name.is_none_or(|name| !name.is_empty() && !name.contains('\n')));
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::channel;
 use crate::checks;
 use crate::config;
 use crate::golden;
+use crate::hostnamed;
 use crate::identity::{self, PendingOutcome};
 use crate::keys;
 use crate::paths;
@@ -127,12 +128,14 @@ async fn make(
         _ => Vec::new(),
     };
     let watch = Stopwatch::start();
-    let (checks, pending, differences) = tokio::join!(
+    let (checks, pending, differences, hostname) = tokio::join!(
         checks::run(&context),
         finish_pending(machine, pending, &bus),
-        sshd::differences(machine)
+        sshd::differences(machine),
+        settle_hostname(outcome.as_ref())
     );
     problems.extend(differences);
+    problems.extend(hostname);
     let parts = build::Parts {
         machine,
         outcome: outcome.as_ref(),
@@ -158,6 +161,15 @@ async fn make(
         eprintln!("  {} {}: {}", check.id, check.verdict.as_str(), check.reason);
     }
     Ok(envelope)
+}
+
+/// Tells hostnamed the name that the early phase set or could not set; returns what went wrong.
+async fn settle_hostname(outcome: Option<&identity::Outcome>) -> Option<String> {
+    let outcome = outcome.filter(|outcome| outcome.failure.is_none() && outcome.hostname_changed)?;
+    let expected = outcome.identity.hostname.expected.as_deref()?;
+    let settled = hostnamed::settle(hostnamed::SYSTEM_BUS, hostnamed::TIME_LIMIT, expected).await;
+    // Files and kernel are right without it, too.
+    settled.err().filter(|_| !outcome.identity.hostname.ok).map(|error| Chain(&error).to_string())
 }
 
 /// Makes the pending keys off the runtime's thread, then lets a running sshd read them.

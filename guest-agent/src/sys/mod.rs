@@ -10,10 +10,13 @@ mod error;
 mod fuse;
 mod listeners;
 mod local_socket;
+#[cfg(test)]
+mod made_up;
 mod network;
 mod program;
 mod random;
 mod root;
+mod surroundings;
 
 pub(crate) use clock::{Clock, Stopwatch, millis};
 pub(crate) use console::open_port;
@@ -21,14 +24,14 @@ pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
 pub(crate) use local_socket::ask_socket;
+#[cfg(test)]
+pub(crate) use made_up::MadeUp;
 pub(crate) use network::has_default_route;
 pub(crate) use program::{Ran, run_program};
 pub(crate) use random::random_bytes;
 pub(crate) use root::{Kind, Root, STAGED, staged_name};
 
 use std::path::Path;
-
-use firstlight_shared::wire::Interface;
 
 use crate::paths;
 
@@ -38,6 +41,9 @@ pub(crate) struct Machine {
     pub root: Root,
     /// The root is `/`: this machine is running from it.
     pub live: bool,
+    /// Answers for the kernel and PID 1 where a test runs a machine from a folder.
+    #[cfg(test)]
+    pub made_up: Option<MadeUp>,
 }
 
 impl Machine {
@@ -45,22 +51,12 @@ impl Machine {
     /// The folder cannot be opened.
     pub(crate) fn open(root: &Path) -> Result<Self, SysError> {
         let live = std::fs::canonicalize(root).is_ok_and(|path| path == Path::new("/"));
-        Ok(Self { root: Root::open(root, Fuse::intact())?, live })
-    }
-
-    /// The kernel's host name; none for a foreign root.
-    pub(crate) fn kernel_hostname(&self) -> Option<String> {
-        let name = self.live.then(nix::unistd::gethostname)?.ok()?;
-        name.into_string().ok().filter(|name| !name.is_empty())
-    }
-
-    /// # Errors
-    /// The kernel refuses (no CAP_SYS_ADMIN over the UTS namespace).
-    pub(crate) fn set_kernel_hostname(&self, name: &str) -> Result<(), SysError> {
-        if !self.live {
-            return Ok(());
-        }
-        nix::unistd::sethostname(name).map_err(|errno| SysError::new("set the host name", name, errno))
+        Ok(Self {
+            root: Root::open(root, Fuse::intact())?,
+            live,
+            #[cfg(test)]
+            made_up: None,
+        })
     }
 
     /// A variable of PID 1's environment, as a container manager sets it.
@@ -69,6 +65,10 @@ impl Machine {
     pub(crate) fn pid1_variable(&self, name: &str) -> Option<String> {
         if !self.live {
             return None;
+        }
+        #[cfg(test)]
+        if let Some(made_up) = &self.made_up {
+            return made_up.variables.get(name).cloned();
         }
         let own = std::env::var(name).ok();
         own.or_else(|| variable_of(&self.root.read(paths::PID1_ENVIRONMENT).ok()??, name))
@@ -100,11 +100,6 @@ impl Machine {
             return Ok(None);
         }
         self.root.read(&format!("{}/{name}", paths::SYSTEM_CREDENTIALS))
-    }
-
-    /// The machine's network interfaces without `lo`; empty for a foreign root.
-    pub(crate) fn interfaces(&self) -> Vec<Interface> {
-        if self.live { network::interfaces() } else { Vec::new() }
     }
 
     pub(crate) fn clock(&self) -> Clock {

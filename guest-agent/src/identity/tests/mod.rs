@@ -1,5 +1,10 @@
 //! Whole identity runs on made-up roots; ssh-keygen judges the keys.
 
+mod adoption;
+mod faults;
+mod hostile;
+mod live;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,6 +15,7 @@ use firstlight_shared::wire::{Decision, MachineIdState};
 use tempfile::TempDir;
 
 use super::*;
+use crate::keys::KeyFile;
 use crate::keys::{KeyType, make};
 use crate::sys::{Fuse, Root};
 
@@ -256,9 +262,9 @@ fn a_run_cut_off_at_any_effect_is_made_good_by_the_next() {
         let folder = golden_root();
         let baked = fingerprints(folder.path());
         let root = Root::open(folder.path(), Fuse::blowing_after(effects)).unwrap();
-        let cut = Machine { root, live: false };
+        let cut = Machine { root, live: false, made_up: None };
         run(&cut);
-        let finished = !cut.root.fuse.is_blown();
+        let finished = !cut.root.fuse.has_struck();
         let left = crate::keys::scan(&machine(folder.path()).root).unwrap();
         for key in &left.keys {
             let mixed = key.public.is_some() && !matches!(key.private, crate::keys::Private::Absent);

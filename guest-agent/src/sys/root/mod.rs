@@ -3,6 +3,9 @@
 //! A kernel without openat2 (before 5.6) is refused, not worked around. Writes are atomic and durable: a temporary
 //! file beside the target, fsync, rename, fsync of the folder. A leftover temporary file is replaced by the next run.
 
+mod label;
+
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -40,6 +43,8 @@ pub(crate) struct Staged {
 pub(crate) struct Root {
     folder: OwnedFd,
     pub(crate) fuse: Fuse,
+    /// What was done, but not as well as it should be.
+    notes: RefCell<Vec<String>>,
 }
 
 impl Root {
@@ -49,11 +54,16 @@ impl Root {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = nix::fcntl::open(path, flags, Mode::empty())
             .map_err(|errno| SysError::new("open the root", &path.to_string_lossy(), errno))?;
-        let root = Self { folder, fuse };
+        let root = Self { folder, fuse, notes: RefCell::default() };
         // Every read would fail alike without openat2, and "nothing there" is no finding: better not to start.
         root.open_in(".", OFlag::O_RDONLY | OFlag::O_DIRECTORY)
             .map_err(|errno| SysError::new("use openat2 below the root", &path.to_string_lossy(), errno))?;
         Ok(root)
+    }
+
+    /// One line for each effect that was done, but not as well as it should be (a file without its label).
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     fn open_in(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
@@ -72,15 +82,18 @@ impl Root {
     /// The bytes of a file; none if there is no such file.
     ///
     /// # Errors
-    /// Not readable, a folder, or larger than a file of that kind may be.
+    /// Not readable, no regular file, or larger than a file of that kind may be.
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SysError> {
         let failed = |error: io::Error| SysError::new("read", path, error);
-        // O_NONBLOCK: a FIFO in place of the file must not hang the boot.
+        // O_NONBLOCK: a FIFO in place of the file must not hang the boot, nor look like an empty file.
         let file = match self.open_in(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
             Ok(fd) => File::from(fd),
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
             Err(errno) => return Err(failed(errno.into())),
         };
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("it is no regular file")));
+        }
         let mut bytes = Vec::new();
         file.take(MAX_READ + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > MAX_READ {
@@ -145,6 +158,11 @@ impl Root {
         Some(self.stat(path)?.st_mode & 0o7777)
     }
 
+    /// Whether a mount stands on this very path; false where the kernel cannot tell (before 5.8).
+    pub(crate) fn is_mount(&self, path: &str) -> bool {
+        self.parent(path).is_ok_and(|(folder, name)| is_mount_root(folder, name))
+    }
+
     /// When the inode was last changed, since the epoch: unlike the time of change of its data, nobody sets it.
     pub(crate) fn changed_at(&self, path: &str) -> Option<Duration> {
         let stat = self.stat(path)?;
@@ -165,6 +183,9 @@ impl Root {
             self.fuse.pass().map_err(failed)?;
             let (folder, name) = self.parent(part).map_err(|errno| failed(errno.into()))?;
             mkdirat(&folder, name, Mode::from_bits_truncate(0o755)).map_err(|errno| failed(errno.into()))?;
+            if let Ok(made) = self.open_in(part, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+                self.notes.borrow_mut().extend(self.label(made, part));
+            }
         }
         Ok(())
     }
@@ -191,6 +212,7 @@ impl Root {
         self.fuse.pass().map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
         fchmod(&file, Mode::from_bits_truncate(mode)).map_err(errno)?;
+        self.notes.borrow_mut().extend(self.label(&file, path));
         Ok(Staged { path: path.to_owned(), file })
     }
 
@@ -287,6 +309,13 @@ impl Root {
         let fd = self.open_in(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY).ok()?;
         Flock::lock(File::from(fd), FlockArg::LockExclusive).ok()
     }
+}
+
+/// Whether a mount stands on `path` itself, the last symlink not followed.
+pub(super) fn is_mount_root(folder: impl std::os::fd::AsFd, path: &str) -> bool {
+    use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
+    let found = statx(folder, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Name of the temporary file for `name`, in the same folder.
