@@ -189,8 +189,8 @@ fn dev_incus_hands_the_claim_in_and_hears_that_the_guest_is_ready() {
     let host = host(&host_socket);
     let bind = |source: &Path, target: &str| format!("--bind={}:{target}", source.display());
     let options = [bind(&incus_socket, "/dev/incus/sock"), bind(&host_socket, "/opt/host.sock")];
-    let guest = root().boot_with_options("web-01", &options);
-    let guest = guest.unwrap();
+    let root = root();
+    let guest = root.boot_with_options("web-01", &options).unwrap();
     let (envelope, opened) = received(&host, &guest);
     assert_eq!(opened.report.claim_id.as_deref(), Some("by-incus"));
     assert_eq!(opened.report.state, ReportState::Ready, "{:#?}", opened.report.checks);
