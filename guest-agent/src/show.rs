@@ -151,7 +151,7 @@ fn render_delivery(delivery: &Delivery) -> String {
             ChannelState::GaveUp => "gave up",
         };
         let count = log.attempt_count;
-        text.push_str(&format!("\n  {state:<12} {}: {count} attempts", escape(&log.channel, 200)));
+        text.push_str(&format!("\n  {state:<12} {}, attempts: {count}", escape(&log.channel, 200)));
         let result = log.attempts.last().map(|attempt| attempt.result.as_str());
         if let Some(result) = result.filter(|result| *result != state) {
             text.push_str(&format!(", the last one: {}", escape(result, SHOWN)));

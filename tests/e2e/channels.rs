@@ -188,7 +188,8 @@ fn dev_incus_hands_the_claim_in_and_hears_that_the_guest_is_ready() {
     let host = host(&host_socket);
     let boot = Boot::named("web-01");
     let boot = boot.bind(&incus_socket, "/dev/incus/sock").bind(&host_socket, "/opt/host.sock");
-    let guest = root().boot_as(&boot).unwrap();
+    let root = root();
+    let guest = root.boot_as(&boot).unwrap();
     let (envelope, opened) = received(&host, &guest);
     assert_eq!(opened.report.claim_id.as_deref(), Some("by-incus"));
     assert_eq!(opened.report.state, ReportState::Ready, "{:#?}", opened.report.checks);

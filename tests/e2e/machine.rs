@@ -24,7 +24,7 @@ printf 'HTTP/1.1 200 OK\r\ncontent-length: %s\r\nconnection: close\r\n\r\n%s' "$
 "#;
 
 fn claim(id: &str, secret: &str) -> Claim {
-    let text = format!(r#"{{"version":1,"id":"{id}","intent":"provision"{secret}}}"#);
+    let text = format!(r#"{{"version":1,"id":"{id}","intent":"provision","hostname":"vm-01"{secret}}}"#);
     Claim::parse(text.as_bytes()).unwrap()
 }
 
@@ -71,10 +71,9 @@ fn a_virtual_machine_without_a_network_has_its_claim_and_its_host() {
 
     // The kernel's own vsock loopback, with a host on it.
     let over_vsock = format!(
-        "modprobe vsock_loopback; cat > /run/host.sh <<'EOF'\n{SHELL_HOST}EOF\nchmod +x /run/host.sh\n\
-         systemd-socket-activate --inetd -a -l vsock:1:7443 /run/host.sh 2>/run/host.log &\n\
+        "modprobe vsock_loopback; cat > /run/host.sh <<'EOF'\n{SHELL_HOST}EOF\nsystemd-socket-activate --inetd -a -l vsock:1:7443 /bin/sh /run/host.sh 2>/run/host.log &\n\
          printf '[host]\\nchannels = [\"vsock:1:7443\"]\\n[checks]\\nskip = [\"network\"]\\n' > /etc/firstlight/guest.toml\n\
-         firstlight-guest report --again; echo exit $?; kill %1; cmp /run/heard /run/firstlight/report.json && echo same"
+         timeout 90 firstlight-guest report --again; echo exit $?; cat /run/host.log; kill %1; cmp /run/heard /run/firstlight/report.json && echo same"
     );
     let said = machine.shell(&over_vsock).unwrap();
     assert!(said.contains("acknowledged over vsock:1:7443\nexit 0\n"), "{said}");
@@ -83,7 +82,9 @@ fn a_virtual_machine_without_a_network_has_its_claim_and_its_host() {
     let generation = "modprobe qemu_fw_cfg; f=/sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw; \
         od -An -v -tx1 -j40 -N16 $f | tr -d ' \\n'";
     assert_eq!(machine.shell(generation).unwrap(), little_endian(FIRST_GENERATION));
-    machine.shell("printf '[checks]\\nskip = [\"network\"]\\n' > /etc/firstlight/guest.toml; sync").unwrap();
+    machine
+        .shell("printf '[ssh_host_keys]\\ntypes = [\"ed25519\"]\\n' > /etc/firstlight/guest.toml; sync")
+        .unwrap();
     machine.shut_down().unwrap();
 
     // Second boot of the same disk: no credential, another generation, and a golden's key that cannot be removed.

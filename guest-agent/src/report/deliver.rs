@@ -160,6 +160,7 @@ pub(super) async fn deliver(machine: &Machine, channels: Vec<Channel>, parcel: P
         }
     };
     let mut delivery = Delivery::new(&channels, &message, parcel.claim_source);
+    delivery.save(&machine.root);
     let has_host = channels.iter().any(Channel::acknowledges);
     let (sender, mut events) = mpsc::channel(channels.len().max(1));
     let mut tasks = JoinSet::new();
