@@ -86,6 +86,23 @@ impl Bus {
         .await
     }
 
+    /// What a loaded socket unit listens on for streams, as systemd writes it: `[::]:22`, `0.0.0.0:22`, a path.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`], or there is no such unit.
+    pub(crate) async fn listen_streams(&self, unit: &str) -> Result<Vec<String>, BusError> {
+        self.limited(async |bus| {
+            let path: OwnedObjectPath = call(bus, "GetUnit", &(unit,)).await?.body().deserialize()?;
+            let properties = Some("org.freedesktop.DBus.Properties");
+            let wanted = ("org.freedesktop.systemd1.Socket", "Listen");
+            let answer = bus.call_method(Some(SYSTEMD), path.as_str(), properties, "Get", &wanted).await?;
+            let value: OwnedVariant = answer.body().deserialize()?;
+            let sockets = Vec::<(String, String)>::try_from(value)?;
+            Ok(sockets.into_iter().filter(|(kind, _)| kind == "Stream").map(|(_, address)| address).collect())
+        })
+        .await
+    }
+
     /// Queues a reload of a unit.
     ///
     /// # Errors

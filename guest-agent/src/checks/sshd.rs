@@ -14,6 +14,7 @@ use crate::paths;
 use crate::sshd::{HandshakeError, KEYS_READ, ProbeError, SshdConfig, algorithm_of, probe};
 use crate::sys::{Stopwatch, listening_sockets};
 
+const SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
 const UNITS: [&str; 4] = ["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
 /// After a server that answered was found wanting: three connections in as many seconds are never punished.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -34,7 +35,10 @@ pub(super) async fn look(context: &Context<'_>) -> Look {
         },
         Err(error) => return Look::NotYet(Verdict::Unknown, Chain(&error).to_string()),
     };
-    let config = SshdConfig::load(root);
+    let mut config = SshdConfig::load(root);
+    if let Some(sockets) = sockets(context).await {
+        config.listen_on(&sockets);
+    }
     let ports: Vec<u16> = config.endpoints().into_iter().map(|(_, port)| port).collect();
     let before = listening_sockets(&ports);
     match ask(context, &config, &expected).await {
@@ -60,6 +64,16 @@ async fn is_switched_off(context: &Context<'_>) -> bool {
         }
     }
     true
+}
+
+/// Where systemd listens for sshd, if it does: sshd_config does not count then.
+async fn sockets(context: &Context<'_>) -> Option<Vec<String>> {
+    for unit in SOCKETS {
+        if context.bus.active_state(unit).await.ok().flatten().as_deref() == Some("active") {
+            return context.bus.listen_streams(unit).await.ok();
+        }
+    }
+    None
 }
 
 /// One key that sshd must serve.

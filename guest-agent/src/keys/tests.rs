@@ -280,7 +280,8 @@ fn every_type_is_judged_by_openssh_and_openssl() {
         let sshd = sshd.unwrap();
         assert!(sshd.status.success() && sshd.stderr.is_empty(), "{}", String::from_utf8_lossy(&sshd.stderr));
         if kind == KeyType::Ed25519 {
-            continue; // ssh-keygen has no form of it that OpenSSL reads
+            assert_openssl_derives(&path);
+            continue;
         }
         let converted = Command::new("ssh-keygen")
             .args(["-q", "-p", "-m", "PEM", "-N", "", "-P", "", "-f"])
@@ -294,4 +295,18 @@ fn every_type_is_judged_by_openssh_and_openssl() {
         let said = [output.stdout, output.stderr].concat();
         assert!(String::from_utf8_lossy(&said).contains(verdict), "{}", String::from_utf8_lossy(&said));
     }
+}
+
+/// ssh-keygen writes no ed25519 form that OpenSSL reads: the seed in PKCS#8 (RFC 8410) leads to the same public key.
+fn assert_openssl_derives(private: &Path) {
+    let key = ssh_key::PrivateKey::from_openssh(fs::read(private).unwrap()).unwrap();
+    let pair = key.key_data().ed25519().unwrap();
+    let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    der.extend_from_slice(&pair.private.to_bytes());
+    let path = private.with_extension("der");
+    fs::write(&path, der).unwrap();
+    let words = ["pkey", "-inform", "DER", "-pubout", "-outform", "DER", "-in"];
+    let output = Command::new("openssl").args(words).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.ends_with(&pair.public.0));
 }

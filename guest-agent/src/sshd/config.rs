@@ -137,6 +137,16 @@ impl SshdConfig {
         endpoints
     }
 
+    /// What systemd listens on in sshd's place (`[::]:22`, `0.0.0.0:22`, `/run/x`) replaces the lines of the file.
+    /// Addresses that cannot be reached by TCP leave everything as it is if there are no others.
+    pub(crate) fn listen_on(&mut self, sockets: &[String]) {
+        let listen = |socket: &String| line::listen(socket).ok().filter(|listen| listen.port.is_some());
+        let listens: Vec<Listen> = sockets.iter().filter_map(listen).collect();
+        if !listens.is_empty() {
+            self.listen = listens;
+        }
+    }
+
     /// `HostKey` lines name the paths; without any, sshd takes what it finds at the default ones.
     pub(crate) fn names_host_keys(&self) -> bool {
         !self.host_keys.is_empty()

@@ -30,9 +30,10 @@ pub(crate) async fn accepts_configuration(machine: &Machine) -> Result<(), Strin
     }
 }
 
-/// One line for each thing that sshd reads out of its configuration otherwise than we do; empty too if it cannot be
-/// asked (it then cannot start either, or is at an unusual place).
+/// One line for each thing that sshd reads out of its configuration otherwise than we do, or why it cannot be asked;
+/// empty too if there is no sshd at the usual places.
 pub(crate) async fn differences(machine: &Machine) -> Vec<String> {
+    let mut reason = String::new();
     // Since OpenSSH 9.3 there is -G; -T also wants that its keys can be loaded.
     for option in ["-G", "-T"] {
         match ask(machine, &[option]).await {
@@ -40,11 +41,12 @@ pub(crate) async fn differences(machine: &Machine) -> Vec<String> {
                 let exists = |path: &str| machine.root.kind(path.trim_start_matches('/')).is_some();
                 return compare(&SshdConfig::load(&machine.root), &ran.stdout, exists);
             }
-            Some(Ok(_)) => {}
-            None | Some(Err(_)) => break,
+            Some(Ok(ran)) => reason = escape(ran.stderr.trim(), 200),
+            Some(Err(error)) => reason = Chain(&error).to_string(),
+            None => return Vec::new(),
         }
     }
-    Vec::new()
+    vec![format!("sshd cannot be asked how it reads its configuration: {reason}")]
 }
 
 fn compare(config: &SshdConfig, dump: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {

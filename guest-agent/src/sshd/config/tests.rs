@@ -113,6 +113,19 @@ fn addresses_are_joined_with_ports() {
 }
 
 #[test]
+fn sockets_of_systemd_replace_ports() {
+    let mut config = read(&[(CONFIG, "Port 2222\nListenAddress 10.0.0.5\n")]);
+    for (sockets, expected) in [
+        (&[][..], vec![(Some("10.0.0.5"), 2222)]),
+        (&["/run/ssh.sock", "vsock::22", "@abstract"], vec![(Some("10.0.0.5"), 2222)]),
+        (&["0.0.0.0:22", "[::]:22", "127.0.0.1:23"], vec![(None, 22), (Some("127.0.0.1"), 23)]),
+    ] {
+        config.listen_on(&sockets.iter().map(|socket| (*socket).to_owned()).collect::<Vec<_>>());
+        assert_eq!(config.endpoints(), expected);
+    }
+}
+
+#[test]
 fn algorithms_can_be_left_out() {
     let left_out = |line: &str, algorithm| read(&[(CONFIG, line)]).leaves_out(algorithm);
     for (line, rsa, ed25519) in [
