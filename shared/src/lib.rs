@@ -4,6 +4,7 @@
 //! their tests prove things with the same code.
 
 pub mod backoff;
+pub mod beacon;
 pub mod check;
 pub mod error;
 pub mod ids;
