@@ -64,6 +64,7 @@ pub(crate) struct Status {
     identity: Option<Outcome>,
     report: Option<Report>,
     delivery: Option<Delivery>,
+    beacon: crate::beacon::Shown,
 }
 
 pub(crate) fn status(machine: &Machine) -> Status {
@@ -81,6 +82,7 @@ pub(crate) fn status(machine: &Machine) -> Status {
         identity: identity::load_outcome(root),
         report: envelope.and_then(|envelope| serde_json::from_str(&envelope.report).ok()),
         delivery: report::load_delivery(root),
+        beacon: crate::beacon::shown(machine),
     }
 }
 
@@ -129,6 +131,7 @@ pub(crate) fn render_status(status: &Status) -> String {
             escape(&delivery.address, 80),
         ),
     });
+    lines.push(status.beacon.to_string());
     lines.join("\n")
 }
 

@@ -57,6 +57,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let kept = if again { None } else { kept_envelope(machine) };
     if kept.is_some() && load_delivery(&machine.root).is_some_and(|delivery| delivery.is_final()) {
         eprintln!("the report of this boot was delivered already");
+        crate::beacon::delivered(machine);
         return ReportEnd::Done;
     }
     let envelope = match kept {
@@ -65,12 +66,18 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
             Ok(envelope) => envelope,
             Err(error) => {
                 eprintln!("error: {}", Chain(&error));
+                crate::beacon::without_report(machine, &settings);
                 return ReportEnd::NotWritten;
             }
         },
     };
+    crate::beacon::after_report(machine, &settings, &envelope, again);
     match target {
-        Ok(Some(target)) => deliver::deliver(machine, &target, &envelope, settings.give_up_after).await,
+        Ok(Some(target)) => {
+            let end = deliver::deliver(machine, &target, &envelope, settings.give_up_after).await;
+            crate::beacon::delivered(machine);
+            end
+        }
         Ok(None) => {
             eprintln!("no host is configured: the report stays in /{}", paths::REPORT);
             ReportEnd::Done

@@ -32,6 +32,7 @@
 mod decode;
 mod frame;
 mod pieces;
+mod report;
 
 pub use decode::{BeaconError, Seen, decode};
 pub use pieces::{encode, free_generation, is_piece};
