@@ -23,6 +23,7 @@ use ssh_key::{Algorithm, PublicKey};
 
 use crate::config::{self, Settings};
 use crate::identity::{self, Outcome};
+use crate::paths;
 use crate::report::{self, DeliveryState};
 use crate::sys::{Loopback, LoopbackAddress, Machine, NetlinkError};
 use memory::{Memory, subject_of};
@@ -40,16 +41,21 @@ pub(crate) fn after_identity(machine: &Machine, outcome: &mut Outcome) {
             let reason = Reason::of_code(&failure.code);
             Beacon { state: State::Failed, reason, report: None, key: None }
         }
-        None => Beacon {
-            state: State::IdentityDone,
-            reason: Reason::None,
-            report: None,
-            key: host_key(&outcome.identity),
-        },
+        None => identity_done(machine, &outcome.identity),
     };
     if let Err(problem) = raise_or_clear(machine, &settings, &beacon, Some(outcome), false) {
         outcome.identity.problems.push(problem);
     }
+}
+
+/// Of an identity that succeeded. A second run in a boot that has its report already does not take that back.
+fn identity_done(machine: &Machine, identity: &Identity) -> Beacon {
+    let key = host_key(identity);
+    let envelope =
+        machine.root.read(paths::REPORT).ok().flatten().and_then(|bytes| Envelope::parse(&bytes).ok());
+    let made = envelope.and_then(|envelope| Beacon::of_report(&envelope, Reason::Other));
+    let told = made.filter(|beacon| key.is_some() && beacon.key == key && beacon.state != State::Failed);
+    told.unwrap_or(Beacon { state: State::IdentityDone, reason: Reason::None, report: None, key })
 }
 
 /// Says which report stands, before it is sent. `again`: somebody asked for a new one, whatever was acknowledged.

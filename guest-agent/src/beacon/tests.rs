@@ -118,6 +118,20 @@ fn a_memory_that_cannot_be_read_is_no_acknowledgement() {
 }
 
 #[test]
+fn a_second_identity_run_does_not_take_the_report_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::open(folder.path()).unwrap();
+    let bytes = include_bytes!("../../../shared/tests/golden/envelope-v1.json");
+    let envelope = Envelope::parse(bytes).unwrap();
+    let own = envelope.open().unwrap().report.identity;
+    assert_eq!(identity_done(&machine, &own).state, State::IdentityDone, "no report yet");
+    machine.root.replace(crate::paths::REPORT, 0o600, bytes).unwrap();
+    assert_eq!(Some(identity_done(&machine, &own)), Beacon::of_report(&envelope, Reason::Other));
+    let other = identity_done(&machine, &identity());
+    assert_eq!((other.state, other.report), (State::IdentityDone, None), "a report of another key");
+}
+
+#[test]
 fn a_foreign_root_raises_nothing_and_has_no_problem() {
     let folder = tempfile::tempdir().unwrap();
     let machine = Machine::open(folder.path()).unwrap();

@@ -5,7 +5,7 @@ use proptest::strategy::ValueTree as _;
 use ssh_key::public::Ed25519PublicKey;
 
 use super::*;
-use crate::wire::HostKey;
+use crate::wire::{Envelope, HostKey};
 
 const FORMS: [Form; 2] = [Form::Ipv6, Form::Ipv4];
 
@@ -219,6 +219,29 @@ fn no_address_of_the_short_form_is_one_that_somebody_uses() {
             assert!(v4.octets()[1] >= 128 && v4 != Ipv4Addr::new(127, 255, 255, 255), "{v4}");
         }
     }
+}
+
+#[test]
+fn a_report_s_beacon_names_its_bytes_and_its_key() {
+    let mut envelope = Envelope::parse(include_bytes!("../../tests/golden/envelope-v1.json")).unwrap();
+    let opened = envelope.open().unwrap();
+    let beacon = Beacon::of_report(&envelope, Reason::NoHostKey).unwrap();
+    let seen = decode(&encode(&beacon, Form::Ipv6, 1)).unwrap().unwrap();
+    assert!(seen.matches_report(&opened.sha256) && seen.key_is_ephemeral() == opened.ephemeral_key);
+    assert!(seen.matches_key(&PublicKey::from_openssh(&envelope.signing_key).unwrap()));
+    for (state, expected) in [
+        ("ready", (State::Ready, Reason::None)),
+        ("degraded", (State::Degraded, Reason::CheckFailed)),
+        ("failed", (State::Failed, Reason::NoHostKey)),
+    ] {
+        let mut report = serde_json::to_value(&opened.report).unwrap();
+        report["state"] = state.into();
+        envelope.report = report.to_string();
+        let beacon = Beacon::of_report(&envelope, Reason::NoHostKey).unwrap();
+        assert_eq!((beacon.state, beacon.reason), expected);
+    }
+    envelope.report = "{}".into();
+    assert_eq!(Beacon::of_report(&envelope, Reason::None), None);
 }
 
 #[test]
