@@ -13,6 +13,9 @@
 //! types = ["ed25519", "ecdsa", "rsa"]
 //! [report]
 //! give_up_after = "30m"
+//! [beacon]
+//! enabled = true
+//! for = "24h"                      # in each boot, until the host has acknowledged
 //! [checks]
 //! deadline = "90s"
 //! interval = "250ms"
@@ -44,6 +47,8 @@ pub(crate) struct Settings {
     /// guest.toml itself names the types: sshd_config does not restrict them.
     pub key_types_are_named: bool,
     pub give_up_after: Duration,
+    /// How long a beacon stands in a boot; none if it is switched off.
+    pub beacon_for: Option<Duration>,
     pub check_deadline: Duration,
     pub check_interval: Duration,
     pub skipped_checks: Vec<String>,
@@ -61,6 +66,7 @@ impl Default for Settings {
             key_types: KeyType::ALL.to_vec(),
             key_types_are_named: false,
             give_up_after: Duration::from_secs(30 * 60),
+            beacon_for: Some(Duration::from_secs(24 * 60 * 60)),
             check_deadline: Duration::from_secs(90),
             check_interval: Duration::from_millis(250),
             skipped_checks: Vec::new(),
@@ -76,6 +82,7 @@ struct File {
     host: HostTable,
     ssh_host_keys: KeyTable,
     report: ReportTable,
+    beacon: BeaconTable,
     checks: CheckTable,
 }
 
@@ -104,6 +111,13 @@ struct KeyTable {
 #[serde(deny_unknown_fields, default)]
 struct ReportTable {
     give_up_after: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BeaconTable {
+    enabled: Option<bool>,
+    r#for: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -174,6 +188,10 @@ fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
         channels: file.host.channels,
         key_types: key_types(file.ssh_host_keys.types, problems),
         give_up_after: file.report.give_up_after.map_or(defaults.give_up_after, |span| span.0),
+        beacon_for: match file.beacon.enabled {
+            Some(false) => None,
+            _ => file.beacon.r#for.map(|span| span.0).or(defaults.beacon_for),
+        },
         check_deadline: file.checks.deadline.map_or(defaults.check_deadline, |span| span.0),
         check_interval: file.checks.interval.map_or(defaults.check_interval, |span| span.0),
         skipped_checks: file.checks.skip,
@@ -209,6 +227,19 @@ mod tests {
         assert_eq!((settings.suspect_clone, settings.reboot), (SuspectPolicy::Renew, RebootPolicy::Once));
         assert_eq!(settings.give_up_after, Duration::from_secs(7200));
         assert_eq!(settings.check_interval, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn the_beacon_can_be_shortened_and_switched_off() {
+        for (text, expected) in [
+            ("", Some(24)),
+            ("[beacon]\nenabled = true\n", Some(24)),
+            ("[beacon]\nfor = \"2h\"\n", Some(2)),
+            ("[beacon]\nenabled = false\nfor = \"2h\"\n", None),
+        ] {
+            let found = parse(text, &mut Vec::new()).beacon_for;
+            assert_eq!(found, expected.map(|hours| Duration::from_secs(hours * 3600)), "{text}");
+        }
     }
 
     #[test]

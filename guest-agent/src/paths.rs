@@ -20,6 +20,8 @@ pub(crate) const REBOOT_REQUIRED: &str = "run/firstlight/reboot-required";
 pub(crate) const REPORT: &str = "run/firstlight/report.json";
 /// Log of the attempts to deliver the report, and the host's answer.
 pub(crate) const DELIVERY: &str = "run/firstlight/delivery.json";
+/// That the host has acknowledged this machine: no beacon on later boots.
+pub(crate) const BEACON: &str = "var/lib/firstlight/beacon.json";
 /// Where systemd keeps the credentials that the hypervisor passed.
 pub(crate) const SYSTEM_CREDENTIALS: &str = "run/credentials/@system";
 pub(crate) const MACHINE_ID: &str = "etc/machine-id";

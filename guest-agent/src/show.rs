@@ -70,6 +70,7 @@ pub(crate) struct Status {
     identity: Option<Outcome>,
     report: Option<Report>,
     delivery: Option<Delivery>,
+    beacon: crate::beacon::Shown,
 }
 
 pub(crate) fn status(machine: &Machine) -> Status {
@@ -87,6 +88,7 @@ pub(crate) fn status(machine: &Machine) -> Status {
         identity: identity::load_outcome(root),
         report: envelope.and_then(|envelope| serde_json::from_str(&envelope.report).ok()),
         delivery: report::load_delivery(root),
+        beacon: crate::beacon::shown(machine),
     }
 }
 
@@ -125,6 +127,7 @@ pub(crate) fn render_status(status: &Status) -> String {
         None => "delivery: nothing sent in this boot".to_owned(),
         Some(delivery) => render_delivery(delivery),
     });
+    lines.push(status.beacon.to_string());
     lines.join("\n")
 }
 

@@ -5,6 +5,7 @@
 
 pub mod age;
 pub mod backoff;
+pub mod beacon;
 pub mod check;
 pub mod error;
 pub mod ids;

@@ -74,6 +74,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
         finished_at_ms: machine.clock().now_ms(),
         timings_ms,
     };
+    crate::beacon::after_identity(machine, &mut outcome);
     if machine.live
         && let Err(error) = save_outcome(&machine.root, &outcome)
     {

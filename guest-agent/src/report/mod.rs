@@ -51,6 +51,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let kept = if again { None } else { kept_envelope(machine) };
     if kept.is_some() && load_delivery(&machine.root).is_some_and(|delivery| delivery.is_final()) {
         eprintln!("the report of this boot was delivered already");
+        crate::beacon::delivered(machine);
         return ReportEnd::Done;
     }
     let mut unwritten = false;
@@ -69,10 +70,12 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
             Err(error) => {
                 eprintln!("error: {}", Chain(&error));
                 machine.tell_console(&Chain(&error).to_string());
+                crate::beacon::without_report(machine, &settings);
                 return ReportEnd::NotWritten;
             }
         },
     };
+    crate::beacon::after_report(machine, &settings, &envelope, again);
     // Looked at again: a port may have come while the checks ran.
     let (channels, _) = channel::choose(claim, &settings, is_there);
     let has_host = channels.iter().any(channel::Channel::acknowledges);
@@ -83,6 +86,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
         give_up_after: settings.give_up_after,
     };
     let end = deliver::deliver(machine, channels, parcel).await;
+    crate::beacon::delivered(machine);
     match (end, unusable.first()) {
         _ if unwritten => ReportEnd::NotWritten,
         (ReportEnd::Done, Some(error)) if !has_host => {

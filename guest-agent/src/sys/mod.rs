@@ -12,6 +12,7 @@ mod listeners;
 mod local_socket;
 #[cfg(test)]
 mod made_up;
+mod netlink;
 mod network;
 mod program;
 mod random;
@@ -26,6 +27,7 @@ pub(crate) use listeners::listening_sockets;
 pub(crate) use local_socket::ask_socket;
 #[cfg(test)]
 pub(crate) use made_up::MadeUp;
+pub(crate) use netlink::{Loopback, LoopbackAddress, NetlinkError};
 pub(crate) use network::has_default_route;
 pub(crate) use program::{Ran, run_program};
 pub(crate) use random::random_bytes;
