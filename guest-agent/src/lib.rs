@@ -9,6 +9,7 @@ mod golden;
 mod identity;
 mod keys;
 mod paths;
+mod provider;
 mod report;
 mod show;
 mod sys;

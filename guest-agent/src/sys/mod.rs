@@ -17,7 +17,7 @@ pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
 pub(crate) use network::has_default_route;
-pub(crate) use random::random_bytes;
+pub(crate) use random::{fill_random, random_bytes};
 pub(crate) use root::{Kind, Root, STAGED};
 
 use std::path::Path;
