@@ -13,16 +13,17 @@ Commands:
   report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery
+  keys              make the host keys that are missing, of all configured types, now
 
 Options:
-  --root DIR        work on the root in DIR instead of / (identity, plan and status)
+  --root DIR        work on the root in DIR instead of / (identity, plan, status and keys)
   -h, --help        show this
   -V, --version     show the version
 
 Exit codes:
   0  done
   1  identity: no fresh host key could be made, or a key of the golden is still there or may be;
-     report: it could not be written
+     report: it could not be written; keys: one could not be made
   2  wrong arguments
   3  the root cannot be used
   4  report: the host refused it
@@ -44,6 +45,7 @@ pub(crate) enum End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Identity,
+    Keys,
     Report { again: bool },
     Plan { json: bool },
     Status { json: bool },
@@ -74,7 +76,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
             "--json" => json = true,
             "--again" => again = true,
             _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
-            "identity" | "report" | "plan" | "status" if command.is_none() => {
+            "identity" | "keys" | "report" | "plan" | "status" if command.is_none() => {
                 command = Some(argument.clone())
             }
             _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
@@ -82,6 +84,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     }
     let command = command.ok_or("a command is missing")?;
     let command = match command.to_str().unwrap_or_default() {
+        "keys" => Command::Keys,
         "plan" => Command::Plan { json: std::mem::take(&mut json) },
         "status" => Command::Status { json: std::mem::take(&mut json) },
         "report" => Command::Report { again: std::mem::take(&mut again) },
@@ -132,6 +135,7 @@ mod tests {
             "x",
             "identity x",
             "identity --json",
+            "keys --json",
             "plan --again",
             "--root",
             "--root=",

@@ -51,6 +51,7 @@ fn run(arguments: cli::Arguments) -> End {
     };
     match arguments.command {
         Command::Identity => run_identity(&machine),
+        Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
             let plan = identity::plan(&identity::observe(&machine));
@@ -74,6 +75,23 @@ fn run_identity(machine: &Machine) -> End {
     let outcome = identity::run(machine);
     eprintln!("{}", show::render_outcome(&outcome));
     if outcome.failure.is_none() { End::Done } else { End::Failed }
+}
+
+fn run_keys(machine: &Machine) -> End {
+    let mut problems = Vec::new();
+    let settings = config::load(&machine.root, &mut problems);
+    problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    match keys::make_missing(&machine.root, &settings.key_types) {
+        Ok(made) => {
+            let lines = made.iter().map(|key| format!("{} {}", key.fingerprint(), key.kind.as_str()));
+            lines.for_each(|line| eprintln!("made {line}"));
+            End::Done
+        }
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            End::Failed
+        }
+    }
 }
 
 fn run_report(machine: &Machine, again: bool) -> End {

@@ -2,11 +2,13 @@
 
 mod install;
 mod make;
+mod missing;
 mod rsa;
 mod scan;
 
 pub(crate) use install::install;
 pub(crate) use make::{KeyError, MadeKey, make};
+pub(crate) use missing::make_missing;
 pub(crate) use scan::{HostKeys, KeyFile, Private, scan};
 
 use crate::paths;
