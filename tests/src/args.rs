@@ -50,6 +50,12 @@ pub enum Task {
         /// Build and measure the unoptimised companion
         #[arg(long)]
         dev: bool,
+        /// How often each process is run (guest)
+        #[arg(long, default_value_t = 40)]
+        runs: usize,
+        /// How many pairs of guests are booted (guest)
+        #[arg(long, default_value_t = 30)]
+        boots: usize,
     },
 }
 
@@ -73,4 +79,6 @@ pub struct DemoArguments {
 pub enum BenchSubject {
     /// Bring-up and identity phase against their floors
     Skeleton,
+    /// The guest agent's time, size and memory against its peers
+    Guest,
 }

@@ -31,7 +31,10 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Demo(arguments) => return demo::run(&arguments),
         Task::Clean { state } => demo::clean(state)?,
         Task::Test { fast, full } => return check::run(fast, full),
-        Task::Bench { subject: BenchSubject::Skeleton, dev } => figures::skeleton(!dev)?,
+        Task::Bench { subject, dev, runs, boots } => match subject {
+            BenchSubject::Skeleton => figures::skeleton(!dev)?,
+            BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
+        },
     }
     Ok(ExitCode::SUCCESS)
 }
