@@ -5,6 +5,8 @@ mod checks;
 mod claim;
 mod cli;
 mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod golden;
 mod identity;
 mod keys;

@@ -44,6 +44,14 @@ pub enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Fuzz the guest's parsers
+    Fuzz {
+        /// Only this one
+        target: Option<String>,
+        /// How long, each
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// Print figures, side by side in one run
     Bench {
         subject: BenchSubject,

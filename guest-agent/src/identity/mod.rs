@@ -14,6 +14,8 @@ mod verify;
 pub(crate) use observe::observe;
 pub(crate) use outcome::{Failure, Outcome, load as load_outcome, save as save_outcome};
 pub(crate) use plan::{MachineIdPlan, Plan, plan};
+#[cfg(feature = "fuzzing")]
+pub(crate) use stamp::parse as parse_stamp;
 pub(crate) use stamp::{Stamp, StampState, load as load_stamp, save as save_stamp};
 
 use std::collections::BTreeMap;

@@ -9,6 +9,8 @@ mod scan;
 pub(crate) use install::install;
 pub(crate) use make::{KeyError, MadeKey, make};
 pub(crate) use missing::make_missing;
+#[cfg(feature = "fuzzing")]
+pub(crate) use scan::read_private;
 pub(crate) use scan::{HostKeys, KeyFile, Private, scan};
 
 use crate::paths;

@@ -9,6 +9,15 @@ mod facts;
 mod target;
 mod tls;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use facts::pretty_name;
+
+/// For [`crate::fuzzing`]: the target's own type stays here.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn try_url(url: &str) {
+    drop(target::parse(url));
+}
+
 pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
 
 use std::time::Duration;

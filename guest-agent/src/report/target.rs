@@ -44,7 +44,7 @@ pub(crate) fn choose(claim: Option<&Claim>, settings: &Settings) -> Result<Optio
     Ok(Some(Target { address, pin: pin.ok_or(TargetError::NoPin)? }))
 }
 
-fn parse(url: &str) -> Result<SocketAddr, TargetError> {
+pub(crate) fn parse(url: &str) -> Result<SocketAddr, TargetError> {
     let shown = || firstlight_shared::text::escape(url, 100);
     let authority = url.strip_prefix("https://").ok_or_else(|| TargetError::Scheme(shown()))?;
     let address = authority.strip_suffix('/').unwrap_or(authority).parse::<SocketAddr>();

@@ -16,6 +16,8 @@ pub(crate) use clock::{Clock, Stopwatch, millis};
 pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
+#[cfg(feature = "fuzzing")]
+pub(crate) use listeners::parse as parse_listeners;
 pub(crate) use network::has_default_route;
 pub(crate) use random::{fill_random, random_bytes};
 pub(crate) use root::{Kind, Root, STAGED};
