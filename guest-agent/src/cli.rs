@@ -13,11 +13,12 @@ Commands:
   report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery
+  keys              make the host keys that are missing, of all configured types, now
   adopt [--json]    stamp this live machine as it is: nothing is renewed, now or at the next boot; its host keys are
                     verified; an old stamp that cannot be read is kept aside, a suspicion is settled
 
 Options:
-  --root DIR        work on the root in DIR instead of / (identity, plan and status). Not adopt: a root that does not
+  --root DIR        work on the root in DIR instead of / (identity, keys, plan and status). Not adopt: a root that does not
                     run may be an image, and its clones would all keep one identity
   -h, --help        show this
   -V, --version     show the version
@@ -25,7 +26,8 @@ Options:
 Exit codes:
   0  done
   1  identity: no fresh host key could be made, or a key of the golden is still there or may be;
-     report: it could not be written; adopt: the stamp could not be written
+     report: it could not be written; adopt: the stamp could not be written;
+     keys: one could not be made
   2  wrong arguments
   3  the root cannot be used
   4  report: the host refused it
@@ -50,6 +52,7 @@ pub(crate) enum End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Identity,
+    Keys,
     Report { again: bool },
     Plan { json: bool },
     Status { json: bool },
@@ -81,7 +84,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
             "--json" => json = true,
             "--again" => again = true,
             _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
-            "identity" | "report" | "plan" | "status" | "adopt" if command.is_none() => {
+            "identity" | "keys" | "report" | "plan" | "status" | "adopt" if command.is_none() => {
                 command = Some(argument.clone())
             }
             _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
@@ -89,6 +92,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     }
     let command = command.ok_or("a command is missing")?;
     let command = match command.to_str().unwrap_or_default() {
+        "keys" => Command::Keys,
         "plan" => Command::Plan { json: std::mem::take(&mut json) },
         "status" => Command::Status { json: std::mem::take(&mut json) },
         "adopt" => Command::Adopt { json: std::mem::take(&mut json) },
@@ -144,6 +148,7 @@ mod tests {
             "x",
             "identity x",
             "identity --json",
+            "keys --json",
             "plan --again",
             "--root",
             "--root=",

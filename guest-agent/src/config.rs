@@ -166,7 +166,7 @@ pub(crate) fn load(root: &Root, problems: &mut Vec<String>) -> Settings {
     parse(&text, problems)
 }
 
-fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
+pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
     let file: File = match toml::from_str(text) {
         Ok(file) => file,
         Err(error) => {

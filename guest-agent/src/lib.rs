@@ -8,11 +8,14 @@ mod claim;
 mod cli;
 mod config;
 mod dev_incus;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod golden;
 mod hostnamed;
 mod identity;
 mod keys;
 mod paths;
+mod provider;
 mod report;
 mod restart;
 mod show;
@@ -57,6 +60,7 @@ fn run(arguments: cli::Arguments) -> End {
     match arguments.command {
         Command::Identity => run_identity(&machine),
         Command::Adopt { json } => run_adopt(&machine, json),
+        Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
             let plan = identity::plan(&identity::observe(&machine));
@@ -119,6 +123,23 @@ fn run_adopt(machine: &Machine, json: bool) -> End {
     }
     eprintln!("error: {message}");
     if refused.is_refusal() { End::NotAdopted } else { End::Failed }
+}
+
+fn run_keys(machine: &Machine) -> End {
+    let mut problems = Vec::new();
+    let settings = config::load(&machine.root, &mut problems);
+    problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    match keys::make_missing(&machine.root, &settings.key_types) {
+        Ok(made) => {
+            let lines = made.iter().map(|key| format!("{} {}", key.fingerprint(), key.kind.as_str()));
+            lines.for_each(|line| eprintln!("made {line}"));
+            End::Done
+        }
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            End::Failed
+        }
+    }
 }
 
 fn run_report(machine: &Machine, again: bool) -> End {

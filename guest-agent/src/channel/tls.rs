@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use firstlight_shared::pin::SpkiPin;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme};
@@ -26,12 +26,12 @@ struct PinVerifier {
 }
 
 /// # Errors
-/// The provider lacks what TLS 1.2 and 1.3 need; ours does not.
+/// The provider lacks what TLS 1.3 needs; ours does not.
 pub(super) fn pinned(pin: SpkiPin) -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(crate::provider::tls());
     let verifier = Arc::new(PinVerifier { pin, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
@@ -58,16 +58,11 @@ impl ServerCertVerifier for PinVerifier {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        Err(Error::General("TLS 1.2 is not spoken".to_owned())) // the provider has no cipher of it
     }
 
     fn verify_tls13_signature(

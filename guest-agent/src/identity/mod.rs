@@ -23,6 +23,8 @@ pub(crate) use outcome::{Failure, Outcome, load as load_outcome, save as save_ou
 pub(crate) use pending::{PendingOutcome, make_pending};
 pub(crate) use plan::{MachineIdPlan, Plan, plan};
 pub(crate) use reboot::RebootPolicy;
+#[cfg(feature = "fuzzing")]
+pub(crate) use stamp::parse as parse_stamp;
 pub(crate) use stamp::{Stamp, StampState, load as load_stamp, save as save_stamp};
 
 use std::collections::BTreeMap;

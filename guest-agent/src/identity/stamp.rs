@@ -112,7 +112,7 @@ pub(crate) fn load(root: &Root) -> StampState {
     }
 }
 
-fn parse(bytes: &[u8]) -> StampState {
+pub(crate) fn parse(bytes: &[u8]) -> StampState {
     #[derive(Deserialize)]
     struct Version {
         version: u32,

@@ -3,13 +3,17 @@
 pub(crate) mod certificate;
 mod install;
 mod make;
+mod missing;
 mod place;
 mod rsa;
 mod scan;
 
 pub(crate) use install::install;
 pub(crate) use make::{KeyError, MadeKey, make};
+pub(crate) use missing::make_missing;
 pub(crate) use place::Place;
+#[cfg(feature = "fuzzing")]
+pub(crate) use scan::read_private;
 pub(crate) use scan::{HostKeys, KeyFile, Private, age_recipient, scan};
 
 use crate::paths;

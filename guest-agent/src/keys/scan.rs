@@ -226,7 +226,7 @@ fn key_name(file: &str) -> Option<&str> {
     (kind.ends_with("_key") || kind == "key").then_some(name)
 }
 
-fn read_private(bytes: &[u8]) -> Private {
+pub(crate) fn read_private(bytes: &[u8]) -> Private {
     let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
     if let Ok(key) = PrivateKey::from_openssh(text.as_bytes()) {
         if key.is_encrypted() {

@@ -22,7 +22,7 @@ pub(super) fn gather(machine: &Machine) -> Facts {
 }
 
 /// `PRETTY_NAME` of os-release(5), without its quotes.
-fn pretty_name(text: &str) -> Option<String> {
+pub(crate) fn pretty_name(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     Some(value.trim().trim_matches(['"', '\'']).to_owned()).filter(|name| !name.is_empty())
 }

@@ -8,6 +8,8 @@ mod deliver;
 mod facts;
 
 pub(crate) use deliver::{ChannelState, Delivery, DeliveryState, load as load_delivery};
+#[cfg(feature = "fuzzing")]
+pub(crate) use facts::pretty_name;
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{Envelope, ReportState};

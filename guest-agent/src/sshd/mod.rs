@@ -10,8 +10,12 @@ mod signature;
 pub(crate) mod testbed;
 mod wire;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use config::Files;
 pub(crate) use config::SshdConfig;
 pub(crate) use handshake::HandshakeError;
+#[cfg(feature = "fuzzing")]
+pub(crate) use handshake::served;
 pub(crate) use probe::{ProbeError, probe};
 pub(crate) use program::{accepts_configuration, differences};
 pub(crate) use reload::{KEYS_READ, let_sshd_read_configuration, let_sshd_read_keys};

@@ -12,7 +12,7 @@ pub(crate) fn listening_sockets(ports: &[u16]) -> BTreeSet<u64> {
     tables.iter().flat_map(|table| parse(table, ports)).collect()
 }
 
-fn parse(table: &str, ports: &[u16]) -> Vec<u64> {
+pub(crate) fn parse(table: &str, ports: &[u16]) -> Vec<u64> {
     let row = |line: &str| {
         let mut words = line.split_whitespace();
         let port = words.nth(1)?.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok())?;

@@ -24,13 +24,15 @@ pub(crate) use console::open_port;
 pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
+#[cfg(feature = "fuzzing")]
+pub(crate) use listeners::parse as parse_listeners;
 pub(crate) use local_socket::ask_socket;
 #[cfg(test)]
 pub(crate) use made_up::MadeUp;
 pub(crate) use netlink::{Loopback, LoopbackAddress, NetlinkError};
 pub(crate) use network::has_default_route;
 pub(crate) use program::{Ran, run_program};
-pub(crate) use random::random_bytes;
+pub(crate) use random::{fill_random, random_bytes};
 pub(crate) use root::{Kind, Root, STAGED, staged_name};
 
 use std::path::Path;

@@ -31,6 +31,8 @@ pub enum Variant {
     Broken,
     /// No agent, `ssh-keygen -A` in a shell unit: the floor of the figures.
     Floor,
+    /// No agent, and host keys baked in: an image whose first boot has no keys to make.
+    Stock,
     /// No golden but a machine with systemd as PID 1 and the tools that the companion needs.
     Host,
     /// The agent in an image with a kernel, for a virtual machine: a disk beside the archive.
@@ -51,6 +53,7 @@ impl Variant {
         Self::Silent,
         Self::Broken,
         Self::Floor,
+        Self::Stock,
         Self::Host,
         Self::Machine,
     ];
@@ -64,6 +67,7 @@ impl Variant {
             Self::Silent => "silent",
             Self::Broken => "broken",
             Self::Floor => "floor",
+            Self::Stock => "stock",
             Self::Host => "host",
             Self::Machine => "machine",
         }
@@ -83,7 +87,7 @@ impl Variant {
         let login =
             fs::read(folder.join(LOGIN_KEY).with_extension("pub")).context("the login key is gone")?;
         layer.file("root/.ssh/authorized_keys", 0o600, login);
-        if !matches!(self, Self::Control | Self::Floor | Self::Host) {
+        if !matches!(self, Self::Control | Self::Floor | Self::Stock | Self::Host) {
             agent(&mut layer, guest)?;
         }
         match self {
@@ -103,6 +107,7 @@ impl Variant {
                 0o644,
                 "[ssh_host_keys]\ntypes = [\"ed25519\"]\n[checks]\nskip = [\"network\"]\n",
             ),
+            Self::Stock => keys(&mut layer, folder)?,
         }
         Ok(layer)
     }
@@ -146,8 +151,15 @@ fn agent(layer: &mut Layer, guest: &Path) -> Result<()> {
     layer.folder(root.path(), Path::new(""))
 }
 
-/// Keys as the packages' own scripts make them; kept in the cache, so that the golden stays the same.
 fn baked(layer: &mut Layer, folder: &Path) -> Result<()> {
+    keys(layer, folder)?;
+    layer.file("etc/machine-id", 0o444, format!("{BAKED_MACHINE_ID}\n"));
+    layer.file("etc/hostname", 0o644, format!("{BAKED_HOSTNAME}\n"));
+    Ok(())
+}
+
+/// Keys as the packages' own scripts make them; kept in the cache, so that the golden stays the same.
+fn keys(layer: &mut Layer, folder: &Path) -> Result<()> {
     let keys = folder.join("baked/etc/ssh");
     if !keys.join("ssh_host_rsa_key").is_file() {
         fs::create_dir_all(&keys)?;
@@ -159,8 +171,6 @@ fn baked(layer: &mut Layer, folder: &Path) -> Result<()> {
             layer.file(PathBuf::from("etc/ssh").join(&name), mode, fs::read(keys.join(&name))?);
         }
     }
-    layer.file("etc/machine-id", 0o444, format!("{BAKED_MACHINE_ID}\n"));
-    layer.file("etc/hostname", 0o644, format!("{BAKED_HOSTNAME}\n"));
     Ok(())
 }
 
