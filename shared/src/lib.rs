@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod check;
 pub mod error;
 pub mod ids;
+pub mod items;
 pub mod paths;
 pub mod pin;
 pub mod secret;
