@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod golden;
 mod identity;
+mod items;
 mod keys;
 mod paths;
 mod report;
