@@ -134,9 +134,13 @@ impl Walk<'_> {
         }
         if self.scan.found.len() < MAX_FOUND {
             // What a symlink leads to is somebody else's: a read-only store, a shared volume.
-            let renew = item.changes_at_first_boot() && kind == Kind::File;
+            let renew = item.changes_at_first_boot() && kind == Kind::File && !self.is_in_use(item);
             self.scan.found.push(Found { item, path, finding, kind, renew });
         }
+    }
+
+    fn is_in_use(&mut self, item: &Item) -> bool {
+        item.in_use.iter().any(|pattern| !self.expand(pattern).is_empty())
     }
 
     fn bytes(&self, rule: Detect, path: &str, kind: Kind) -> Result<Option<Vec<u8>>, SysError> {

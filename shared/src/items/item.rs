@@ -15,6 +15,9 @@ pub struct Item {
     pub paths: &'static [&'static str],
     /// Matches that belong to another item.
     pub except: &'static [&'static str],
+    /// While one of these is there, the running system works under it (its root may hang on it), and no boot
+    /// changes it.
+    pub in_use: &'static [&'static str],
     pub detect: Detect,
     /// How it is taken away.
     pub reset: Reset,

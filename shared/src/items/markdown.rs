@@ -101,8 +101,9 @@ fn reset(reset_: Reset) -> String {
 fn first_boot(item: &Item) -> String {
     match item.first_boot {
         FirstBoot::Identity => "ours: renewed and verified".to_owned(),
+        FirstBoot::Reset if !item.in_use.is_empty() => "as seal, unless it is in use already".to_owned(),
         FirstBoot::Reset => "as seal".to_owned(),
-        FirstBoot::Fresh(Fresh::NvmeHost) => "a new name and id".to_owned(),
+        FirstBoot::Fresh(Fresh::NvmeHost) => "a new name and id, unless they are in use already".to_owned(),
         FirstBoot::Fresh(Fresh::QuotedId(_)) => "a new id".to_owned(),
         FirstBoot::Late => format!("reported; to be run: {}", reset(item.reset)),
         FirstBoot::Report => "reported".to_owned(),

@@ -34,7 +34,7 @@ fn every_item_says_what_breaks_and_where_that_was_read() {
 #[test]
 fn every_path_is_below_the_root_and_a_simple_pattern() {
     for item in all() {
-        for pattern in item.paths.iter().chain(item.except) {
+        for pattern in item.paths.iter().chain(item.except).chain(item.in_use) {
             for component in pattern.split('/') {
                 let plain = !component.is_empty() && component != ".." && component != ".";
                 assert!(plain && !component.contains("**"), "{}: {pattern}", item.name);

@@ -44,6 +44,7 @@ const POLICY: Item = Item {
     danger: "",
     paths: &[],
     except: &[],
+    in_use: &[],
     detect: Detect::Exists,
     reset: Reset::Policy,
     seal: Seal::Refuse,

@@ -12,6 +12,7 @@ pub(super) const ITEMS: &[Item] = &[
         title: "name of the iSCSI initiator",
         danger: "two initiators of one name write to the same LUN: data is destroyed",
         paths: &["etc/iscsi/initiatorname.iscsi"],
+        in_use: &["sys/class/iscsi_session/*"],
         detect: Detect::HasValue(&["InitiatorName"]),
         // Debian's daemon does not start without the file and makes a name from the marker; upstream's unit, which
         // Fedora has, makes one only if there is no file.
@@ -37,6 +38,8 @@ pub(super) const ITEMS: &[Item] = &[
         title: "NVMe over Fabrics host name and id",
         danger: "two hosts of one name take each other's connections and reservations",
         paths: &["etc/nvme/hostnqn", "etc/nvme/hostid"],
+        // Only controllers over a fabric have a host name.
+        in_use: &["sys/class/nvme/*/hostnqn"],
         detect: Detect::NonEmpty,
         reset: Reset::Truncate,
         seal: Seal::Reset,
@@ -45,7 +48,7 @@ pub(super) const ITEMS: &[Item] = &[
             Renewer::Us,
             "else only the package's postinst; without a file each tool makes one up",
         ),
-        source: "nvme-cli 2.3 and 2.13: DEBIAN/postinst; linux-nvme/libnvme:src/nvme/fabrics.c (nvmf_read_file)",
+        source: "nvme-cli 2.3 and 2.13: DEBIAN/postinst; linux-nvme/libnvme:src/nvme/fabrics.c (nvmf_read_file); torvalds/linux:drivers/nvme/host/sysfs.c (nvme_dev_attrs_are_visible)",
         ..POLICY
     },
     Item {
