@@ -53,7 +53,7 @@ fn run(arguments: cli::Arguments) -> End {
         Command::Identity => run_identity(&machine),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
-            let plan = identity::plan(&identity::observe(&machine));
+            let plan = identity::plan_with_items(&machine, &identity::observe(&machine));
             print(&if json { show::json(&plan) } else { show::render_plan(&plan) })
         }
         Command::Status { json } => {

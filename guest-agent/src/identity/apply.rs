@@ -2,10 +2,12 @@
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::ids::MachineId;
+use firstlight_shared::wire::ItemOutcome;
 use zeroize::Zeroizing;
 
 use super::observe::Observation;
 use super::plan::{MachineIdPlan, Plan};
+use crate::items;
 use crate::keys::{self, KeyFile, MadeKey, Private, path_of};
 use crate::paths;
 use crate::sys::{Machine, SysError, random_bytes};
@@ -14,6 +16,7 @@ use crate::sys::{Machine, SysError, random_bytes};
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     pub made: Vec<MadeKey>,
+    pub items: Vec<ItemOutcome>,
     pub problems: Vec<String>,
 }
 
@@ -56,6 +59,9 @@ pub(crate) fn apply(machine: &Machine, seen: &Observation, plan: &Plan) -> Appli
             applied.note(root.replace(paths::HOSTNAME, 0o644, format!("{name}\n").as_bytes()));
         }
     }
+    let (outcomes, problems) = items::renew_found(root, &plan.items);
+    applied.items = outcomes;
+    applied.problems.extend(problems);
     applied
 }
 

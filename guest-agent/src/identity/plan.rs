@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::decide::{Word, decide};
 use super::observe::{MachineIdFile, Observation};
 use super::stamp::StampState;
+use crate::items::Scan;
 use crate::keys::{KeyFile, KeyType, Private};
 
 /// What happens to the machine-id.
@@ -65,6 +66,8 @@ pub(crate) struct Plan {
     /// D-Bus's own copy becomes a symlink.
     pub link_dbus: bool,
     pub hostname: HostnamePlan,
+    /// What else of the golden is there; looked for where everything is renewed.
+    pub items: Scan,
     /// The stamp is written when all is verified.
     pub restamp: bool,
     pub problems: Vec<String>,
@@ -117,6 +120,7 @@ pub(crate) fn plan(seen: &Observation) -> Plan {
         machine_id,
         link_dbus: seen.dbus_copy && (machine_id == MachineIdPlan::Renew || decision == Decision::Renew),
         hostname,
+        items: Scan::default(),
         restamp,
         problems,
     }

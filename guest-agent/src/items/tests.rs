@@ -1,16 +1,19 @@
 //! On made-up roots: what is found, what becomes of it, and that nothing else does.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use firstlight_shared::items::{self, Detect, Finding, FirstBoot, Item, Reset, Seal};
-use firstlight_shared::wire::{ItemAction, ItemOutcome};
+use firstlight_shared::wire::{Decision, ItemAction, ItemOutcome};
 use tempfile::TempDir;
 
 use super::*;
-use crate::sys::{Fuse, Root};
+use crate::identity;
+use crate::sys::{Fuse, Machine, Root};
 
 const ID: &str = "7be07251d7584360bfa20bcb52311efb";
 
@@ -252,6 +255,23 @@ fn the_initiator_name_goes_only_where_its_owner_makes_another() {
     }
 }
 
+/// A root over iSCSI or NVMe: the session was made in the initrd, under the golden's name.
+#[test]
+fn a_name_under_which_the_system_already_has_its_storage_is_left() {
+    let folder = lived_in_root();
+    put(folder.path(), "sys/class/iscsi_session/session1/state", "LOGGED_IN");
+    put(folder.path(), "sys/class/nvme/nvme0/hostnqn", "nqn.golden");
+    let before = snapshot(&folder.path().join("etc/nvme"));
+    let root = open(folder.path());
+    let (outcomes, problems) = renew_found(&root, &find_at_first_boot(&root));
+    assert_eq!(problems, Vec::<String>::new());
+    for name in ["iscsi-initiator-name", "nvme-host"] {
+        assert_eq!(actions(&outcomes)[name], ItemAction::Found, "{name}");
+    }
+    assert!(text(folder.path(), "etc/iscsi/initiatorname.iscsi").contains("01:golden"));
+    assert_eq!(snapshot(&folder.path().join("etc/nvme")), before);
+}
+
 #[test]
 fn what_a_symlink_leads_to_is_reported_and_left() {
     let folder = tempfile::tempdir().unwrap();
@@ -285,6 +305,10 @@ fn no_symlink_leads_out_of_the_root() {
 fn where_the_walk_could_not_look_it_says_so() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "var/lib/mysql/auto.cnf", "server-uuid=x\n");
+    for number in 0..98 {
+        put(folder.path(), &format!("var/lib/dhcpcd/{number}.lease"), "lease");
+    }
+    fs::write(folder.path().join("var/lib/dhcpcd").join(OsStr::from_bytes(b"\xff.lease")), "x").unwrap();
     for number in 0..150 {
         put(folder.path(), &format!("var/lib/dhcp/dhclient.{number}.leases"), "lease {}\n");
     }
@@ -301,9 +325,12 @@ fn where_the_walk_could_not_look_it_says_so() {
         (100, 1, 1)
     );
     let unknown = scan.unknown.join("\n");
-    for part in
-        ["more than 100 paths match /var/lib/dhcp/dhclient*.lease*", "etc/wireguard/wg0.conf", "etc/iscsi"]
-    {
+    for part in [
+        "more than 100 paths match /var/lib/dhcp/dhclient*.lease*",
+        "etc/wireguard/wg0.conf",
+        "etc/iscsi",
+        ".lease cannot be looked at",
+    ] {
         assert!(unknown.contains(part), "{part}: {unknown}");
     }
 }
@@ -368,4 +395,33 @@ fn what_needs_a_folder_or_a_program_is_not_done_here() {
         assert_eq!(snapshot(folder.path()), before, "{}", item.name);
         assert!(!matches!(item.first_boot, FirstBoot::Reset), "{}: {paths:?}", item.name);
     }
+}
+
+#[test]
+fn the_identity_phase_renews_items_once_and_later_boots_leave_them_alone() {
+    let folder = lived_in_root();
+    put(folder.path(), "etc/machine-id", "");
+    put(folder.path(), "etc/hostname", "web-01\n");
+    let machine = Machine::open(folder.path()).unwrap();
+    let planned = identity::plan_with_items(&machine, &identity::observe(&machine));
+    let run = identity::run(&machine);
+    assert!(run.failure.is_none(), "{:?}", run.failure);
+    let of_plan: Vec<_> = planned.items.found.iter().map(|found| (found.item.name, found.renew)).collect();
+    let of_run: Vec<_> = run
+        .identity
+        .items
+        .iter()
+        .map(|one| (items::named(&one.item).unwrap().name, one.action == ItemAction::Renewed))
+        .collect();
+    assert_eq!(of_run, of_plan, "the plan says what is done");
+    assert_eq!(actions(&run.identity.items)["docker-engine-id"], ItemAction::Renewed);
+    // As the services leave it when they have started.
+    put(folder.path(), "var/lib/docker/engine-id", "own");
+    put(folder.path(), "var/lib/dhcp/dhclient.eth0.leases", "lease {}\n");
+    let before = text(folder.path(), "etc/nvme/hostid");
+    let machine = Machine::open(folder.path()).unwrap();
+    let run = identity::run(&machine);
+    assert_eq!((run.identity.decision, run.identity.items), (Decision::Keep, Vec::new()));
+    assert_eq!(text(folder.path(), "var/lib/docker/engine-id"), "own");
+    assert_eq!(text(folder.path(), "etc/nvme/hostid"), before);
 }
