@@ -55,6 +55,7 @@ fn golden_text(rule: Detect) -> String {
         Detect::IsTrue(key) => format!("{key}: true\n"),
         Detect::Mac(words) => format!("{} bc:24:11:00:00:01\n", words.first().unwrap_or(&"address")),
         Detect::MachineId => format!("{ID}\n"),
+        Detect::Word(word) => format!("{word}\n"),
         Detect::PrivateKey => "-----BEGIN PRIVATE KEY-----\n".to_owned(),
         _ => "golden\n".to_owned(),
     }
@@ -191,8 +192,10 @@ fn what_is_renewed_has_the_form_that_its_owner_wants() {
     let root = open(folder.path());
     renew_found(&root, &find_at_first_boot(&root));
     let iscsi = folder.path().join("etc/iscsi/initiatorname.iscsi");
-    assert_eq!(fs::read_to_string(&iscsi).unwrap(), "GenerateName=yes\n");
-    assert_eq!(fs::metadata(&iscsi).unwrap().permissions().mode() & 0o777, 0o600);
+    let name = fs::read_to_string(&iscsi).unwrap();
+    let end = name.strip_prefix("## DO NOT EDIT\nInitiatorName=iqn.1993-08.org.debian:01:").unwrap();
+    assert!(end.trim().len() == 12 && end.trim().bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    assert_eq!(fs::metadata(&iscsi).unwrap().permissions().mode() & 0o777, 0o640, "the mode stays");
     let hostid = text(folder.path(), "etc/nvme/hostid");
     assert_ne!(hostid.trim(), "11111111-1111-4111-8111-111111111111");
     assert_eq!(text(folder.path(), "etc/nvme/hostnqn"), format!("nqn.2014-08.org.nvmexpress:uuid:{hostid}"));
@@ -237,19 +240,23 @@ fn a_place_that_sealing_emptied_is_filled_at_the_first_boot() {
     assert_eq!(text(folder.path(), "etc/popularity-contest.conf").len(), "MY_HOSTID=\"\"\n".len() + 32);
 }
 
+/// A missing file stops Debian's daemon, a present one upstream's unit.
 #[test]
-fn the_initiator_name_goes_only_where_its_owner_makes_another() {
+fn sealing_takes_the_initiator_name_away_as_its_owner_wants_it() {
+    let item = items::named("iscsi-initiator-name").unwrap();
     let name = "InitiatorName=iqn.golden\n";
-    for (owner, left) in [
-        ("lib/open-iscsi/startup-checks.sh", Some("GenerateName=yes\n")),
-        ("usr/lib/systemd/system/iscsi-init.service", None),
-        ("usr/lib/other", Some(name)),
+    for (owner, done, left) in [
+        ("lib/open-iscsi/startup-checks.sh", true, Some("GenerateName=yes\n")),
+        ("usr/lib/systemd/system/iscsi-init.service", true, None),
+        ("usr/lib/other", false, Some(name)),
     ] {
         let folder = tempfile::tempdir().unwrap();
         put(folder.path(), "etc/iscsi/initiatorname.iscsi", name);
         put(folder.path(), owner, "");
         let root = open(folder.path());
-        renew_found(&root, &find_at_first_boot(&root));
+        for found in of_item(&root, item) {
+            assert_eq!(reset(&root, &found).unwrap(), done, "{owner}");
+        }
         let now = fs::read_to_string(folder.path().join("etc/iscsi/initiatorname.iscsi")).ok();
         assert_eq!(now.as_deref(), left, "{owner}");
     }
@@ -366,7 +373,11 @@ fn a_run_that_is_cut_off_at_any_effect_is_made_good_by_the_next_one() {
             text(folder.path(), "etc/nvme/hostnqn"),
             format!("nqn.2014-08.org.nvmexpress:uuid:{hostid}")
         );
-        assert_eq!(text(folder.path(), "etc/iscsi/initiatorname.iscsi"), "GenerateName=yes\n");
+        let name = text(folder.path(), "etc/iscsi/initiatorname.iscsi");
+        assert!(
+            name.contains("InitiatorName=iqn.1993-08.org.debian:01:") && !name.contains("golden"),
+            "{name}"
+        );
         let left: Vec<PathBuf> = snapshot(folder.path()).into_keys().filter(|path| is_staged(path)).collect();
         assert_eq!(left, Vec::<PathBuf>::new(), "after {cuts} effects");
         if !failed {

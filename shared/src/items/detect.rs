@@ -19,6 +19,8 @@ pub enum Detect {
     Mac(&'static [&'static str]),
     /// A valid machine-id (machine-id(5)); empty and `uninitialized` are not identities.
     MachineId,
+    /// The file holds this word and nothing else.
+    Word(&'static str),
     /// The file's name begins with a machine-id.
     NamedByMachineId,
     /// PEM, OpenSSH or PGP armour of a private key.
@@ -82,6 +84,7 @@ impl Detect {
             Self::IsTrue(key) => found(values_of(&text, key).any(is_true)),
             Self::Mac(words) => found(lines(&text).any(|line| names_a_mac(line, words))),
             Self::MachineId => found(is_machine_id(text.trim())),
+            Self::Word(word) => found(text.trim() == word),
             Self::PrivateKey => found(text.lines().any(is_private_key)),
             Self::HostName => found(lines(&text).next().is_some_and(|name| !name.starts_with("localhost"))),
             _ => Finding::Carried,
@@ -179,6 +182,8 @@ mod tests {
             (Detect::MachineId, "uninitialized\n", Clean),
             (Detect::MachineId, "", Emptied),
             (Detect::MachineId, "00000000000000000000000000000000\n", Clean),
+            (Detect::Word("uninitialized"), "uninitialized\n", Carried),
+            (Detect::Word("uninitialized"), "", Emptied),
             (Detect::PrivateKey, "x\n-----BEGIN EC PRIVATE KEY-----\nM\n", Carried),
             (Detect::PrivateKey, "-----BEGIN PGP PRIVATE KEY BLOCK-----\n", Carried),
             (Detect::PrivateKey, "-----BEGIN CERTIFICATE-----\n", Clean),

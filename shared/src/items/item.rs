@@ -67,6 +67,8 @@ pub enum FirstBoot {
 pub enum Fresh {
     /// `nqn.2014-08.org.nvmexpress:uuid:UUID` and the same UUID, one to each file: the kernel wants them in step.
     NvmeHost,
+    /// The golden's iSCSI name with another end, as iscsi-iname makes them: 12 random hexadecimal digits.
+    IscsiName,
     /// 32 random hexadecimal digits in quotes, as the value of a key.
     QuotedId(&'static str),
 }
@@ -191,9 +193,23 @@ impl Fresh {
                     _ => None,
                 }
             }
+            Self::IscsiName => {
+                let name = new_iscsi_name(&String::from_utf8_lossy(old), random)?;
+                super::reset::set_value(old, INITIATOR_NAME, &name)
+            }
             Self::QuotedId(key) => super::reset::set_value(old, key, &format!("\"{}\"", hex::encode(random))),
         }
     }
+}
+
+const INITIATOR_NAME: &str = "InitiatorName";
+
+/// RFC 7143, 4.2.7: `iqn.`, a month, a naming authority, and what it likes behind a colon. Other kinds of names
+/// (`eui.`, `naa.`) are hardware's.
+fn new_iscsi_name(text: &str, random: [u8; 16]) -> Option<String> {
+    let old = super::detect::values_of(text, INITIATOR_NAME).find(|value| !value.is_empty())?;
+    let head = old.rsplit_once(':').map_or(old, |(head, _)| head);
+    head.starts_with("iqn.").then(|| format!("{head}:{}", hex::encode(&random[..6])))
 }
 
 /// RFC 9562, version 4.

@@ -60,6 +60,7 @@ fn found_as(rule: Detect) -> String {
         Detect::Mac([]) => "a MAC address".to_owned(),
         Detect::Mac(keys) => format!("a MAC address after {}", words(keys)),
         Detect::MachineId => "32 hexadecimal digits".to_owned(),
+        Detect::Word(word) => format!("the word `{word}`"),
         Detect::NamedByMachineId => "a name that begins with a machine-id".to_owned(),
         Detect::PrivateKey => "a private key in text form".to_owned(),
         Detect::HostName => "a name other than localhost".to_owned(),
@@ -100,10 +101,10 @@ fn reset(reset_: Reset) -> String {
 
 fn first_boot(item: &Item) -> String {
     match item.first_boot {
-        FirstBoot::Identity => "ours: renewed and verified".to_owned(),
-        FirstBoot::Reset if !item.in_use.is_empty() => "as seal, unless it is in use already".to_owned(),
+        FirstBoot::Identity => "in code of its own: see the report".to_owned(),
         FirstBoot::Reset => "as seal".to_owned(),
         FirstBoot::Fresh(Fresh::NvmeHost) => "a new name and id, unless they are in use already".to_owned(),
+        FirstBoot::Fresh(Fresh::IscsiName) => "a new name, unless it is in use already".to_owned(),
         FirstBoot::Fresh(Fresh::QuotedId(_)) => "a new id".to_owned(),
         FirstBoot::Late => format!("reported; to be run: {}", reset(item.reset)),
         FirstBoot::Report => "reported".to_owned(),

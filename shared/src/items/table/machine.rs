@@ -34,6 +34,18 @@ pub(super) const ITEMS: &[Item] = &[
         ..POLICY
     },
     Item {
+        name: "machine-id-uninitialized",
+        title: "machine-id that makes the next boot a first boot to systemd (an absent one does so too)",
+        danger: "presets enable services that the golden had not enabled; systemd-firstboot may hang a container at its prompt",
+        paths: &["etc/machine-id"],
+        detect: Detect::Word("uninitialized"),
+        reset: Reset::EmptyMachineId,
+        first_boot: FirstBoot::Identity,
+        renewers: Renewers::all(Renewer::Systemd, "an empty one is filled without all that"),
+        source: "machine-id(5): First Boot Semantics",
+        ..SWEPT
+    },
+    Item {
         name: "dbus-machine-id",
         title: "D-Bus's own copy of the machine-id",
         danger: "brings the golden's machine-id back as soon as /etc/machine-id is empty",

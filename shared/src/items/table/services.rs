@@ -24,7 +24,8 @@ pub(super) const ITEMS: &[Item] = &[
         name: "cockpit-certificate",
         title: "Cockpit's self-made certificate and its key",
         danger: "the same private TLS key in every clone",
-        paths: &["etc/cockpit/ws-certs.d/0-self-signed.key", "etc/cockpit/ws-certs.d/0-self-signed.cert"],
+        // In this order: a certificate without its key stops the service, a key without certificate does not.
+        paths: &["etc/cockpit/ws-certs.d/0-self-signed.cert", "etc/cockpit/ws-certs.d/0-self-signed.key"],
         detect: Detect::NonEmpty,
         renewers: Renewers::all(Renewer::Service("cockpit"), "before each start, if there is none"),
         source: "cockpit-ws 287 and 337: cockpit.service; cockpit-project/cockpit:src/tls/cockpit-certificate-ensure.c",
@@ -37,7 +38,7 @@ pub(super) const ITEMS: &[Item] = &[
         paths: &["var/lib/docker/engine-id", "etc/docker/key.json"],
         detect: Detect::NonEmpty,
         severity: Severity::Warn,
-        renewers: Renewers::all(Renewer::Service("docker"), "key.json: before Docker 23"),
+        renewers: Renewers::all(Renewer::Service("docker"), "key.json: engines that have no engine-id yet"),
         source: "moby/moby:daemon/id.go (LoadOrCreateID); v20.10.22:daemon/trustkey.go",
         ..REMADE
     },

@@ -23,7 +23,8 @@ pub(super) const ITEMS: &[Item] = &[
             ("lib/systemd/system/iscsi-init.service", Reset::Remove),
         ]),
         seal: Seal::Reset,
-        first_boot: FirstBoot::Reset,
+        // Not left to the owner: upstream's unit has already run in this boot, and found a file.
+        first_boot: FirstBoot::Fresh(Fresh::IscsiName),
         renewers: Renewers::debian(
             Renewer::Service("iscsid"),
             "from the line GenerateName=yes; a missing file is an error on Debian",
