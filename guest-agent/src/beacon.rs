@@ -18,7 +18,8 @@ use firstlight_shared::beacon::{
     Beacon, Form, Key, Reason, Seen, State, decode, encode, free_generation, is_piece,
 };
 use firstlight_shared::error::Chain;
-use firstlight_shared::wire::{Envelope, Identity};
+use firstlight_shared::ids::DerivedMachineId;
+use firstlight_shared::wire::{Envelope, HostKey, Identity};
 use ssh_key::{Algorithm, PublicKey};
 
 use crate::config::{self, Settings};
@@ -26,7 +27,7 @@ use crate::identity::{self, Outcome};
 use crate::paths;
 use crate::report::{self, DeliveryState};
 use crate::sys::{Loopback, LoopbackAddress, Machine, NetlinkError};
-use memory::{Memory, subject_of};
+use memory::Memory;
 
 /// Ends the identity phase: says that it is done, or failed and why. What cannot be done is a problem in its outcome.
 pub(crate) fn after_identity(machine: &Machine, outcome: &mut Outcome) {
@@ -92,7 +93,7 @@ fn acknowledged(machine: &Machine) -> Result<(), String> {
     let outcome = identity::load_outcome(&machine.root);
     let remembered = match outcome {
         // What failed may succeed at the next boot, and that is news.
-        Some(outcome) if outcome.failure.is_none() => memory::remember(machine, &outcome.identity),
+        Some(outcome) if outcome.failure.is_none() => memory::remember(machine, subject(&outcome.identity)),
         _ => Ok(()),
     };
     remembered.and(clear(machine).map_err(|error| format!("the beacon stays: {}", Chain(&error))))
@@ -102,9 +103,16 @@ fn acknowledged(machine: &Machine) -> Result<(), String> {
 ///
 /// # Errors
 /// One line; the machine then has a beacon at its next boot.
-#[allow(dead_code, reason = "`adopt` calls it")]
-pub(crate) fn adopted(machine: &Machine, identity: &Identity) -> Result<(), String> {
-    memory::remember(machine, identity)
+pub(crate) fn adopted(
+    machine: &Machine,
+    keys: &[HostKey],
+    machine_id: Option<DerivedMachineId>,
+) -> Result<(), String> {
+    memory::remember(machine, memory::subject_of(keys, machine_id))
+}
+
+fn subject(identity: &Identity) -> Option<String> {
+    memory::subject_of(&identity.ssh_host_keys, identity.machine_id.derived)
 }
 
 fn warn(done: Result<(), String>) {
@@ -120,7 +128,7 @@ fn raise_or_clear(
     outcome: Option<&Outcome>,
     again: bool,
 ) -> Result<(), String> {
-    let subject = outcome.and_then(|outcome| subject_of(&outcome.identity));
+    let subject = outcome.and_then(|outcome| subject(&outcome.identity));
     let (memory, problem) = match memory::load(&machine.root) {
         Ok(memory) => (memory, Ok(())),
         Err(problem) => (None, Err(problem)),

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod golden;
 mod hostnamed;
 mod identity;
+mod items;
 mod keys;
 mod paths;
 mod provider;
@@ -63,7 +64,7 @@ fn run(arguments: cli::Arguments) -> End {
         Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
-            let plan = identity::plan(&identity::observe(&machine));
+            let plan = identity::plan_with_items(&machine, &identity::observe(&machine));
             print(&if json { show::json(&plan) } else { show::render_plan(&plan) })
         }
         Command::Status { json } => {

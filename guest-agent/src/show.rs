@@ -55,7 +55,12 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
     if plan.stir {
         lines.push("fresh bytes go into the kernel's random pool".to_owned());
     }
-    lines.extend(plan.problems.iter().map(|problem| format!("problem: {}", escape(problem, SHOWN))));
+    for found in &plan.items.found {
+        let does = if found.renew { "is renewed" } else { "is found, and left" };
+        lines.push(format!("{} {does}: /{}", found.item.name, escape(&found.path, SHOWN)));
+    }
+    let problems = plan.items.unknown.iter().chain(&plan.problems);
+    lines.extend(problems.map(|problem| format!("problem: {}", escape(problem, SHOWN))));
     if plan.changes_nothing() {
         lines.push("nothing would be changed".to_owned());
     }

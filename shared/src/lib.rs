@@ -9,6 +9,7 @@ pub mod beacon;
 pub mod check;
 pub mod error;
 pub mod ids;
+pub mod items;
 pub mod paths;
 pub mod pin;
 pub mod secret;

@@ -1,7 +1,8 @@
 //! What outlives a boot: that the host has acknowledged this identity.
 
 use firstlight_shared::error::Chain;
-use firstlight_shared::wire::Identity;
+use firstlight_shared::ids::DerivedMachineId;
+use firstlight_shared::wire::HostKey;
 use serde::{Deserialize, Serialize};
 
 use crate::paths;
@@ -19,10 +20,10 @@ pub(super) struct Memory {
 }
 
 /// What tells this identity from that of a clone: the ed25519 host key, else the machine-id in derived form.
-pub(super) fn subject_of(identity: &Identity) -> Option<String> {
-    let key = identity.ssh_host_keys.iter().find(|key| key.kind == "ssh-ed25519");
+pub(super) fn subject_of(keys: &[HostKey], machine_id: Option<DerivedMachineId>) -> Option<String> {
+    let key = keys.iter().find(|key| key.kind == "ssh-ed25519");
     let fingerprint = key.map(|key| key.fingerprint.clone());
-    fingerprint.or_else(|| identity.machine_id.derived.map(|id| id.to_string()))
+    fingerprint.or_else(|| machine_id.map(|id| id.to_string()))
 }
 
 /// None if nothing was acknowledged yet.
@@ -44,8 +45,8 @@ pub(super) fn load(root: &Root) -> Result<Option<Memory>, String> {
 
 /// # Errors
 /// One line; the beacon then comes again at the next boot.
-pub(super) fn remember(machine: &Machine, identity: &Identity) -> Result<(), String> {
-    let Some(subject) = subject_of(identity) else { return Ok(()) };
+pub(super) fn remember(machine: &Machine, subject: Option<String>) -> Result<(), String> {
+    let Some(subject) = subject else { return Ok(()) };
     let known = load(&machine.root).ok().flatten();
     if known.is_some_and(|memory| memory.subject == subject) {
         return Ok(());

@@ -63,12 +63,12 @@ fn what_the_host_knows_is_not_told_again() {
 #[test]
 fn an_identity_is_known_by_its_ed25519_key() {
     let mut identity = identity();
-    assert_eq!(subject_of(&identity), Some(identity.ssh_host_keys[0].fingerprint.clone()));
+    assert_eq!(subject(&identity), Some(identity.ssh_host_keys[0].fingerprint.clone()));
     assert!(matches!(host_key(&identity), Some(Key::Host(_))));
     identity.ssh_host_keys.clear();
-    assert_eq!((subject_of(&identity), host_key(&identity)), (None, None));
+    assert_eq!((subject(&identity), host_key(&identity)), (None, None));
     identity.machine_id.derived = Some("0123456789abcdef0123456789abcdef".parse().unwrap());
-    assert!(subject_of(&identity).is_some());
+    assert!(subject(&identity).is_some());
 }
 
 #[test]
@@ -108,9 +108,9 @@ fn a_memory_that_cannot_be_read_is_no_acknowledgement() {
     let folder = tempfile::tempdir().unwrap();
     let machine = Machine::open(folder.path()).unwrap();
     assert_eq!(memory::load(&machine.root), Ok(None));
-    memory::remember(&machine, &identity()).unwrap();
+    memory::remember(&machine, subject(&identity())).unwrap();
     let remembered = memory::load(&machine.root).unwrap().unwrap();
-    assert_eq!(Some(remembered.subject), subject_of(&identity()));
+    assert_eq!(Some(remembered.subject), subject(&identity()));
     for text in ["", "{", "{\"version\":2,\"subject\":\"x\",\"acknowledged_at_ms\":1}", "[]"] {
         machine.root.replace(crate::paths::BEACON, 0o600, text.as_bytes()).unwrap();
         assert!(memory::load(&machine.root).is_err(), "{text}");

@@ -2,11 +2,13 @@
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::ids::MachineId;
+use firstlight_shared::wire::ItemOutcome;
 use zeroize::Zeroizing;
 
 use super::observe::Observation;
 use super::plan::{MachineIdPlan, Plan, renamed_hosts, renewed_id};
 use super::stamp::Unfinished;
+use crate::items;
 use crate::keys::{self, KeyFile, MadeKey, Private, path_of};
 use crate::paths;
 use crate::sys::{Machine, SysError, random_bytes};
@@ -18,6 +20,7 @@ pub(crate) struct Applied {
     /// The host keys are as planned and on the disk; otherwise there must be no stamp that vouches for them.
     pub keys_are_durable: bool,
     pub unfinished: Vec<Unfinished>,
+    pub items: Vec<ItemOutcome>,
     pub problems: Vec<String>,
 }
 
@@ -58,6 +61,9 @@ pub(crate) fn apply(machine: &Machine, seen: &Observation, plan: &Plan) -> Appli
     if !applied.rename(machine, seen, plan) {
         applied.unfinished.push(Unfinished::Hostname);
     }
+    let (outcomes, problems) = items::renew_found(root, &plan.items);
+    applied.items = outcomes;
+    applied.problems.extend(problems);
     applied.problems.extend(root.take_notes());
     applied
 }

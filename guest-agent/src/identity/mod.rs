@@ -33,6 +33,7 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::wire::{Decision, Identity};
 use stamp::Unfinished;
 
+use crate::items;
 use crate::paths;
 use crate::sys::{Machine, Stopwatch, millis};
 
@@ -46,7 +47,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
         timings_ms.insert("boot_to_identity_start".to_owned(), millis(age));
     }
     let seen = observe(machine);
-    let plan = plan(&seen);
+    let plan = plan_with_items(machine, &seen);
     let applied = apply::apply(machine, &seen, &plan);
     let (mut identity, failure) = verify::verify(machine, &seen, &plan, &applied);
     if failure.is_none() && plan.restamp {
@@ -83,6 +84,15 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
         outcome.identity.problems.push(Chain(&error).to_string());
     }
     outcome
+}
+
+/// The plan for what was seen. Later boots, which renew nothing, do not spend their time on looking for items.
+pub(crate) fn plan_with_items(machine: &Machine, seen: &observe::Observation) -> Plan {
+    let mut plan = plan(seen);
+    if plan.decision == Decision::Renew {
+        plan.items = items::find_at_first_boot(&machine.root);
+    }
+    plan
 }
 
 fn stamp_of(

@@ -9,6 +9,7 @@ use super::hosts::{self, HostnameOwner};
 use super::machine_id::{MachineIdFile, Renewed};
 use super::observe::Observation;
 use super::stamp::{StampState, Unfinished};
+use crate::items::Scan;
 use crate::keys::{KeyFile, KeyType, Private};
 
 /// What happens to the machine-id.
@@ -73,6 +74,8 @@ pub(crate) struct Plan {
     /// Fresh bytes go into the kernel's random pool.
     pub stir: bool,
     pub hostname: HostnamePlan,
+    /// What else of the golden is there; looked for where everything is renewed.
+    pub items: Scan,
     /// The stamp is written when all is verified.
     pub restamp: bool,
     pub problems: Vec<String>,
@@ -142,6 +145,7 @@ pub(crate) fn plan(seen: &Observation) -> Plan {
         link_dbus,
         stir: other_generation,
         hostname,
+        items: Scan::default(),
         restamp,
         problems,
     }

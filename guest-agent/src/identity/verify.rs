@@ -82,7 +82,7 @@ pub(crate) fn verify(
         removed_host_keys,
         pending: plan.pending_keys.clone(),
         problems,
-        items: Vec::new(),
+        items: applied.items.clone(),
         age_recipient: None,
     };
     (identity, failure)
