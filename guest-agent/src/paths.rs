@@ -8,6 +8,8 @@ pub(crate) const STATE_DIR: &str = "var/lib/firstlight";
 pub(crate) const GOLDEN: [&str; 2] = ["usr/lib/firstlight/golden.json", "var/lib/firstlight/golden.json"];
 /// The administrator's configuration; optional.
 pub(crate) const CONFIG: &str = "etc/firstlight/guest.toml";
+/// Folders of readiness checks; a file of the later one masks the same name in the earlier.
+pub(crate) const CHECKS: [&str; 2] = ["usr/lib/firstlight/checks.d", "etc/firstlight/checks.d"];
 /// Outcome of this boot's identity phase.
 pub(crate) const IDENTITY: &str = "run/firstlight/identity.json";
 /// Present when PID 1 still uses a machine-id that was replaced in this boot.

@@ -31,7 +31,8 @@ pub(crate) fn detect(machine: &Machine) -> Option<String> {
     vendor_of(&text(paths::DMI_VENDOR), &text(paths::DMI_PRODUCT)).map(str::to_owned)
 }
 
-fn container(machine: &Machine) -> Option<String> {
+/// The container manager's name, where this is a container.
+pub(crate) fn container(machine: &Machine) -> Option<String> {
     let told = || machine.root.read_text("run/systemd/container").ok().flatten();
     let name = machine.pid1_variable("container").or_else(|| machine.live.then(told)?)?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())

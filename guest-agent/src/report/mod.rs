@@ -3,6 +3,7 @@
 //! One thread and a runtime on it; only the search for RSA primes has threads of its own. The signed bytes are made
 //! once per boot and stand in /run/firstlight/report.json before anything is sent.
 
+mod boot;
 mod build;
 mod deliver;
 mod facts;
@@ -96,6 +97,7 @@ async fn make(
 ) -> Result<Envelope, SysError> {
     let outcome = identity::load_outcome(&machine.root);
     let golden = golden::load(&machine.root, &mut problems);
+    let checks = checks::load(&machine.root, settings, &mut problems);
     let bus = Bus::default();
     let context =
         checks::Context { machine, settings, golden: golden.as_ref(), outcome: outcome.as_ref(), bus: &bus };
@@ -104,13 +106,14 @@ async fn make(
         _ => Vec::new(),
     };
     let watch = Stopwatch::start();
-    let (checks, pending) = tokio::join!(checks::run(&context), finish_pending(pending, &bus));
+    let (checks, pending) = tokio::join!(checks::run(&context, &checks), finish_pending(pending, &bus));
     let parts = build::Parts {
         machine,
         outcome: outcome.as_ref(),
         claim,
         checks,
         checks_ms: watch.elapsed_ms(),
+        boot: boot::observe(&bus).await,
         pending,
         problems,
     };

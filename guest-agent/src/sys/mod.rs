@@ -4,19 +4,27 @@
 //! Nothing here decides anything. Nothing here calls getaddrinfo or getpw*: in a root with another glibc they
 //! kill a static program.
 
+mod aside;
 mod clock;
 mod error;
+mod files;
 mod fuse;
 mod listeners;
+mod mounts;
 mod network;
+mod process;
 mod random;
 mod root;
 
+pub(crate) use aside::aside;
 pub(crate) use clock::{Clock, Stopwatch, millis};
 pub(crate) use error::SysError;
+pub(crate) use files::{FileFacts, LinkFacts, bytes_of, file_facts, link_facts, sha256_of};
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
+pub(crate) use mounts::{Mount, Space, mount_at, prove_writable, space_of};
 pub(crate) use network::has_default_route;
+pub(crate) use process::{Ended, Ran, run as run_program};
 pub(crate) use random::random_bytes;
 pub(crate) use root::{Kind, Root, STAGED};
 
