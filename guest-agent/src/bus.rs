@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, fdo};
 
 const ADDRESS: &str = "unix:path=/run/dbus/system_bus_socket";
 const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -168,6 +168,8 @@ impl Bus {
         self.limited(async |bus| match call(bus, "GetUnitFileState", &(unit,)).await {
             Ok(answer) => Ok(Some(answer.body().deserialize()?)),
             Err(zbus::Error::MethodError(..)) => Ok(None),
+            // What sd-bus makes of ENOENT.
+            Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::FileNotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
         })
         .await
@@ -264,7 +266,7 @@ async fn number_property(
 ) -> Result<u64, zbus::Error> {
     match get(bus, SYSTEMD, path, interface, name).await {
         Ok(value) => Ok(u64::try_from(value)?),
-        Err(zbus::Error::MethodError(..)) => Ok(0),
+        Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::UnknownProperty(_)) => Ok(0),
         Err(error) => Err(error),
     }
 }

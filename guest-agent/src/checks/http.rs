@@ -3,17 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use firstlight_shared::pin::SpkiPin;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::Full;
 use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use serde::Deserialize;
 use serde::de::Error as _;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::exchange::{self, Stream};
 use super::{Look, tls};
 
 /// So much of a body is searched.
@@ -76,11 +74,11 @@ impl TryFrom<Keys> for Http {
 pub(super) async fn look(keys: &Http) -> Look {
     let answered = match keys.pin {
         None => match TcpStream::connect(keys.address).await {
-            Ok(stream) => ask(keys, stream).await,
+            Ok(stream) => ask(keys, Box::new(stream)).await,
             Err(error) => return Look::not_yet(format!("{}: {error}", keys.address)),
         },
         Some(pin) => match tls::connect(keys.address, keys.server_name.clone()).await {
-            Ok((stream, leaf)) if key_of(&leaf) == Some(pin) => ask(keys, stream).await,
+            Ok((stream, leaf)) if key_of(&leaf) == Some(pin) => ask(keys, Box::new(stream)).await,
             Ok(_) => return Look::not_yet(format!("{} has not the pinned key", keys.address)),
             Err(error) => return Look::not_yet(format!("{}: {error}", keys.address)),
         },
@@ -96,43 +94,17 @@ fn key_of(leaf: &CertificateDer<'_>) -> Option<SpkiPin> {
 }
 
 /// Status and the beginning of the body, which is read only if somebody wants it.
-async fn ask<S>(keys: &Http, stream: S) -> hyper::Result<(u16, Vec<u8>)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = AbortOnDrop(tokio::spawn(connection));
-    let mut request = Request::new(Empty::<Bytes>::new());
+async fn ask(keys: &Http, stream: Box<dyn Stream>) -> hyper::Result<(u16, Vec<u8>)> {
+    let mut request = Request::new(Full::default());
     // Both were parsed as what they are; a request without them is refused by every server.
     if let (Ok(path), Ok(host)) = (keys.path.parse(), keys.host.parse()) {
         *request.uri_mut() = path;
         request.headers_mut().insert(hyper::header::HOST, host);
     }
-    let answer = sender.send_request(request).await?;
-    let status = answer.status().as_u16();
-    let body = if keys.contains.is_some() { beginning(answer.into_body()).await? } else { Vec::new() };
-    drop(connection);
+    let answer = exchange::send(stream, request).await?;
+    let status = answer.status;
+    let body = if keys.contains.is_some() { answer.bytes(MAX_BODY).await?.0 } else { Vec::new() };
     Ok((status, body))
-}
-
-/// A look that is cut off must not leave its connection behind.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn beginning(mut body: Incoming) -> hyper::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while bytes.len() < MAX_BODY {
-        let Some(frame) = body.frame().await else { break };
-        if let Some(data) = frame?.data_ref() {
-            bytes.extend_from_slice(data);
-        }
-    }
-    Ok(bytes)
 }
 
 fn judge(keys: &Http, status: u16, body: &[u8]) -> Look {

@@ -18,7 +18,7 @@ use crate::paths;
 use crate::sys::{Root, SysError};
 
 /// So many checks a report holds.
-const MAX_CHECKS: usize = 64;
+const MAX_CHECKS: usize = 128;
 const MAX_PROBLEM: usize = 300;
 
 /// One check to be made.

@@ -7,6 +7,7 @@ mod clock;
 mod command;
 mod dns;
 mod docker;
+mod exchange;
 mod file;
 mod http;
 mod identity;
@@ -94,7 +95,8 @@ async fn one(check: &Check, context: &Context<'_>) -> CheckResult {
 }
 
 fn result(check: &Check, verdict: Verdict, reason: String, elapsed_ms: u64) -> CheckResult {
-    let reason = escape(&reason, MAX_REASON);
+    // Cut again afterwards: an escape is longer than what it stands for.
+    let reason = escape(&reason, MAX_REASON).chars().take(MAX_REASON).collect();
     CheckResult { id: check.id.clone(), severity: check.severity, verdict, reason, elapsed_ms }
 }
 

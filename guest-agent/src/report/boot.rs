@@ -1,5 +1,6 @@
 //! Where the boot's time went, as `systemd-analyze time` computes it. Source: src/analyze/analyze-time-data.c of systemd.
 
+use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{BootTiming, UnitTiming};
 
 use crate::bus::{Bus, BusError, UnitTimes};
@@ -48,7 +49,10 @@ pub(super) async fn observe(bus: &Bus) -> BootFacts {
     if systemd.is_none() {
         return BootFacts::default();
     }
-    BootFacts { timing: timing(bus).await.ok(), systemd }
+    let timing = timing(bus).await;
+    let timing =
+        timing.inspect_err(|error| eprintln!("warning: the boot's times are not known: {}", Chain(error)));
+    BootFacts { timing: timing.ok(), systemd }
 }
 
 async fn timing(bus: &Bus) -> Result<BootTiming, BusError> {

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response, Uri};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Uri};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::task::JoinHandle;
+
+use super::super::exchange;
 
 /// A list of some hundred containers has this size.
 const MAX_ANSWER: usize = 4 << 20;
@@ -42,18 +42,7 @@ struct Message {
 #[derive(Debug)]
 pub(super) struct Answer {
     path: String,
-    body: Incoming,
-    connection: Connection,
-}
-
-/// A connection ends with whoever waits for its answer.
-#[derive(Debug)]
-struct Connection(JoinHandle<hyper::Result<()>>);
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    rest: exchange::Answer,
 }
 
 impl<'a> Daemon<'a> {
@@ -67,7 +56,7 @@ impl<'a> Daemon<'a> {
         self.send(Method::GET, path, None).await?.json().await
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer; its body may take as long as it likes.
     ///
     /// # Errors
     /// All of [`DaemonError`] but a failed run and an answer that cannot be read.
@@ -77,55 +66,40 @@ impl<'a> Daemon<'a> {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, DaemonError> {
-        let talk = |source: hyper::Error| DaemonError::Talk { path: path.to_owned(), source: source.into() };
         let stream = UnixStream::connect(self.socket)
             .await
             .map_err(|source| DaemonError::Connect { socket: self.socket.to_owned(), source })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(talk)?;
-        let connection = Connection(tokio::spawn(connection));
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let mut request = Request::new(Full::new(bytes));
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let mut request = Request::new(Full::from(bytes));
         *request.method_mut() = method;
         *request.uri_mut() = path
             .parse::<Uri>()
             .map_err(|source| DaemonError::Talk { path: path.to_owned(), source: source.into() })?;
-        request.headers_mut().insert("host", hyper::header::HeaderValue::from_static("docker"));
+        request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
         if body.is_some() {
-            let json = hyper::header::HeaderValue::from_static("application/json");
-            request.headers_mut().insert("content-type", json);
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let response = sender.send_request(request).await.map_err(talk)?;
-        self.judge(path, response, connection).await
-    }
-
-    async fn judge(
-        &self,
-        path: &str,
-        response: Response<Incoming>,
-        connection: Connection,
-    ) -> Result<Answer, DaemonError> {
-        let status = response.status();
-        let answer = Answer { path: path.to_owned(), body: response.into_body(), connection };
-        if status.is_success() {
+        let sent = exchange::send(Box::new(stream), request).await;
+        let rest =
+            sent.map_err(|source| DaemonError::Talk { path: path.to_owned(), source: source.into() })?;
+        let (status, answer) = (rest.status, Answer { path: path.to_owned(), rest });
+        if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let bytes = answer.bytes().await?;
-        let message = serde_json::from_slice::<Message>(&bytes).map(|parsed| parsed.message);
-        let message = message.unwrap_or_else(|_| "no reason".to_owned());
-        let message = firstlight_shared::text::escape(&message, 160);
-        Err(DaemonError::Refused { path: path.to_owned(), status: status.as_u16(), message })
+        let message = serde_json::from_slice::<Message>(&answer.bytes().await?).map(|parsed| parsed.message);
+        let message =
+            firstlight_shared::text::escape(&message.unwrap_or_else(|_| "no reason".to_owned()), 160);
+        Err(DaemonError::Refused { path: path.to_owned(), status, message })
     }
 }
 
 impl Answer {
-    async fn bytes(self) -> Result<Bytes, DaemonError> {
-        let Self { path, body, connection } = self;
-        let collected = Limited::new(body, MAX_ANSWER).collect().await;
-        drop(connection);
-        match collected {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(source) => Err(DaemonError::Talk { path, source }),
+    async fn bytes(self) -> Result<Vec<u8>, DaemonError> {
+        let Self { path, rest } = self;
+        match rest.bytes(MAX_ANSWER).await {
+            Ok((bytes, true)) => Ok(bytes),
+            Ok((_, false)) => Err(DaemonError::Talk { path, source: "it is too long".into() }),
+            Err(source) => Err(DaemonError::Talk { path, source: source.into() }),
         }
     }
 

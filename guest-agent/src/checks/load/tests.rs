@@ -137,11 +137,11 @@ fn one_wrong_check_leaves_the_others_of_its_file() {
 #[test]
 fn checks_beyond_the_limit_are_named_and_unknown() {
     let check = |n: usize| format!("[[check]]\nid = \"c{n}\"\nkind = \"failed-units\"\n");
-    let text: String = (0..70).map(check).collect();
+    let text: String = (0..140).map(check).collect();
     let (checks, problems) = loaded(&[(&format!("{FOLDER}/x.toml"), &text)]);
     assert_eq!(checks.len(), MAX_CHECKS);
     assert!(checks.last().unwrap().kind.is_err());
-    assert!(problems[0].contains("c58, c59"), "{problems:?}");
+    assert!(problems[0].contains("c122, c123"), "{problems:?}");
 }
 
 #[test]
