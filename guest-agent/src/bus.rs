@@ -99,7 +99,7 @@ impl Bus {
     pub(crate) async fn clock_is_synchronized(&self) -> Result<bool, BusError> {
         self.limited(async |bus| {
             let value = get(bus, TIMEDATE, TIMEDATE_PATH, TIMEDATE, "NTPSynchronized").await?;
-            Ok(bool::try_from(value).map_err(zbus::Error::from)?)
+            Ok(bool::try_from(value)?)
         })
         .await
     }
@@ -254,7 +254,7 @@ async fn text_property(
     interface: &str,
     name: &str,
 ) -> Result<String, zbus::Error> {
-    Ok(String::try_from(get(bus, SYSTEMD, path, interface, name).await?)?)
+    String::try_from(get(bus, SYSTEMD, path, interface, name).await?)
 }
 
 /// 0 for a property that is not there.
@@ -265,7 +265,7 @@ async fn number_property(
     name: &str,
 ) -> Result<u64, zbus::Error> {
     match get(bus, SYSTEMD, path, interface, name).await {
-        Ok(value) => Ok(u64::try_from(value)?),
+        Ok(value) => u64::try_from(value),
         Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::UnknownProperty(_)) => Ok(0),
         Err(error) => Err(error),
     }

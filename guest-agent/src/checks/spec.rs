@@ -189,27 +189,32 @@ pub(super) fn parse(table: Spanned<DeTable<'_>>) -> Common {
     let deadline = take::<Span>(&mut table, "deadline");
     let interval = take::<Span>(&mut table, "interval");
     let kind = take::<String>(&mut table, "kind");
-    let mut common = Common {
+    let time = |span: &Result<Option<Span>, Wrong>| span.as_ref().ok().copied().flatten().map(|span| span.0);
+    Common {
         id: id.as_ref().ok().map(|id| id.0.clone()),
         severity: severity.as_ref().ok().copied().flatten().unwrap_or(Severity::Required),
-        deadline: None,
-        interval: None,
-        kind: Err(Wrong::new("a check needs a `kind`")),
-    };
-    let all = || -> Result<(String, Kind), Wrong> {
-        id?;
-        severity?;
-        common.deadline = deadline?.map(|span| span.0);
-        common.interval = interval?.map(|span| span.0);
-        if common.deadline.is_some_and(|deadline| deadline > MAX_DEADLINE) {
-            return Err(Wrong::new("a `deadline` is at most 6h: the report waits for it"));
+        deadline: time(&deadline),
+        interval: time(&interval),
+        // The first thing that is wrong is told.
+        kind: id
+            .map(drop)
+            .and(severity.map(drop))
+            .and(deadline.and_then(not_too_long))
+            .and(interval.map(drop))
+            .and(kind)
+            .and_then(|kind| kind.ok_or_else(|| Wrong::new("a check needs a `kind`")))
+            .and_then(|kind| Ok((Kind::parse(&kind, Spanned::new(span, table))?, kind)))
+            .map(|(read, kind)| (kind, read)),
+    }
+}
+
+fn not_too_long(deadline: Option<Span>) -> Result<(), Wrong> {
+    match deadline {
+        Some(Span(deadline)) if deadline > MAX_DEADLINE => {
+            Err(Wrong::new("a `deadline` is at most 6h: the report waits for it"))
         }
-        let kind = kind?.ok_or_else(|| Wrong::new("a check needs a `kind`"))?;
-        let read = Kind::parse(&kind, Spanned::new(span, table))?;
-        Ok((kind, read))
-    };
-    common.kind = all();
-    common
+        _ => Ok(()),
+    }
 }
 
 fn take<T: DeserializeOwned>(table: &mut DeTable<'_>, key: &str) -> Result<Option<T>, Wrong> {

@@ -29,8 +29,9 @@ impl ResolvConf {
                     parsed.search = domains.filter(|domain| !domain.is_empty()).take(MAX_SEARCH).collect();
                 }
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse::<usize>().ok());
-                    parsed.ndots = ndots.last().unwrap_or(parsed.ndots).min(MAX_NDOTS);
+                    let ndots =
+                        words.rev().find_map(|word| word.strip_prefix("ndots:")?.parse::<usize>().ok());
+                    parsed.ndots = ndots.unwrap_or(parsed.ndots).min(MAX_NDOTS);
                 }
                 _ => {}
             }

@@ -215,3 +215,29 @@ fn samples_and_documentation_are_understood() {
         assert!(checks.iter().all(|check| check.kind.is_ok()), "{name}");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever stands in a file: no panic, unique kebab-case ids, and a problem for everything that is not understood.
+    #[test]
+    fn nothing_in_a_file_is_lost_or_kills_the_agent(
+        at in 0_usize..4000, byte: u8, cut in 0_usize..4000, noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)
+    ) {
+        let manual = include_str!("../../../../docs/checks.md");
+        let examples: String = manual.split("```toml\n").skip(2).map(|rest| rest.split("```").next().unwrap_or("")).collect();
+        let mut bytes = examples.into_bytes();
+        let length = bytes.len();
+        bytes[at % length] = byte;
+        bytes.splice(cut % length..cut % length, noise);
+        let text = String::from_utf8_lossy(&bytes);
+        let (checks, problems) = loaded(&[(&format!("{FOLDER}/x.toml"), &text)]);
+        let broken = checks.iter().filter(|check| check.kind.is_err()).count();
+        proptest::prop_assert!(checks.len() > 5 && checks.len() <= MAX_CHECKS);
+        proptest::prop_assert!((broken == 0) == problems.is_empty(), "{:?}", problems);
+        let mut names = ids(&checks);
+        names.sort_unstable();
+        names.dedup();
+        proptest::prop_assert_eq!(names.len(), checks.len());
+    }
+}
