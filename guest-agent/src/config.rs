@@ -131,7 +131,7 @@ struct CheckTable {
 /// A duration as people write it: `250ms`, `90s`, `30m`, `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-struct Span(Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl TryFrom<String> for Span {
     type Error = String;

@@ -12,6 +12,8 @@ pub(crate) const OLD_STAMP: &str = "var/lib/firstlight/stamp.unknown.json";
 pub(crate) const REBOOTED: &str = "var/lib/firstlight/rebooted.json";
 /// The administrator's configuration; optional.
 pub(crate) const CONFIG: &str = "etc/firstlight/guest.toml";
+/// Folders of readiness checks; a file of the later one masks the same name in the earlier.
+pub(crate) const CHECKS: [&str; 2] = ["usr/lib/firstlight/checks.d", "etc/firstlight/checks.d"];
 /// Outcome of this boot's identity phase.
 pub(crate) const IDENTITY: &str = "run/firstlight/identity.json";
 /// Present when PID 1 still uses a machine-id that was replaced in this boot.

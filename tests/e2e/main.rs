@@ -5,6 +5,7 @@
 mod bad_input;
 mod beacon;
 mod channels;
+mod checks;
 mod clones;
 mod cloud;
 mod companion_death;

@@ -11,6 +11,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, PrivateKey};
 use zeroize::Zeroizing;
 
+use super::boot::BootFacts;
 use super::facts;
 use crate::identity::{Outcome, PendingOutcome};
 use crate::keys::{self, KeyType, Private};
@@ -24,6 +25,7 @@ pub(super) struct Parts<'a> {
     pub claim: Option<&'a Claim>,
     pub checks: Vec<CheckResult>,
     pub checks_ms: u64,
+    pub boot: BootFacts,
     pub pending: PendingOutcome,
     pub problems: Vec<String>,
 }
@@ -50,9 +52,9 @@ pub(super) fn build(parts: Parts<'_>) -> (Report, PrivateKey) {
         made_at_ms: machine.clock().now_ms(),
         state,
         network: machine.interfaces(),
-        facts: facts::gather(machine),
+        facts: facts::gather(machine, parts.boot.systemd.clone()),
         timings_ms,
-        boot: None,
+        boot: parts.boot.timing.clone(),
         identity: identity_now(&parts),
         checks: parts.checks,
     };

@@ -1,23 +1,41 @@
 //! Facts for people: what system this is and how big.
 
+use std::path::Path;
+
 use firstlight_shared::wire::Facts;
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::paths;
-use crate::sys::Machine;
+use crate::sys::{Machine, mount_at, space_of};
 use crate::virtualization;
 
-pub(super) fn gather(machine: &Machine) -> Facts {
+/// `systemd` is its version, which only the bus tells.
+pub(super) fn gather(machine: &Machine, systemd: Option<String>) -> Facts {
     let os = paths::OS_RELEASE.iter().find_map(|path| pretty_name(&machine.root.read_text(path).ok()??));
-    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    let memory = System::new_with_specifics(wanted).map(|system| system.total_memory());
+    let wanted = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(wanted).ok();
+    let cpu =
+        system.as_ref().and_then(|system| system.cpus().first()).map(|cpu| cpu.brand().trim().to_owned());
+    let memory = system.as_ref().map(System::total_memory);
+    let (root, disk) = if machine.live {
+        (mount_at("/").ok().flatten(), space_of(Path::new("/")).ok())
+    } else {
+        (None, None)
+    };
     Facts {
         os,
         kernel: System::kernel_version().ok(),
         architecture: std::env::consts::ARCH.to_owned(),
         virtualization: virtualization::detect(machine),
         cpus: std::thread::available_parallelism().ok().and_then(|count| u32::try_from(count.get()).ok()),
-        memory_bytes: memory.ok().filter(|bytes| *bytes > 0),
+        memory_bytes: memory.filter(|bytes| *bytes > 0),
+        systemd,
+        cpu_model: cpu.filter(|model| !model.is_empty()),
+        root_fstype: root.map(|mount| mount.fstype),
+        disk_bytes: disk.map(|space| space.total),
+        disk_free_bytes: disk.map(|space| space.available),
     }
 }
 

@@ -3,6 +3,7 @@
 //! One thread and a runtime on it; only the search for RSA primes has threads of its own. The signed bytes are made
 //! once per boot and stand in /run/firstlight/report.json before anything is sent.
 
+mod boot;
 mod build;
 mod deliver;
 mod facts;
@@ -126,6 +127,7 @@ async fn make(
 ) -> Result<Envelope, SysError> {
     let outcome = identity::load_outcome(&machine.root);
     let golden = golden::load(&machine.root, &mut problems);
+    let checks = checks::load(&machine.root, settings, &mut problems);
     let bus = Bus::default();
     let context =
         checks::Context { machine, settings, golden: golden.as_ref(), outcome: outcome.as_ref(), bus: &bus };
@@ -135,7 +137,7 @@ async fn make(
     };
     let watch = Stopwatch::start();
     let (checks, pending, differences, hostname) = tokio::join!(
-        checks::run(&context),
+        checks::run(&context, &checks),
         finish_pending(machine, pending, &bus),
         sshd::differences(machine),
         settle_hostname(outcome.as_ref())
@@ -148,6 +150,7 @@ async fn make(
         claim,
         checks,
         checks_ms: watch.elapsed_ms(),
+        boot: boot::observe(&bus).await,
         pending,
         problems,
     };

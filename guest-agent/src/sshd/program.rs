@@ -6,27 +6,38 @@ use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
 use super::SshdConfig;
-use crate::sys::{Machine, Ran, SysError, run_program};
+use crate::sys::{Ended, Machine, Ran, aside, run_program};
 
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// It answers within some ten milliseconds.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// A dump of its configuration has some 5 KB.
+const KEPT: usize = 64 * 1024;
 
 /// None if there is none at the usual places.
-async fn ask(machine: &Machine, arguments: &[&str]) -> Option<Result<Ran, SysError>> {
+async fn ask(machine: &Machine, option: &str) -> Option<Result<Ran, String>> {
     let there = |path: &&&str| machine.root.kind(path.trim_start_matches('/')).is_some();
     let program = PROGRAMS.iter().filter(|_| machine.live).find(there)?;
-    Some(run_program(program, arguments, TIME_LIMIT).await)
+    let (program, arguments) = (program.to_string(), [option.to_owned()]);
+    let ran = aside(move || run_program(&program, &arguments, TIME_LIMIT, KEPT)).await;
+    Some(match ran {
+        Some(ran) => ran.map_err(|error| Chain(&error).to_string()),
+        None => Err("no thread could be started to ask sshd".to_owned()),
+    })
+}
+
+fn succeeded(ran: &Ran) -> bool {
+    ran.ended == Ended::Exited(0)
 }
 
 /// # Errors
 /// Why sshd refuses its configuration or keys, or that it cannot be asked.
 pub(crate) async fn accepts_configuration(machine: &Machine) -> Result<(), String> {
-    match ask(machine, &["-t"]).await {
+    match ask(machine, "-t").await {
         None => Err("there is no sshd that could be asked".to_owned()),
-        Some(Err(error)) => Err(Chain(&error).to_string()),
-        Some(Ok(ran)) if ran.success => Ok(()),
-        Some(Ok(ran)) => Err(format!("sshd refuses it: {}", escape(ran.stderr.trim(), 200))),
+        Some(Err(problem)) => Err(problem),
+        Some(Ok(ran)) if succeeded(&ran) => Ok(()),
+        Some(Ok(ran)) => Err(format!("sshd refuses it: {}", escape(ran.tail.trim(), 200))),
     }
 }
 
@@ -36,13 +47,13 @@ pub(crate) async fn differences(machine: &Machine) -> Vec<String> {
     let mut reason = String::new();
     // Since OpenSSH 9.3 there is -G; -T also wants that its keys can be loaded.
     for option in ["-G", "-T"] {
-        match ask(machine, &[option]).await {
-            Some(Ok(ran)) if ran.success => {
+        match ask(machine, option).await {
+            Some(Ok(ran)) if succeeded(&ran) => {
                 let exists = |path: &str| machine.root.kind(path.trim_start_matches('/')).is_some();
-                return compare(&SshdConfig::load(&machine.root), &ran.stdout, exists);
+                return compare(&SshdConfig::load(&machine.root), &ran.tail, exists);
             }
-            Some(Ok(ran)) => reason = escape(ran.stderr.trim(), 200),
-            Some(Err(error)) => reason = Chain(&error).to_string(),
+            Some(Ok(ran)) => reason = escape(ran.tail.trim(), 200),
+            Some(Err(problem)) => reason = problem,
             None => return Vec::new(),
         }
     }

@@ -4,24 +4,29 @@
 //! Nothing here decides anything. Nothing here calls getaddrinfo or getpw*: in a root with another glibc they
 //! kill a static program.
 
+mod aside;
 mod clock;
 mod console;
 mod error;
+mod files;
 mod fuse;
 mod listeners;
 mod local_socket;
 #[cfg(test)]
 mod made_up;
+mod mounts;
 mod netlink;
 mod network;
-mod program;
+mod process;
 mod random;
 mod root;
 mod surroundings;
 
+pub(crate) use aside::aside;
 pub(crate) use clock::{Clock, Stopwatch, millis};
 pub(crate) use console::open_port;
 pub(crate) use error::SysError;
+pub(crate) use files::{FileFacts, LinkFacts, bytes_of, file_facts, link_facts, sha256_of};
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
 #[cfg(feature = "fuzzing")]
@@ -29,9 +34,10 @@ pub(crate) use listeners::parse as parse_listeners;
 pub(crate) use local_socket::ask_socket;
 #[cfg(test)]
 pub(crate) use made_up::MadeUp;
+pub(crate) use mounts::{Mount, Space, mount_at, prove_writable, space_of};
 pub(crate) use netlink::{Loopback, LoopbackAddress, NetlinkError};
 pub(crate) use network::has_default_route;
-pub(crate) use program::{Ran, run_program};
+pub(crate) use process::{Ended, Ran, run as run_program};
 pub(crate) use random::{fill_random, random_bytes};
 pub(crate) use root::{Kind, Root, STAGED, staged_name};
 

@@ -232,4 +232,16 @@ pub struct Facts {
     pub virtualization: Option<String>,
     pub cpus: Option<u32>,
     pub memory_bytes: Option<u64>,
+    /// systemd's own version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_model: Option<String>,
+    /// Type, size and free space of the root file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_fstype: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
 }
