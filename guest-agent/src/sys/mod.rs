@@ -14,6 +14,7 @@ mod network;
 mod random;
 mod root;
 mod surroundings;
+mod systemd;
 
 pub(crate) use clock::{Clock, Stopwatch, millis};
 pub(crate) use error::SysError;
