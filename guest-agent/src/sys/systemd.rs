@@ -35,8 +35,9 @@ fn start_unit(socket: &Path, unit: &str, mode: &str, limit: Duration) -> io::Res
     let deadline = Instant::now() + limit;
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(limit))?;
-    // As root, by the credentials of the socket.
-    stream.write_all(b"\0AUTH EXTERNAL 30\r\n")?;
+    // As root, by the credentials of the socket. All at once, as sd-bus does: a call that PID 1 reads in one go with BEGIN
+    // would lie there until something else comes (tried on systemd 257).
+    stream.write_all(b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n")?;
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") && line.len() < 200 {
         line.extend(read_exactly(&mut stream, 1, deadline)?);
@@ -44,7 +45,6 @@ fn start_unit(socket: &Path, unit: &str, mode: &str, limit: Duration) -> io::Res
     if !line.starts_with(b"OK ") {
         return Err(io::Error::other("it does not let us in"));
     }
-    stream.write_all(b"BEGIN\r\n")?;
     stream.write_all(&call("StartUnit", &[unit, mode]))?;
     loop {
         let head = read_exactly(&mut stream, 16, deadline)?;
@@ -145,7 +145,7 @@ mod tests {
         let listener = UnixListener::bind(folder.join("private")).unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut seen = vec![0; 19];
+            let mut seen = vec![0; 26];
             stream.read_exact(&mut seen).unwrap();
             stream.write_all(greeting).unwrap();
             stream.write_all(&answer).unwrap();
