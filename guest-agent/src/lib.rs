@@ -18,7 +18,6 @@ mod keys;
 mod paths;
 mod provider;
 mod report;
-mod restart;
 mod show;
 mod sshd;
 mod sys;
@@ -99,9 +98,10 @@ fn run_identity(machine: &Machine) -> End {
 
 fn reboot(machine: &Machine, outcome: &mut identity::Outcome) {
     machine.tell_console("this clone has a machine-id of its own now and reboots once to use it");
-    if let Err(problem) = restart::reboot() {
+    if let Err(error) = machine.reboot() {
         outcome.reboot = false;
-        outcome.identity.problems.push(format!("the reboot that guest.toml wants did not come: {problem}"));
+        let problem = format!("the reboot that guest.toml wants did not come: {}", Chain(&error));
+        outcome.identity.problems.push(problem);
         // If this cannot be written either, the problem still stands in the log.
         let _ = identity::save_outcome(&machine.root, outcome);
     }
