@@ -10,7 +10,7 @@
 //! pin = "sha256//..."
 //! channels = ["virtio-port:org.firstlight.0", "incus:"]   # see `channel`; absent: what this machine shows
 //! [ssh_host_keys]
-//! types = ["ed25519", "ecdsa", "rsa"]
+//! types = ["ed25519", "ecdsa", "rsa"]  # else those of the HostKey lines of sshd_config, else all three
 //! [report]
 //! give_up_after = "30m"
 //! [beacon]

@@ -88,7 +88,8 @@ fn identity_now(parts: &Parts<'_>) -> Identity {
             found.keys.iter().filter(|k| matches!(k.private, Private::Readable(_) | Private::Opaque));
         identity.ssh_host_keys =
             usable.filter_map(|key| key.key()).filter_map(|key| HostKey::of(key).ok()).collect();
-        identity.age_recipient = keys::age_recipient(&found);
+        // A golden's key that could not be removed is nobody's to encrypt for.
+        identity.age_recipient = keys::age_recipient(&found).filter(|_| outcome.failure.is_none());
     }
     // Both phases read the same configuration and claim, and may have the same to say of it.
     for problem in parts.pending.problems.iter().chain(&parts.problems) {

@@ -8,7 +8,8 @@ use firstlight_shared::text::escape;
 use super::SshdConfig;
 use crate::sys::{Ended, Machine, Ran, aside, run_program};
 
-const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+/// Debian and Fedora; Arch; NixOS.
+const PROGRAMS: [&str; 3] = ["/usr/sbin/sshd", "/usr/bin/sshd", "/run/current-system/sw/bin/sshd"];
 /// It answers within some ten milliseconds.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// A dump of its configuration has some 5 KB.

@@ -130,9 +130,12 @@ impl HostCertificate {
         if self.valid_before <= now {
             return Err("it has expired".to_owned());
         }
-        // A fully qualified name begins with the host's own.
+        // The name itself, or the short or the fully qualified form of it.
         let is_own = |name: &String| {
-            name.strip_prefix(hostname).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            let short = |long: &str, name: &str| {
+                long.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            !name.is_empty() && (short(name, hostname) || short(hostname, name))
         };
         if self.principals.is_empty() || (!hostname.is_empty() && self.principals.iter().any(is_own)) {
             return Ok(());

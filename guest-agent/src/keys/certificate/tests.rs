@@ -135,6 +135,25 @@ fn what_is_not_this_machines_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_name_may_be_short_or_fully_qualified() {
+    let bed = Bed::new(INCLUDE, &["ed25519"]);
+    let line = bed.signed(KeyType::Ed25519, &["-h", "-n", "web-01.example.org"]);
+    let short = bed.signed(KeyType::Ed25519, &["-h", "-n", "web-01"]);
+    for (line, hostname, fits) in [
+        (&line, "web-01", true),
+        (&line, "web-01.example.org", true),
+        (&line, "web-0", false),
+        (&line, "example.org", false),
+        (&line, "", false),
+        (&short, "web-01.example.org", true),
+        (&short, "web-011", false),
+    ] {
+        let certificate = HostCertificate::parse(line).unwrap();
+        assert_eq!(certificate.check(NOW, hostname).is_ok(), fits, "{hostname}");
+    }
+}
+
+#[test]
 fn oddities_are_installed_and_said() {
     for (words, said) in [
         (&["-h"][..], "it names no host"),
