@@ -130,7 +130,7 @@ fn run_keys(machine: &Machine) -> End {
     let mut problems = Vec::new();
     let settings = config::load(&machine.root, &mut problems);
     problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
-    match keys::make_missing(&machine.root, &settings.key_types) {
+    match keys::make_missing(&machine.root, &settings) {
         Ok(made) => {
             let lines = made.iter().map(|key| format!("{} {}", key.fingerprint(), key.kind.as_str()));
             lines.for_each(|line| eprintln!("made {line}"));

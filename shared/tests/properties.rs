@@ -1,5 +1,7 @@
 //! What holds for every id, pin, text and delay, and that no text at all makes a parser panic.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
 use std::time::Duration;
 
 use firstlight_shared::backoff::Backoff;

@@ -23,6 +23,8 @@ pub enum Variant {
     Agent,
     /// The agent in an image that kept its host keys, its machine-id and its name.
     Baked,
+    /// As `Baked`, of Debian 12.
+    Bookworm,
     /// cloud-init, networkd and wait-online beside the agent.
     Cloud,
     /// The identity phase runs, the report unit does not start by itself.
@@ -49,6 +51,7 @@ impl Variant {
         Self::Control,
         Self::Agent,
         Self::Baked,
+        Self::Bookworm,
         Self::Cloud,
         Self::Silent,
         Self::Broken,
@@ -63,6 +66,7 @@ impl Variant {
             Self::Control => "control",
             Self::Agent => "agent",
             Self::Baked => "baked",
+            Self::Bookworm => "bookworm",
             Self::Cloud => "cloud",
             Self::Silent => "silent",
             Self::Broken => "broken",
@@ -75,6 +79,7 @@ impl Variant {
 
     pub(super) fn flavour(self) -> Flavour {
         match self {
+            Self::Bookworm => Flavour::Bookworm,
             Self::Cloud => Flavour::CloudInit,
             Self::Host => Flavour::Host,
             Self::Machine => Flavour::Machine,
@@ -92,7 +97,7 @@ impl Variant {
         }
         match self {
             Self::Control | Self::Agent | Self::Host => {}
-            Self::Baked => baked(&mut layer, folder)?,
+            Self::Baked | Self::Bookworm => baked(&mut layer, folder)?,
             Self::Cloud => cloud(&mut layer),
             Self::Silent => layer.remove(&wants("multi-user", REPORT)),
             Self::Broken => layer.file(

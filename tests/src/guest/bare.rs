@@ -102,9 +102,11 @@ impl Booted {
             "--console=read-only",
             "-b",
         ]);
-        let namespace = &self.namespace;
-        nspawn.arg(format!("--network-namespace-path=/run/netns/{namespace}")).arg("-D").arg(&self.root);
-        nspawn.args(arguments);
+        nspawn.arg(match boot.own_network {
+            true => "--private-network".to_owned(),
+            false => format!("--network-namespace-path=/run/netns/{}", self.namespace),
+        });
+        nspawn.arg("-D").arg(&self.root).args(arguments);
         nspawn.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
         self.nspawn = Some(nspawn.spawn().context("systemd-nspawn cannot be started")?);
         Ok(())

@@ -12,6 +12,7 @@ pub struct Boot {
     pub(super) mac: Option<String>,
     pub(super) ipv6: bool,
     pub(super) cable: bool,
+    pub(super) own_network: bool,
     host_rights: bool,
     credentials: Vec<(String, Vec<u8>)>,
     arguments: Vec<String>,
@@ -25,6 +26,7 @@ impl Boot {
             mac: None,
             ipv6: true,
             cable: true,
+            own_network: false,
             host_rights: false,
             credentials: Vec::new(),
             arguments: Vec::new(),
@@ -70,9 +72,11 @@ impl Boot {
         self.argument(&format!("--bind-ro={}:{target}", source.display()))
     }
 
-    /// In a user namespace: root in there is nobody out here, and owns the root's files by a shift of their owners.
+    /// In a user namespace: root in there is nobody out here, and owns the root's files by a shift of their owners. Its
+    /// network is one of its own with nothing but `lo`: a namespace made outside cannot be joined.
     #[must_use]
-    pub fn private_users(self) -> Self {
+    pub fn private_users(mut self) -> Self {
+        self.own_network = true;
         // Fixed, so that a root can be booted twice; above what accounts of this machine have.
         self.argument("--private-users=1879048192:65536").argument("--private-users-ownership=chown")
     }

@@ -52,7 +52,12 @@ impl Leader {
     /// A command in the guest, by an absolute path of the guest.
     pub fn command(self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.0.to_string(), "-m", "-p", "-u", "-i", "-n", "--"]).args(words);
+        command.args(["-t", &self.0.to_string(), "-m", "-p", "-u", "-i", "-n"]);
+        let users = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+        if users(&self.0.to_string()) != users("self") {
+            command.arg("-U"); // its systemd takes no word from nobody
+        }
+        command.arg("--").args(words);
         command
     }
 

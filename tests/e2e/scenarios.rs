@@ -1,0 +1,173 @@
+//! Lives of a guest: cloned while it lives, given another card, brought back, and merely having the package.
+
+use std::fs;
+
+use firstlight_tests::golden::{BAKED_MACHINE_ID, Variant};
+use firstlight_tests::guest::Boot;
+use firstlight_tests::guest::bare::Root;
+
+use crate::support::unpacked;
+use crate::whole::{baked_keys, boot_as_own_machine, machine_id, put, served_key, status, systemctl};
+
+const FIRST_MAC: &str = "02:00:5e:00:00:01";
+const OTHER_MAC: &str = "02:00:5e:00:00:02";
+
+fn claim(intent: &str, id: &str) -> String {
+    format!(r#"{{"version":1,"id":"{id}","secret":"00112233","intent":"{intent}"}}"#)
+}
+
+fn decision(guest: firstlight_tests::guest::Leader) -> String {
+    status(guest)["identity"]["identity"]["decision"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A guest that has lived once and was shut down, its key and its machine-id.
+fn lived(boot: &Boot) -> (Root, String, String) {
+    let root = unpacked(Variant::Baked);
+    let (booted, guest) = boot_as_own_machine(&root, boot);
+    let (key, id) = (served_key(guest), machine_id(guest));
+    booted.shut_down().unwrap();
+    (root, key, id)
+}
+
+/// As Proxmox' own clone does, and most recipes: the machine-id is emptied, nothing else.
+fn empty_machine_id(root: &Root) {
+    put(root, "etc/machine-id", "\n");
+}
+
+#[test]
+fn a_clone_of_a_live_guest_with_its_machine_id_emptied_is_renewed_and_the_guest_itself_kept() {
+    let (root, key, id) = lived(&Boot::named("alive").mac(FIRST_MAC));
+    let clone = root.copy().unwrap();
+    empty_machine_id(&clone);
+    let (_booted, guest) = boot_as_own_machine(&clone, &Boot::named("clone").mac(OTHER_MAC));
+    assert_eq!(decision(guest), "renew", "{:#}", status(guest));
+    assert_ne!(served_key(guest), key);
+    assert_ne!(machine_id(guest), id);
+
+    let (_booted, guest) = boot_as_own_machine(&root, &Boot::named("alive").mac(FIRST_MAC));
+    assert_eq!(decision(guest), "keep");
+    assert_eq!((served_key(guest), machine_id(guest)), (key, id));
+}
+
+/// The container manager gives each guest a uuid: the clone's alone says that it is another machine.
+#[test]
+fn a_clone_of_a_live_guest_under_another_container_uuid_is_renewed() {
+    let (first, second) = ("1".repeat(32), "2".repeat(32));
+    // Booted twice: the stamp then has a uuid that is not the machine-id handed back.
+    let (root, key, id) = lived(&Boot::named("alive").uuid(&first));
+    let clone = root.copy().unwrap();
+    let (booted, guest) = boot_as_own_machine(&root, &Boot::named("alive").uuid(&first));
+    assert_eq!(decision(guest), "keep");
+    assert_eq!((served_key(guest), machine_id(guest)), (key.clone(), id.clone()));
+    drop(booted);
+
+    let (_booted, guest) = boot_as_own_machine(&clone, &Boot::named("clone").uuid(&second));
+    assert_eq!(decision(guest), "renew", "{:#}", status(guest));
+    assert_ne!(served_key(guest), key);
+    assert_ne!(machine_id(guest), id);
+}
+
+#[test]
+fn two_clones_of_a_golden_that_had_booted_once_differ_from_it_and_from_each_other() {
+    let (golden, key, id) = lived(&Boot::named("golden").mac(FIRST_MAC));
+    empty_machine_id(&golden);
+    let mut keys = vec![key];
+    let mut ids = vec![id];
+    for name in ["one", "two"] {
+        let root = golden.copy().unwrap();
+        let (_booted, guest) = boot_as_own_machine(&root, &Boot::named(name));
+        keys.push(served_key(guest));
+        ids.push(machine_id(guest));
+    }
+    for list in [&mut keys, &mut ids] {
+        list.sort();
+        list.dedup();
+        assert_eq!(list.len(), 3, "{list:?}");
+    }
+}
+
+#[test]
+fn a_guest_with_another_card_is_kept_and_suspected() {
+    let (root, key, id) = lived(&Boot::named("card").mac(FIRST_MAC));
+    let (_booted, guest) = boot_as_own_machine(&root, &Boot::named("card").mac(OTHER_MAC));
+    assert_eq!(decision(guest), "suspect-clone");
+    assert_eq!((served_key(guest), machine_id(guest)), (key, id));
+}
+
+#[test]
+fn a_new_provision_claim_and_another_card_renew() {
+    let boot = |id| Boot::named("again").credential("firstlight.claim", claim("provision", id));
+    let (root, key, _) = lived(&boot("aa").mac(FIRST_MAC));
+    let (booted, guest) = boot_as_own_machine(&root, &boot("aa").mac(FIRST_MAC));
+    assert_eq!((decision(guest).as_str(), served_key(guest) == key), ("already-provisioned", true));
+    booted.shut_down().unwrap();
+    let (_booted, guest) = boot_as_own_machine(&root, &boot("bb").mac(OTHER_MAC));
+    assert_eq!(decision(guest), "renew");
+    assert_ne!(served_key(guest), key);
+}
+
+#[test]
+fn a_restored_guest_keeps_its_identity_under_another_card_and_machine_id() {
+    let (root, key, _) = lived(&Boot::named("back").mac(FIRST_MAC));
+    empty_machine_id(&root);
+    let boot = Boot::named("back").mac(OTHER_MAC).credential("firstlight.claim", claim("restore", "cc"));
+    let (_booted, guest) = boot_as_own_machine(&root, &boot);
+    assert_eq!(decision(guest), "restamp", "{:#}", status(guest));
+    assert_eq!(served_key(guest), key);
+}
+
+#[test]
+fn a_guest_that_was_never_stamped_and_is_restored_keeps_what_it_has() {
+    let root = unpacked(Variant::Baked);
+    let boot = Boot::named("old").credential("firstlight.claim", claim("restore", "dd"));
+    let booted = root.boot_as(&boot).unwrap();
+    let (guest, _) = booted.settled().unwrap();
+    assert_eq!(decision(guest), "restore-first");
+    assert!(baked_keys().contains(&served_key(guest)));
+    assert_eq!(machine_id(guest), BAKED_MACHINE_ID);
+}
+
+/// A package is installed disabled; ssh is restarted, as any upgrade of it does.
+#[test]
+fn a_package_that_is_installed_and_not_enabled_changes_nothing() {
+    let root = unpacked(Variant::Baked);
+    systemctl(&root, &["disable", "firstlight-identity.service", "firstlight-report.service"]);
+    fs::remove_file(root.path().join("etc/systemd/system-preset/10-firstlight.preset")).unwrap();
+    let booted = root.boot("package").unwrap();
+    let (guest, state) = booted.settled().unwrap();
+    assert_eq!(state, "running");
+    for _ in 0..2 {
+        assert_eq!(guest.final_unit_state("ssh.service").unwrap(), "active");
+        assert_eq!(guest.unit_state("firstlight-identity.service").unwrap(), "inactive");
+        assert_eq!(guest.unit_state("firstlight-report.service").unwrap(), "inactive");
+        assert!(baked_keys().contains(&served_key(guest)));
+        let restarted = guest.run(&["/usr/bin/systemctl", "restart", "ssh.service"]).unwrap();
+        assert!(restarted.ok(), "{}", restarted.said());
+    }
+    assert_eq!(machine_id(guest), BAKED_MACHINE_ID);
+    assert!(!root.path().join("var/lib/firstlight").exists());
+}
+
+/// What a removed package leaves is what `systemctl enable` made in /etc.
+#[test]
+fn a_package_that_was_removed_while_enabled_leaves_ssh_working() {
+    let root = unpacked(Variant::Baked);
+    let system = root.path().join("usr/lib/systemd/system");
+    for entry in fs::read_dir(&system).unwrap().flatten() {
+        let ours = entry.path().join("10-firstlight.conf");
+        if ours.exists() {
+            fs::remove_file(ours).unwrap();
+        } else if entry.file_name().to_string_lossy().starts_with("firstlight-") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    fs::remove_file(system.join("sysinit.target.wants/firstlight-gate.target")).unwrap();
+    fs::remove_file(root.path().join("usr/bin/firstlight-guest")).unwrap();
+    let link = "etc/systemd/system/firstlight-gate.target.requires/firstlight-identity.service";
+    assert!(root.path().join(link).is_symlink());
+    let booted = root.boot("removed").unwrap();
+    let (guest, state) = booted.settled().unwrap();
+    assert_eq!(state, "running");
+    assert_eq!(guest.final_unit_state("ssh.service").unwrap(), "active");
+    assert!(baked_keys().contains(&served_key(guest)));
+}
