@@ -42,7 +42,7 @@ pub(crate) struct Ran {
 /// folder. No shell. What is left of the group is killed when the program ends; what left the group (setsid) ends with
 /// the unit.
 ///
-/// Waits on its thread: call it through [`super::aside`].
+/// Waits on its thread: call it through [`super::aside()`].
 ///
 /// # Errors
 /// It cannot be started.
