@@ -70,6 +70,7 @@ pub(crate) const VIRTIO_PORTS: &str = "dev/virtio-ports";
 pub(crate) const DEV_INCUS: [&str; 2] = ["dev/incus/sock", "dev/lxd/sock"];
 pub(crate) const PID1_STAT: &str = "proc/1/stat";
 pub(crate) const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
+pub(crate) const CPU_INFO: &str = "proc/cpuinfo";
 pub(crate) const ROUTES_V4: &str = "proc/net/route";
 pub(crate) const ROUTES_V6: &str = "proc/net/ipv6_route";
 pub(crate) const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];

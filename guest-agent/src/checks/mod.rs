@@ -205,9 +205,9 @@ mod tests {
             ms
         };
         let watch = std::time::Instant::now();
-        let waits = [300, 1, 200];
+        let waits = [1500, 1, 1400];
         let done = runtime.block_on(all(waits.map(sleep).into_iter().map(Box::pin).collect()));
         assert_eq!(done, waits);
-        assert!(watch.elapsed() < Duration::from_millis(500), "{:?}", watch.elapsed());
+        assert!(watch.elapsed() < Duration::from_millis(2900), "{:?}", watch.elapsed());
     }
 }

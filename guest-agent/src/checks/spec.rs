@@ -1,13 +1,14 @@
 //! A readiness check as data: what every one has, and the kinds with their own keys.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use firstlight_shared::check::Severity;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-use toml::de::{DeTable, Deserializer, Error, ValueDeserializer};
+use toml::de::{DeTable, Error, ValueDeserializer};
 
 use super::{
     Context, Look, clock, command, dns, docker, file, http, identity, mount, network, password, sshd,
@@ -21,6 +22,8 @@ const MAX_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// What a look needs beside the time of the program that it runs.
 const SLACK: Duration = Duration::from_secs(10);
+/// The same for a container: a busy daemon takes its time to make and to remove one, and nothing shall be left.
+const CONTAINER_SLACK: Duration = Duration::from_secs(60);
 const MAX_ID: usize = 64;
 
 /// What there is to look at, with the keys of its kind.
@@ -157,7 +160,7 @@ impl Kind {
     pub(super) fn look_limit(&self) -> Duration {
         match self {
             Self::Command(keys) => keys.timeout() + SLACK,
-            Self::Docker(keys) => keys.run_limit().map_or(LOOK_LIMIT, |limit| limit + SLACK),
+            Self::Docker(keys) => keys.run_limit().map_or(LOOK_LIMIT, |limit| limit + CONTAINER_SLACK),
             // Hashes are slow on purpose.
             Self::Password(_) => 6 * LOOK_LIMIT,
             _ => LOOK_LIMIT,
@@ -166,7 +169,7 @@ impl Kind {
 }
 
 fn read<T: DeserializeOwned>(keys: Spanned<DeTable<'_>>) -> Result<T, Wrong> {
-    Ok(T::deserialize(Deserializer::from(keys))?)
+    Ok(T::deserialize(toml::de::Deserializer::from(keys))?)
 }
 
 /// What a check that stands in a file has beside the keys of its kind.
@@ -247,19 +250,39 @@ fn is_kebab(text: &str) -> bool {
 }
 
 /// One text or a list of them.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of texts is wanted")]
-pub(super) enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OneOrMore(Vec<String>);
 
 impl OneOrMore {
     pub(super) fn as_slice(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::More(more) => more,
+        &self.0
+    }
+}
+
+/// By hand: what serde derives for an untagged enum costs the static binary more than a whole kind.
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Vec<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+                Ok(vec![text.to_owned()])
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    texts.push(text);
+                }
+                Ok(texts)
+            }
         }
+        deserializer.deserialize_any(Texts).map(Self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files of the running machine by their absolute paths, symlinks followed: what readiness checks look at.
 //!
-//! Everything here may hang on a dead network file system: call it through [`super::aside`].
+//! Everything here may hang on a dead network file system: call it through [`super::aside()`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

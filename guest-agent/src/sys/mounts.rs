@@ -1,4 +1,4 @@
-//! What is mounted where, how large it is, and whether it takes a write. May hang: call it through [`super::aside`].
+//! What is mounted where, how large it is, and whether it takes a write. May hang: call it through [`super::aside()`].
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

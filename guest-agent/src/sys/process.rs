@@ -40,7 +40,7 @@ pub(crate) struct Ran {
 /// folder. No shell. What is left of the group is killed when the program ends; what left the group (setsid) ends with
 /// the unit. Of what it prints the last `kept` bytes are kept.
 ///
-/// Waits on its thread: call it through [`super::aside`].
+/// Waits on its thread: call it through [`super::aside()`].
 ///
 /// # Errors
 /// It cannot be started.
@@ -145,6 +145,7 @@ mod tests {
 
     /// Waits for the end of a process that was killed: the kernel takes a moment.
     fn assert_ends(pid: &str) {
+        assert!(pid.parse::<u32>().is_ok(), "`{pid}` is no process");
         let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let end = Instant::now() + Duration::from_secs(60);
         while !stat().is_empty() && !stat().contains(") Z ") {
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn a_program_out_of_time_is_killed_with_its_children() {
         let watch = Instant::now();
-        let ran = shell("sleep 300 & echo $!; exec >/dev/null 2>&1; wait", 500);
+        let ran = shell("sleep 300 & echo $!; exec >/dev/null 2>&1; wait", 5000);
         assert_eq!(ran.ended, Ended::TimedOut);
         assert!(watch.elapsed() < Duration::from_secs(60));
         assert_ends(ran.tail.trim());

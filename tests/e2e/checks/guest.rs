@@ -71,6 +71,7 @@ pub(super) fn furnish(root: &Path) {
     symlink("/nix/store/abc-system", root.join("opt/current-system")).unwrap();
     symlink("/nix/store/gone-system", root.join("opt/dangling-system")).unwrap();
     write(root, "etc/abc", "abc");
+    write(root, "usr/lib/firstlight/golden.json", "{\"hostnames\":[\"checked\"]}");
     write(root, "etc/hosts", "127.0.0.1 localhost\n10.77.9.9 listed\n");
     let shadow = root.join("etc/shadow");
     let accounts = fs::read_to_string(&shadow).unwrap();

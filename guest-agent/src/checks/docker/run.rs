@@ -36,7 +36,7 @@ pub(super) async fn once(daemon: &Daemon<'_>, image: &str, limit: Duration) -> R
         daemon.send(Method::POST, "/containers/create", Some(&wanted)).await?.json().await?;
     let ran = tokio::time::timeout(limit, to_its_end(daemon, &created.id)).await;
     let ran = ran.unwrap_or_else(|_| {
-        Err(DaemonError::Run(format!("{image} did not end within {} s", limit.as_secs())))
+        Err(DaemonError::Run(format!("{image} did not end within {} ms", limit.as_millis())))
     });
     match ran {
         // It is removed already.
