@@ -250,4 +250,15 @@ mod tests {
             assert!(!error.contains('\n'), "{error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_channel_that_reads_back_or_an_error(text in ".{0,80}", scheme in 0..7usize) {
+            let scheme = ["", "https://", "unix:/", "vsock:", "virtio-port:", "incus:", "https://10.0.0.1:"][scheme];
+            if let Ok(Some(channel)) = parse(&format!("{scheme}{text}"), PIN.parse().ok(), "/dev/incus/sock") {
+                let again = parse(&channel.to_string(), PIN.parse().ok(), "/dev/incus/sock");
+                proptest::prop_assert_eq!(again, Ok(Some(channel)));
+            }
+        }
+    }
 }
