@@ -15,7 +15,7 @@ mod random;
 mod root;
 
 pub(crate) use clock::{Clock, Stopwatch, millis};
-pub(crate) use console::open_port;
+pub(crate) use console::{open_port, port_device};
 pub(crate) use error::SysError;
 pub(crate) use fuse::Fuse;
 pub(crate) use listeners::listening_sockets;
