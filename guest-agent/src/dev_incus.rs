@@ -134,4 +134,16 @@ pub(crate) mod tests {
         assert!(value(path.to_str().unwrap(), "user.a").is_err());
         assert!(started.elapsed() < LIMIT * 2);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_is_too_odd_and_no_cut_one_passes(body in ".{1,60}", cut in 0..400usize, noise: Vec<u8>) {
+            let _ = parse(&noise);
+            let _ = parse(&[b"HTTP/1.1 200 OK\r\n".to_vec(), noise].concat());
+            let whole = answer(200, &body);
+            let cut = cut.min(whole.len());
+            let parsed = parse(&whole.as_bytes()[..cut]);
+            proptest::prop_assert_eq!(parsed.is_some(), cut == whole.len());
+        }
+    }
 }

@@ -66,6 +66,8 @@ pub(crate) const DMI_SERIAL: &str = "sys/class/dmi/id/product_serial";
 pub(crate) const KERNEL_COMMAND_LINE: &str = "proc/cmdline";
 /// Folder of the named virtio ports, as udev links them.
 pub(crate) const VIRTIO_PORTS: &str = "dev/virtio-ports";
+/// The same ports as the kernel lists them.
+pub(crate) const VIRTIO_CLASS: &str = "sys/class/virtio-ports";
 /// The guest's door to Incus, and the older one to LXD: the same protocol. Source: doc/dev-incus.md, doc/dev-lxd.md.
 pub(crate) const DEV_INCUS: [&str; 2] = ["dev/incus/sock", "dev/lxd/sock"];
 pub(crate) const PID1_STAT: &str = "proc/1/stat";

@@ -85,8 +85,14 @@ fn a_claim_comes_from_the_hypervisor_and_never_from_the_root_disk() {
             "[Service]\nPassEnvironment=FIRSTLIGHT_CLAIM\nLoadCredential=firstlight.claim\nImportCredential=firstlight.*\n",
         );
     }
+    // And a host that is not there: giving up is said where somebody may see it.
+    let settings = "[host]\nchannels = [\"unix:/nonexistent\"]\n[report]\ngive_up_after = \"1s\"\n";
+    let usual = fs::read_to_string(root.path().join("etc/firstlight/guest.toml")).unwrap();
+    write(&root, "etc/firstlight/guest.toml", &format!("{usual}{settings}"));
     let guest = root.boot("web-01").unwrap();
     assert_eq!(claimed(&guest), (None, "none".to_owned()));
+    let gave_up = "firstlight: the report was not delivered: unix:/nonexistent: ";
+    wait::until(gave_up, LIMIT, || guest.console().contains(gave_up).then_some(())).unwrap();
     // The control: it did reach the service, by both ways.
     let shown = guest.leader().unwrap().run(&[
         "/usr/bin/systemd-run",

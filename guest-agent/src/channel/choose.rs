@@ -9,9 +9,16 @@ use firstlight_shared::wire::Claim;
 use super::Channel;
 use crate::config::Settings;
 use crate::paths;
+use crate::sys::{Machine, port_device};
 
 /// The port that is used where nobody configured one, if it is there.
 const DEFAULT_PORT: &str = "org.firstlight.0";
+/// Whether the machine shows what [`choose`] looks for.
+pub(crate) fn is_there(machine: &Machine, path: &str) -> bool {
+    let port = || path.strip_prefix(paths::VIRTIO_PORTS)?.strip_prefix('/').and_then(port_device);
+    machine.live && (machine.root.kind(path).is_some() || port().is_some())
+}
+
 /// More make no sense, and the log of each costs memory.
 const MOST: usize = 8;
 /// Of a path in a socket address, with its end: unix(7).
@@ -248,6 +255,17 @@ mod tests {
         ] {
             let error = parse(wrong, pin, "").unwrap_err().to_string();
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_channel_that_reads_back_or_an_error(text in ".{0,80}", scheme in 0..7usize) {
+            let scheme = ["", "https://", "unix:/", "vsock:", "virtio-port:", "incus:", "https://10.0.0.1:"][scheme];
+            if let Ok(Some(channel)) = parse(&format!("{scheme}{text}"), PIN.parse().ok(), "/dev/incus/sock") {
+                let again = parse(&channel.to_string(), PIN.parse().ok(), "/dev/incus/sock");
+                proptest::prop_assert_eq!(again, Ok(Some(channel)));
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ mod unix;
 mod virtio_port;
 mod vsock;
 
-pub(crate) use choose::choose;
+pub(crate) use choose::{choose, is_there};
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -13,8 +13,7 @@ use firstlight_shared::wire::{Ack, Refusal};
 use serde::Deserialize;
 
 use super::{Answer, AnyError, MAX_ANSWER, Message};
-use crate::paths;
-use crate::sys::open_port;
+use crate::sys::{open_port, port_device};
 
 /// Between two looks: a port is not always one that epoll takes.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -25,6 +24,8 @@ const MOST_OLD_BYTES: usize = 1 << 20;
 enum PortError {
     #[error("the port {0} cannot be opened")]
     Open(String, #[source] io::Error),
+    #[error("this machine has no such port")]
+    Absent,
     #[error("nobody reads the port at the host's side")]
     Nobody,
     #[error("the port is full of what is no answer")]
@@ -41,7 +42,7 @@ struct PortRefusal {
 /// # Errors
 /// No such port, in other hands, or nobody at the other end.
 pub(super) async fn exchange(name: &str, message: &Message) -> Result<Answer, AnyError> {
-    let path = format!("/{}/{name}", paths::VIRTIO_PORTS);
+    let path = port_device(name).ok_or(PortError::Absent)?;
     let port = open_port(&path).map_err(|error| PortError::Open(path, error))?;
     converse(&port, message).await
 }

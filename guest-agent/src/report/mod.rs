@@ -12,6 +12,8 @@ pub(crate) use deliver::{ChannelState, Delivery, DeliveryState, load as load_del
 #[cfg(feature = "fuzzing")]
 pub(crate) use facts::pretty_name;
 
+use std::time::Duration;
+
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{Envelope, ReportState};
 
@@ -26,6 +28,9 @@ use crate::keys;
 use crate::paths;
 use crate::sshd;
 use crate::sys::{Machine, Stopwatch, SysError};
+
+/// So long a virtual machine's port may take to come, where it may be the only way to the host.
+const PORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How the phase ended; `cli` gives each an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let settings = config::load(&machine.root, &mut problems);
     let found = crate::claim::find(machine, &mut problems);
     let claim = found.as_ref().map(|found| &found.claim);
-    let is_there = |path: &str| machine.live && machine.root.kind(path).is_some();
+    let is_there = |path: &str| channel::is_there(machine, path);
     let (_, unusable) = channel::choose(claim, &settings, is_there);
     for error in &unusable {
         eprintln!("error: {}", Chain(error));
@@ -79,11 +84,11 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
         },
     };
     crate::beacon::after_report(machine, &settings, &envelope, again);
-    // Looked at again: a port may have come while the checks ran.
-    let (channels, _) = channel::choose(claim, &settings, is_there);
+    let state = state_of(&envelope);
+    let channels = channels_now(machine, claim, &settings, state).await;
     let has_host = channels.iter().any(channel::Channel::acknowledges);
     let parcel = deliver::Parcel {
-        ready: is_ready(&envelope),
+        ready: state == Some(ReportState::Ready),
         envelope: &envelope,
         claim_source: found.as_ref().map(|found| found.source),
         give_up_after: settings.give_up_after,
@@ -100,9 +105,32 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     }
 }
 
-fn is_ready(envelope: &Envelope) -> bool {
+fn state_of(envelope: &Envelope) -> Option<ReportState> {
     let report = serde_json::from_str::<firstlight_shared::wire::Report>(&envelope.report);
-    report.is_ok_and(|report| report.state == ReportState::Ready)
+    report.ok().map(|report| report.state)
+}
+
+/// The channels as they are after the checks. A report of a failed identity waits for no check, and is made before the
+/// kernel has found a virtual machine's ports: where one may be the only way, it is waited for.
+async fn channels_now(
+    machine: &Machine,
+    claim: Option<&firstlight_shared::wire::Claim>,
+    settings: &config::Settings,
+    state: Option<ReportState>,
+) -> Vec<channel::Channel> {
+    let watch = Stopwatch::start();
+    let may_come =
+        machine.live && settings.channels.is_none() && !crate::virtualization::is_container(machine);
+    loop {
+        let (channels, _) = channel::choose(claim, settings, |path| channel::is_there(machine, path));
+        let has_port = channels.iter().any(|one| matches!(one, channel::Channel::VirtioPort(_)));
+        let has_host = channels.iter().any(channel::Channel::acknowledges);
+        let enough = has_port || has_host && state != Some(ReportState::Failed);
+        if enough || !may_come || watch.elapsed() >= PORT_LIMIT {
+            return channels;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// # Errors

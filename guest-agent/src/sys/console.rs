@@ -1,13 +1,15 @@
 //! What must be seen although nothing else works: one line on the console, and the raw port of a virtual machine.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 
 use firstlight_shared::text::escape;
 use nix::fcntl::OFlag;
 
 use super::Machine;
+use crate::paths;
 
 const CONSOLE: &str = "/dev/console";
 /// Two lines of a console of 80 columns, and some more.
@@ -35,6 +37,22 @@ impl Machine {
 /// Escaped and cut; in one write, with an end for the line that may stand there half written.
 fn console_line(text: &str) -> String {
     format!("\r\nfirstlight: {}\r\n", escape(text, LONGEST))
+}
+
+/// The device of the virtio port of that name; none if there is none (yet).
+///
+/// By udev's link, else as the kernel names its ports: a report that is made early comes before udev's links.
+pub(crate) fn port_device(name: &str) -> Option<String> {
+    let link = format!("/{}/{name}", paths::VIRTIO_PORTS);
+    if std::fs::exists(&link).unwrap_or(false) {
+        return Some(link);
+    }
+    let class = Path::new("/").join(paths::VIRTIO_CLASS);
+    let mut ports = std::fs::read_dir(&class).ok()?.flatten();
+    let named = |port: &DirEntry| {
+        std::fs::read_to_string(port.path().join("name")).is_ok_and(|found| found.trim_end() == name)
+    };
+    ports.find(named).map(|port| format!("/dev/{}", port.file_name().to_string_lossy()))
 }
 
 /// Opens a virtio port for reading and writing without ever waiting.

@@ -25,7 +25,7 @@ mod systemd;
 
 pub(crate) use aside::aside;
 pub(crate) use clock::{Clock, Stopwatch, millis};
-pub(crate) use console::open_port;
+pub(crate) use console::{open_port, port_device};
 pub(crate) use error::SysError;
 pub(crate) use files::{FileFacts, LinkFacts, bytes_of, file_facts, link_facts, sha256_of};
 pub(crate) use fuse::Fuse;

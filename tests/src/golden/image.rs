@@ -1,4 +1,4 @@
-//! A disk of a golden with a kernel: `machine.img` (ext4, no partitions), and kernel and initrd beside it.
+//! A disk of a golden with a kernel: `machine.img` (ext4, no partitions), and the kernel beside it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,6 @@ use crate::run;
 
 const DISK: &str = "machine.img";
 const KERNEL: &str = "machine.vmlinuz";
-const INITRD: &str = "machine.initrd";
 /// In bytes; mostly a hole.
 const SIZE: u64 = 1 << 30;
 
@@ -21,15 +20,11 @@ pub fn kernel(folder: &Path) -> PathBuf {
     folder.join(KERNEL)
 }
 
-pub fn initrd(folder: &Path) -> PathBuf {
-    folder.join(INITRD)
-}
-
 pub(super) fn is_there(folder: &Path) -> bool {
-    [DISK, KERNEL, INITRD].iter().all(|name| folder.join(name).is_file())
+    [DISK, KERNEL].iter().all(|name| folder.join(name).is_file())
 }
 
-/// Makes the three files of an archive; takes a few seconds and neither loop devices nor mounts.
+/// Makes both files of an archive; takes a few seconds and neither loop devices nor mounts.
 pub(super) fn make(archive: &Path, folder: &Path) -> Result<()> {
     let unpacked = tempfile::tempdir_in(folder).context("a folder for the image cannot be made")?;
     run::must(
@@ -38,10 +33,8 @@ pub(super) fn make(archive: &Path, folder: &Path) -> Result<()> {
             .arg("-C")
             .arg(unpacked.path()),
     )?;
-    for (prefix, name) in [("vmlinuz-", KERNEL), ("initrd.img-", INITRD)] {
-        fs::copy(newest(&unpacked.path().join("boot"), prefix)?, folder.join(name))
-            .with_context(|| format!("{name} cannot be written"))?;
-    }
+    fs::copy(newest(&unpacked.path().join("boot"), "vmlinuz-")?, folder.join(KERNEL))
+        .context("the kernel cannot be copied")?;
     let partial = folder.join("machine.partial.img");
     File::create(&partial)?.set_len(SIZE)?;
     run::must(run::command(["mkfs.ext4", "-q", "-F", "-d"]).arg(unpacked.path()).arg(&partial))?;

@@ -77,3 +77,12 @@ fn endless_garbage_and_a_closed_end_are_errors() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     assert!(runtime.block_on(converse(&port, &message())).is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_line_is_taken_for_an_acknowledgement_of_this_report_but_one(line: Vec<u8>, sha256 in "[0-9a-f]{64}") {
+        let ours = message();
+        proptest::prop_assert!(understand(&line, ours.sha256()).is_none());
+        proptest::prop_assert!(understand(ack_text(&sha256).as_bytes(), ours.sha256()).is_none());
+    }
+}
