@@ -122,9 +122,8 @@ impl Booted {
                 run::must(&mut run::command(words))?;
             }
         }
-        let mac = boot.mac.as_deref().map(|mac| format!(" address {mac}")).unwrap_or_default();
         run::must(run::command(["ip", "-n", &self.namespace]).args(["link", "set", "lo", "up"]))?;
-        let add = format!("link add eth0{mac} type veth peer name far0");
+        let add = format!("link add eth0 address {} type veth peer name far0", boot.mac);
         let address = "addr add 10.77.9.2/24 dev eth0";
         let cable: &[&str] = &[&add, address, "link set eth0 up", "link set far0 up"];
         for words in &cable[..if boot.cable { cable.len() } else { 1 }] {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 #[derive(Debug, Clone)]
 pub struct Boot {
     pub(super) name: String,
-    pub(super) mac: Option<String>,
+    pub(super) mac: String,
     pub(super) ipv6: bool,
     pub(super) cable: bool,
     pub(super) own_network: bool,
@@ -23,7 +23,7 @@ impl Boot {
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            mac: None,
+            mac: "02:00:5e:00:00:01".to_owned(),
             ipv6: true,
             cable: true,
             own_network: false,
@@ -47,10 +47,10 @@ impl Boot {
         self.argument(&format!("--uuid={uuid}"))
     }
 
-    /// The MAC address of `eth0`.
+    /// The MAC address of `eth0`. Every boot has the same one until this is said: each is alone in its network.
     #[must_use]
     pub fn mac(mut self, mac: &str) -> Self {
-        self.mac = Some(mac.to_owned());
+        self.mac = mac.to_owned();
         self
     }
 
