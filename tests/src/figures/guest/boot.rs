@@ -1,4 +1,4 @@
-//! Whole first boots: until ssh answers, and cloud-init's share of the way there.
+//! Whole first boots: until ssh answers, and cloud-init's stages before it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::super::Pairs;
 use super::unit;
 use crate::golden::{self, Variant};
-use crate::guest::bare;
+use crate::guest::{Leader, bare};
 
 /// Boots with us and with baked keys in turns, each as a first boot, until sshd greets.
 pub(super) fn until_ssh(goldens: &Path, boots: usize) -> Result<Pairs> {
@@ -37,7 +37,7 @@ fn ssh_time(root: &bare::Root, forget_keys: bool) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// The identity unit and, in the same boots, the units of cloud-init on the critical chain to sshd.
+/// The identity unit and, in the same boots, cloud-init's stages that sshd waits for.
 pub(super) fn beside_cloud_init(goldens: &Path, boots: usize) -> Result<Pairs> {
     let root = bare::Root::unpack(&golden::archive(goldens, Variant::Cloud))?;
     // Nobody gives addresses here, and waiting for one is not cloud-init's share.
@@ -50,10 +50,7 @@ pub(super) fn beside_cloud_init(goldens: &Path, boots: usize) -> Result<Pairs> {
         let booted = root.boot("bench")?;
         let (guest, _) = booted.settled()?;
         let ours = unit::spent(guest, unit::IDENTITY)?;
-        let chain =
-            guest.run(&["/usr/bin/systemd-analyze", "--no-pager", "critical-chain", "ssh.service"])?;
-        let theirs = share_of(&chain.stdout, "cloud-");
-        let theirs = theirs.with_context(|| format!("cloud-init is not on the chain: {}", chain.said()))?;
+        let theirs = cloud_init(guest).context("no unit of cloud-init ran in this boot")?;
         if run > 0 {
             pairs.ours.push(ours);
             pairs.floor.push(theirs);
@@ -79,48 +76,13 @@ fn unboot(root: &Path, forget_keys: bool) -> Result<()> {
     Ok(())
 }
 
-/// Sum of the `+TIME` of the chain's units whose names begin so; none if there is no such unit.
-fn share_of(chain: &str, prefix: &str) -> Option<Duration> {
-    let times = chain.lines().filter_map(|line| {
-        let unit = line.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        if !unit.starts_with(prefix) {
-            return None;
-        }
-        span(unit.split_once(" +")?.1)
-    });
-    times.reduce(|sum, time| sum + time)
-}
-
-/// systemd's way to write a span: `1min 2.345s`, `567ms`, `12us`.
-fn span(text: &str) -> Option<Duration> {
-    let mut sum = Duration::ZERO;
-    for word in text.split_whitespace() {
-        let unit = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let number: f64 = word[..word.len() - unit.len()].parse().ok()?;
-        let seconds = match unit {
-            "min" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" => 1e-6,
-            _ => return None,
-        };
-        sum += Duration::from_secs_f64(number * seconds);
-    }
-    Some(sum)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_share_of_a_chain_is_the_sum_of_its_units() {
-        let chain = "The time when unit became active or started is printed after the \"@\" character.\n\n\
-            ssh.service +21ms\n\u{2514}\u{2500}basic.target @1.2s\n  \u{2514}\u{2500}cloud-init-network.service @1.1s +1.050s\n\
-            \u{20}   \u{2514}\u{2500}cloud-init-local.service @300ms +550ms\n      \u{2514}\u{2500}systemd-journald.socket @100ms\n";
-        assert_eq!(share_of(chain, "cloud-"), Some(Duration::from_millis(1600)));
-        assert_eq!(share_of(chain, "other-"), None);
-        assert_eq!(span("1min 2.5s"), Some(Duration::from_millis(62_500)));
-        assert_eq!(span("soon"), None);
-    }
+/// The stages that are ordered before sshd, by the names of cloud-init 24.3 and later, and before; none if none ran.
+fn cloud_init(guest: Leader) -> Option<Duration> {
+    let units = [
+        "cloud-init-main.service",
+        "cloud-init-local.service",
+        "cloud-init-network.service",
+        "cloud-init.service",
+    ];
+    units.iter().filter_map(|unit| unit::spent(guest, unit).ok()).reduce(|sum, time| sum + time)
 }
