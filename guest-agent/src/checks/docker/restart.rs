@@ -75,7 +75,8 @@ fn counts(keys: &RestartPolicy, container: &Container) -> bool {
     !container.labels.contains_key(SWARM_TASK) && !keys.ignore.iter().any(|pattern| matches(pattern, name))
 }
 
-/// `on-failure` does not bring a container back that the shutdown ended in order. Source: restartmanager.go of moby.
+/// `on-failure` brings none back that ended with exit code 0, as a good one does when the shutdown asks it to.
+/// Source: ShouldRestart in restartmanager.go of moby.
 fn judge(policies: &BTreeMap<String, String>) -> Look {
     let stays_up = |policy: &str| matches!(policy, "always" | "unless-stopped");
     let down: Vec<String> = policies
