@@ -125,8 +125,13 @@ impl Booted {
         Ok((leader, state))
     }
 
+    /// Its last lines, for messages.
     pub fn console(&self) -> String {
-        run::tail(&fs::read_to_string(&self.console).unwrap_or_default(), 30)
+        run::tail(&self.whole_console(), 30)
+    }
+
+    pub fn whole_console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
     }
 
     /// Waits until sshd greets, seen from inside the guest's network.
