@@ -92,7 +92,7 @@ fn a_claim_comes_from_the_hypervisor_and_never_from_the_root_disk() {
     let guest = root.boot("web-01").unwrap();
     assert_eq!(claimed(&guest), (None, "none".to_owned()));
     let gave_up = "firstlight: the report was not delivered: unix:/nonexistent: ";
-    wait::until(gave_up, LIMIT, || guest.console().contains(gave_up).then_some(())).unwrap();
+    wait::until(gave_up, LIMIT, || guest.whole_console().contains(gave_up).then_some(())).unwrap();
     // The control: it did reach the service, by both ways.
     let shown = guest.leader().unwrap().run(&[
         "/usr/bin/systemd-run",
@@ -240,8 +240,8 @@ fn a_failed_identity_is_said_on_the_console_and_reported_though_not_even_run_can
         "firstlight: identity FAILED: it left no outcome in this boot",
         "firstlight: cannot make the folder run/firstlight",
     ] {
-        let console = guest.console();
-        assert!(console.contains(line), "no `{line}` in\n{console}");
+        wait::until(line, LIMIT, || guest.whole_console().contains(line).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}\n{}", guest.whole_console()));
     }
     assert_ne!(leader.unit_state("ssh.service").unwrap(), "active");
     // The report could not be kept, and that is what the unit's end says.

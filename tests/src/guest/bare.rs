@@ -143,8 +143,13 @@ impl Booted {
         Ok((leader, state))
     }
 
+    /// Its last lines, for messages.
     pub fn console(&self) -> String {
-        run::tail(&fs::read_to_string(&self.console).unwrap_or_default(), 30)
+        run::tail(&self.whole_console(), 30)
+    }
+
+    pub fn whole_console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
     }
 
     /// Runs this in the guest's network, on a thread of its own.
