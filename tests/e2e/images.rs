@@ -8,6 +8,9 @@ use firstlight_tests::guest::Boot;
 use crate::support::unpacked;
 use crate::whole::{boot_as_own_machine, boot_with_own_keys, machine_id, problems, put, status, systemctl};
 
+/// The check of the network fails in all of these, and is not to be waited for.
+const QUICK_CHECKS: &str = "[checks]\ndeadline = \"2s\"\n";
+
 #[test]
 fn debian_12_boots_as_a_machine_of_its_own() {
     let root = unpacked(Variant::Bookworm);
@@ -65,6 +68,7 @@ fn a_root_that_is_read_only_until_it_is_remounted_is_waited_for() {
 #[test]
 fn without_d_bus_the_machine_is_its_own_all_the_same() {
     let root = unpacked(Variant::Baked);
+    put(&root, "etc/firstlight/guest.toml", QUICK_CHECKS);
     systemctl(&root, &["mask", "dbus.socket", "dbus.service"]);
     // systemctl asks PID 1 itself where there is no bus.
     let (_booted, guest) = boot_as_own_machine(&root, &Boot::named("no-bus"));
@@ -75,6 +79,7 @@ fn without_d_bus_the_machine_is_its_own_all_the_same() {
 #[test]
 fn without_ipv6_the_machine_is_its_own_all_the_same() {
     let root = unpacked(Variant::Baked);
+    put(&root, "etc/firstlight/guest.toml", QUICK_CHECKS);
     let (_booted, guest) = boot_as_own_machine(&root, &Boot::named("no-ipv6").without_ipv6());
     let addresses = guest.run(&["/usr/sbin/ip", "-6", "addr"]).unwrap().stdout;
     assert!(addresses.is_empty(), "{addresses}");
@@ -96,6 +101,7 @@ fn an_unprivileged_container_with_shifted_owners_is_its_own() {
 #[test]
 fn a_container_that_may_not_mount_is_its_own() {
     let root = unpacked(Variant::Baked);
+    put(&root, "etc/firstlight/guest.toml", QUICK_CHECKS);
     let boot = Boot::named("no-mounts").argument("--drop-capability=CAP_SYS_ADMIN");
     let (_booted, guest) = boot_as_own_machine(&root, &boot);
     assert_eq!(guest.unit_state("run-lock.mount").unwrap(), "failed", "this guest may mount after all");
