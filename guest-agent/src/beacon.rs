@@ -18,7 +18,6 @@ use firstlight_shared::beacon::{
     Beacon, Form, Key, Reason, Seen, State, decode, encode, free_generation, is_piece,
 };
 use firstlight_shared::error::Chain;
-use firstlight_shared::ids::DerivedMachineId;
 use firstlight_shared::wire::{Envelope, HostKey, Identity};
 use ssh_key::{Algorithm, PublicKey};
 
@@ -103,12 +102,8 @@ fn acknowledged(machine: &Machine) -> Result<(), String> {
 ///
 /// # Errors
 /// One line; the machine then has a beacon at its next boot.
-pub(crate) fn adopted(
-    machine: &Machine,
-    keys: &[HostKey],
-    machine_id: Option<DerivedMachineId>,
-) -> Result<(), String> {
-    memory::remember(machine, memory::subject_of(keys, machine_id))
+pub(crate) fn adopted(machine: &Machine, keys: &[HostKey]) -> Result<(), String> {
+    memory::remember(machine, memory::subject_of(keys, None))
 }
 
 fn subject(identity: &Identity) -> Option<String> {

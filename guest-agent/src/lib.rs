@@ -110,7 +110,8 @@ fn reboot(machine: &Machine, outcome: &mut identity::Outcome) {
 fn run_adopt(machine: &Machine, json: bool) -> End {
     let refused = if machine.is_booted() {
         match identity::adopt(machine) {
-            Ok(adopted) => {
+            Ok(mut adopted) => {
+                adopted.problems.extend(beacon::adopted(machine, &adopted.ssh_host_keys).err());
                 return print(&if json { show::json(&adopted) } else { show::render_adopted(&adopted) });
             }
             Err(error) => error,

@@ -46,8 +46,6 @@ fn an_etc_that_is_an_overlay_gets_keys_of_its_own() {
 }
 
 #[test]
-#[ignore = "PID 1 opens machine-id for writing, the overlay copies it up, and its new ctime is taken for systemd's own \
-            writing (observe.rs, is_fresh): the older of ctime and mtime has to count"]
 fn a_machine_id_that_an_overlay_copied_up_is_not_taken_for_a_fresh_one() {
     let root = unpacked(Variant::Baked);
     let (_booted, guest) = boot_with_own_keys(&root, &over_etc(&root, "overlay"));

@@ -51,8 +51,6 @@ fn a_clone_of_a_live_guest_with_its_machine_id_emptied_is_renewed_and_the_guest_
 
 /// The container manager gives each guest a uuid: the clone's alone says that it is another machine.
 #[test]
-#[ignore = "the stamp forgets a container uuid that equals the machine-id made from it, so another one later is no \
-            evidence (identity/mod.rs, stamp_of and observe.rs)"]
 fn a_clone_of_a_live_guest_under_another_container_uuid_is_renewed() {
     let (first, second) = ("1".repeat(32), "2".repeat(32));
     let (root, key, id) = lived(&Boot::named("alive").uuid(&first));

@@ -99,7 +99,6 @@ pub(crate) fn adopt(machine: &Machine) -> Result<Adopted, AdoptError> {
         unfinished: Vec::new(),
     };
     stamp::save(&machine.root, &stamp).map_err(AdoptError::Stamp)?;
-    problems.extend(crate::beacon::adopted(machine, &keys, stamp.evidence.machine_id).err());
     problems.extend(machine.root.take_notes());
     Ok(Adopted { ssh_host_keys: keys, kept_aside, problems })
 }

@@ -115,8 +115,6 @@ fn stamp_of(
     // A machine-id that is still to be replaced says nothing about which machine this is.
     let is_final = !unfinished.contains(&Unfinished::MachineId);
     evidence.machine_id = identity.machine_id.derived.filter(|_| is_final);
-    evidence.container_uuid =
-        evidence.container_uuid.filter(|uuid| Some(*uuid) != identity.machine_id.derived);
     let claim_id = seen.claim.as_ref().map(|claim| claim.id.clone());
     Stamp {
         version: stamp::STAMP_VERSION,

@@ -52,11 +52,7 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
     let origins = origins(machine, machine_id);
     let evidence = Evidence {
         machine_id: machine_id.valid().map(|id| id.derived()),
-        // Just the present machine-id handed back is no second witness.
-        container_uuid: origins
-            .container_uuid
-            .filter(|uuid| machine_id.valid() != Some(*uuid))
-            .map(|id| id.derived()),
+        container_uuid: origins.container_uuid.map(|id| id.derived()),
         product_uuid: virtualization::product_uuid(machine).map(|id| id.derived()),
         vm_generation: virtualization::vm_generation(machine).map(|id| id.derived()),
         macs: cards(machine),
@@ -161,7 +157,7 @@ fn hostname_owner(machine: &Machine, kernel_hostname: Option<&str>, hosts: Optio
 fn is_fresh(machine: &Machine) -> bool {
     let fresh = || {
         let started = machine.clock().now().checked_sub(machine.age_of_boot()?)?;
-        Some(machine.root.changed_at(paths::MACHINE_ID)? >= started)
+        Some(machine.root.written_at(paths::MACHINE_ID)? >= started)
     };
     fresh().unwrap_or(false)
 }

@@ -15,7 +15,7 @@ pub(crate) const STAMP_VERSION: u32 = 1;
 pub(crate) struct Evidence {
     /// Of /etc/machine-id, in derived form.
     pub machine_id: Option<DerivedMachineId>,
-    /// Of PID 1's `container_uuid`, in derived form; absent where it is just the machine-id handed back.
+    /// Of PID 1's `container_uuid`, in derived form; absent where systemd-nspawn only hands an old machine-id back.
     pub container_uuid: Option<DerivedMachineId>,
     /// Of the DMI product uuid, in derived form; only in a VM.
     pub product_uuid: Option<DerivedMachineId>,

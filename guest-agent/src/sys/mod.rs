@@ -70,9 +70,8 @@ impl Machine {
         })
     }
 
-    /// A variable of PID 1's environment, as a container manager sets it.
-    ///
-    /// The unit passes the two that matter (`PassEnvironment=`), since /proc/1/environ takes CAP_SYS_PTRACE.
+    /// A fact that a container manager tells PID 1. Where /proc/1/environ cannot be read (it takes CAP_SYS_PTRACE), what
+    /// the unit passes on counts (`PassEnvironment=`), although systemd's configuration can add to that.
     pub(crate) fn pid1_variable(&self, name: &str) -> Option<String> {
         if !self.live {
             return None;
@@ -81,9 +80,11 @@ impl Machine {
         if let Some(made_up) = &self.made_up {
             return made_up.variables.get(name).cloned();
         }
-        let own = std::env::var(name).ok();
-        own.or_else(|| variable_of(&self.root.read(paths::PID1_ENVIRONMENT).ok()??, name))
-            .filter(|value| !value.is_empty())
+        let value = match self.root.read(paths::PID1_ENVIRONMENT) {
+            Ok(Some(environment)) => variable_of(&environment, name),
+            _ => std::env::var(name).ok(),
+        };
+        value.filter(|value| !value.is_empty())
     }
 
     /// A variable of the environment that PID 1 was started with, and of no other: systemd's own configuration on the

@@ -163,10 +163,15 @@ impl Root {
         self.parent(path).is_ok_and(|(folder, name)| is_mount_root(folder, name))
     }
 
-    /// When the inode was last changed, since the epoch: unlike the time of change of its data, nobody sets it.
-    pub(crate) fn changed_at(&self, path: &str) -> Option<Duration> {
+    /// When the data was last written, since the epoch. The older of two times counts: anybody may set mtime to the
+    /// future, but not ctime; and an overlay that copies a file up (PID 1 only has to open it for writing) makes a new
+    /// ctime beside the old mtime.
+    pub(crate) fn written_at(&self, path: &str) -> Option<Duration> {
         let stat = self.stat(path)?;
-        Some(Duration::new(u64::try_from(stat.st_ctime).ok()?, u32::try_from(stat.st_ctime_nsec).ok()?))
+        let time = |seconds, nanoseconds| {
+            Some(Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?))
+        };
+        Some(time(stat.st_ctime, stat.st_ctime_nsec)?.min(time(stat.st_mtime, stat.st_mtime_nsec)?))
     }
 
     /// Makes a folder and its parents with mode 0755.
