@@ -21,7 +21,6 @@ mod process;
 mod random;
 mod root;
 mod surroundings;
-mod systemd;
 
 pub(crate) use aside::aside;
 pub(crate) use clock::{Clock, Stopwatch, millis};

@@ -1,13 +1,16 @@
 //! What the kernel says and takes outside of the root's files: host name, interfaces, random pool.
 
 use std::io::Write;
+use std::time::Duration;
 
 use firstlight_shared::wire::Interface;
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
 
-use super::{Machine, SysError, network};
+use super::{Ended, Machine, SysError, network, run_program};
 use crate::paths;
 
+/// For systemctl to be heard.
+const REBOOT_LIMIT: Duration = Duration::from_secs(10);
 const RANDOM_POOL: &str = "/dev/urandom";
 /// Source: linux/magic.h.
 const RAMFS_MAGIC: nix::libc::c_long = 0x8584_58f6;
@@ -71,6 +74,21 @@ impl Machine {
             .open(RANDOM_POOL)
             .and_then(|mut pool| pool.write_all(bytes))
             .map_err(failed)
+    }
+
+    /// Starts an orderly reboot; early in the boot systemctl asks PID 1 itself, without D-Bus.
+    ///
+    /// # Errors
+    /// There is no systemctl, or PID 1 says no.
+    pub(crate) fn reboot(&self) -> Result<(), SysError> {
+        let failed = |error| SysError::new("run", "systemctl reboot", error);
+        self.root.fuse.pass().map_err(failed)?;
+        let words = ["--no-block", "reboot"].map(str::to_owned);
+        let ran = run_program("systemctl", &words, REBOOT_LIMIT, 1024)?;
+        match ran.ended {
+            Ended::Exited(0) => Ok(()),
+            _ => Err(failed(std::io::Error::other(ran.tail.trim().to_owned()))),
+        }
     }
 
     /// Whether the state folder is on a file system that surely outlives a reboot. An overlay may have its upper layer
