@@ -1,26 +1,5 @@
 //! The administrator's configuration, /etc/firstlight/guest.toml: optional, and never able to stop a boot.
-//!
-//! ```toml
-//! hostname = "web-01"              # the name that this guest must carry, where no claim says one
-//! [identity]
-//! suspect_clone = "report"         # other MAC addresses and nobody said provision: "report" or "renew"
-//! reboot = "never"                 # "once": reboot where the machine-id had to be replaced
-//! [host]
-//! url = "https://10.0.0.1:7443"    # an address, not a name
-//! pin = "sha256//..."
-//! channels = ["virtio-port:org.firstlight.0", "incus:"]   # see `channel`; absent: what this machine shows
-//! [ssh_host_keys]
-//! types = ["ed25519", "ecdsa", "rsa"]  # else those of the HostKey lines of sshd_config, else all three
-//! [report]
-//! give_up_after = "30m"
-//! [beacon]
-//! enabled = true
-//! for = "24h"                      # in each boot, until the host has acknowledged
-//! [checks]
-//! deadline = "90s"
-//! interval = "250ms"
-//! skip = ["network"]
-//! ```
+//! All of its keys, as an example: docs/guest-agent.md.
 
 use std::time::Duration;
 
@@ -213,6 +192,29 @@ fn key_types(wanted: Option<Vec<String>>, problems: &mut Vec<String>) -> Vec<Key
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the page shows is read without a word, and every table and key of ours is on it.
+    #[test]
+    fn the_documented_file_is_whole() {
+        let page = include_str!("../../docs/guest-agent.md");
+        let shown = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut problems = Vec::new();
+        let settings = parse(shown, &mut problems);
+        assert_eq!(problems, Vec::<String>::new());
+        let defaults = Settings::default();
+        assert_eq!(settings.beacon_for, defaults.beacon_for);
+        assert_eq!(
+            (settings.check_deadline, settings.give_up_after),
+            (defaults.check_deadline, defaults.give_up_after)
+        );
+        assert!(settings.hostname.is_some() && settings.url.is_some() && settings.pin.is_some());
+        assert_eq!((settings.channels.map(|all| all.len()), settings.skipped_checks.len()), (Some(2), 1));
+        for key in
+            ["suspect_clone", "reboot", "types", "give_up_after", "enabled", "for", "deadline", "interval"]
+        {
+            assert!(shown.contains(&format!("\n{key} = ")), "{key} is not documented");
+        }
+    }
 
     #[test]
     fn a_full_file_is_read() {

@@ -30,6 +30,7 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
     list("host keys to remove", &plan.remove_keys);
     list("host keys to make now", &plan.make_keys);
     list("host keys to make after the boot", &plan.pending_keys);
+    list("items to renew after the boot", &plan.pending_items);
     list("host keys to repair", &plan.repair_keys);
     lines.push(format!(
         "machine-id: {}",

@@ -88,6 +88,8 @@ fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch(
         &["identity"],
         &["plan", "--json"],
         &["status", "--json"],
+        &["keys"],
+        &["adopt"],
         &["report"],
         &["status", "--json"],
         &["--root", "/", "plan"],
@@ -112,7 +114,7 @@ fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch(
         assert!(alive, "{words:?} died: {}", ran.said());
         assert_eq!(
             ran.code == 0,
-            !matches!(words, ["no-such-command"] | ["report"]),
+            !matches!(words, ["no-such-command"] | ["report"] | ["adopt"]),
             "{words:?}: {}",
             ran.said()
         );
@@ -124,4 +126,25 @@ fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch(
     ]));
     let sshd = sshd.unwrap();
     assert!(sshd.ok(), "sshd does not take the keys: {}", sshd.said());
+}
+
+/// What tests use to kill it must not be in what people bake in.
+#[test]
+fn the_binary_has_no_fault_points_and_every_command_that_readme_shows() {
+    let guest = paths::given(paths::GUEST_VARIABLE);
+    let bytes = fs::read(&guest).unwrap();
+    assert!(!bytes.windows(15).any(|window| window == b"FIRSTLIGHT_FUSE"), "the fault points are in it");
+    let help = run::must(Command::new(&guest).arg("--help")).unwrap();
+    let readme = fs::read_to_string(paths::root().join("README.md")).unwrap();
+    let shown: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("firstlight-guest ")?.split_whitespace().next())
+        .collect();
+    assert!(shown.len() >= 4, "{shown:?}");
+    for command in shown {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(command)),
+            "no command `{command}`:\n{help}"
+        );
+    }
 }

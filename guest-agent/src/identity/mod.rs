@@ -91,6 +91,10 @@ pub(crate) fn plan_with_items(machine: &Machine, seen: &observe::Observation) ->
     let mut plan = plan(seen);
     if plan.decision == Decision::Renew {
         plan.items = items::find_at_first_boot(&machine.root);
+        plan.pending_items = items::late(&plan.items);
+    } else if let Some(stamp) = seen.stamp.valid() {
+        // An earlier boot ended before its late phase had done them.
+        plan.pending_items = items::late_among(&stamp.pending);
     }
     plan
 }

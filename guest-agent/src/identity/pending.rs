@@ -32,6 +32,15 @@ pub(super) fn make_pending_with(
             }
         }
     }
+    for name in crate::items::late_among(pending) {
+        match crate::items::renew_late(&machine.root, &name) {
+            Ok(()) => outcome.items.push(name),
+            Err(problem) => {
+                outcome.left.push(name);
+                outcome.problems.push(problem);
+            }
+        }
+    }
     if let StampState::Valid(mut stamp) = load_stamp(&machine.root) {
         stamp.pending.clone_from(&outcome.left);
         if let Ok(keys) = crate::keys::scan(&machine.root) {
@@ -49,7 +58,10 @@ pub(super) fn make_pending_with(
 
 #[derive(Debug, Default)]
 pub(crate) struct PendingOutcome {
+    /// A key was made.
     pub made: bool,
+    /// Items that were renewed.
+    pub items: Vec<String>,
     pub left: Vec<String>,
     pub problems: Vec<String>,
     pub elapsed_ms: u64,

@@ -74,6 +74,8 @@ pub(crate) struct Plan {
     /// Fresh bytes go into the kernel's random pool.
     pub stir: bool,
     pub hostname: HostnamePlan,
+    /// Names of items that the report phase has made anew by their owner's program.
+    pub pending_items: Vec<String>,
     /// What else of the golden is there; looked for where everything is renewed.
     pub items: Scan,
     /// The stamp is written when all is verified.
@@ -145,6 +147,7 @@ pub(crate) fn plan(seen: &Observation) -> Plan {
         link_dbus,
         stir: other_generation,
         hostname,
+        pending_items: Vec::new(),
         items: Scan::default(),
         restamp,
         problems,

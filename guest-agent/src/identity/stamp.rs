@@ -50,7 +50,7 @@ pub(crate) struct Stamp {
     pub claim_id: Option<String>,
     /// Fingerprints of the keys that were verified.
     pub host_keys: Vec<String>,
-    /// Key types that the report phase still has to make.
+    /// Key types that the report phase still has to make, and items that it has to have renewed.
     pub pending: Vec<String>,
     /// Items that should have been renewed and could not be: the next run tries again.
     #[serde(default)]

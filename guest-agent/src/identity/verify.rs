@@ -80,7 +80,7 @@ pub(crate) fn verify(
         hostname: verify_hostname(machine, seen, plan, &mut problems),
         ssh_host_keys: present,
         removed_host_keys,
-        pending: plan.pending_keys.clone(),
+        pending: plan.pending_keys.iter().chain(&plan.pending_items).cloned().collect(),
         problems,
         items: applied.items.clone(),
         age_recipient: None,

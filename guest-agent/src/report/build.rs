@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use firstlight_shared::check::CheckResult;
 use firstlight_shared::wire::{
-    Agent, Claim, Decision, HostKey, Hostname, Identity, MachineIdOutcome, MachineIdState, REPORT_VERSION,
-    Report, ReportState,
+    Agent, Claim, Decision, HostKey, Hostname, Identity, ItemAction, MachineIdOutcome, MachineIdState,
+    REPORT_VERSION, Report, ReportState,
 };
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, PrivateKey};
@@ -79,6 +79,9 @@ fn identity_now(parts: &Parts<'_>) -> Identity {
     let mut identity = outcome.identity.clone();
     if let Some(failure) = &outcome.failure {
         identity.problems.insert(0, failure.message.clone());
+    }
+    for item in identity.items.iter_mut().filter(|item| parts.pending.items.contains(&item.item)) {
+        item.action = ItemAction::Renewed;
     }
     if outcome.failure.is_none() {
         identity.pending.clone_from(&parts.pending.left);

@@ -54,7 +54,7 @@ pub enum FirstBoot {
     Reset,
     /// Puts a new value in place: nobody else would.
     Fresh(Fresh),
-    /// The late phase runs the owner's program; the early one only reports.
+    /// The late phase runs the owner's program; the early one only finds it, and the stamp names it as pending.
     Late,
     /// Reported and left: what replaces it is not ours to decide.
     Report,

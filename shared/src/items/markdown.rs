@@ -106,7 +106,7 @@ fn first_boot(item: &Item) -> String {
         FirstBoot::Fresh(Fresh::NvmeHost) => "a new name and id, unless they are in use already".to_owned(),
         FirstBoot::Fresh(Fresh::IscsiName) => "a new name, unless it is in use already".to_owned(),
         FirstBoot::Fresh(Fresh::QuotedId(_)) => "a new id".to_owned(),
-        FirstBoot::Late => format!("reported; to be run: {}", reset(item.reset)),
+        FirstBoot::Late => format!("made anew after the boot: {}", reset(item.reset)),
         FirstBoot::Report => "reported".to_owned(),
         FirstBoot::Silent => "–".to_owned(),
     }

@@ -113,7 +113,7 @@ pub struct Identity {
     pub ssh_host_keys: Vec<HostKey>,
     /// Fingerprints (`SHA256:...`) of keys that were there before and are gone.
     pub removed_host_keys: Vec<String>,
-    /// Key types that are still to be made (RSA is made late).
+    /// Key types that are still to be made (RSA is made late), and items that are still to be renewed.
     pub pending: Vec<String>,
     /// What is not as it should be, one line each; empty when all is well.
     pub problems: Vec<String>,
