@@ -195,11 +195,18 @@ fn the_reports_boot_timing_is_that_of_systemd_analyze() {
         said.stdout.split_once("Startup finished in ").unwrap().1.split_once(" (userspace)").unwrap().0;
     assert!(boot.userspace_ms.unwrap().abs_diff(span_ms(time)) <= 1, "{boot:?}\n{}", said.said());
     assert_eq!((boot.kernel_ms, boot.initrd_ms, boot.firmware_ms, boot.loader_ms), (None, None, None, None));
-    let reached = said.stdout.split_once("reached after ").unwrap().1.split_once(" in userspace").unwrap().0;
+    // Not the line that ends this answer: that is the default target's.
+    let stamp = |object: &[&str], name: &str| -> u64 {
+        let shown =
+            guest.run(&[&["/usr/bin/systemctl", "show", "-p", name][..], object].concat()).unwrap().stdout;
+        shown.trim().strip_prefix(&format!("{name}=")).unwrap().parse().unwrap()
+    };
+    let reached = stamp(&["multi-user.target"], "ActiveEnterTimestampMonotonic")
+        - stamp(&[], "UserspaceTimestampMonotonic");
     let names: Vec<&str> = boot.units.iter().map(|unit| unit.unit.as_str()).collect();
     let target = boot.units.iter().find(|unit| unit.unit == "multi-user.target").unwrap();
     assert!(
-        (target.started_ms + target.took_ms.unwrap()).abs_diff(span_ms(reached)) <= 1,
+        (target.started_ms + target.took_ms.unwrap()).abs_diff(reached / 1000) <= 1,
         "{boot:?}\n{}",
         said.said()
     );

@@ -144,7 +144,7 @@ fn a_stamp_that_cannot_be_written_only_degrades_and_the_next_boot_renews_again()
     fs::create_dir(&folder).unwrap();
     let boot = Boot::named("unstamped").bind_read_only(&folder, "/var/lib/firstlight");
     let (booted, guest) = boot_as_own_machine(&root, &boot);
-    assert!(problems(guest).contains("the next boot will renew again"), "{}", problems(guest));
+    assert!(problems(guest).contains("the next boot will try again"), "{}", problems(guest));
     let first = crate::whole::served_key(guest);
     booted.shut_down().unwrap();
     let (_booted, guest) = boot_as_own_machine(&root, &boot);
@@ -158,7 +158,7 @@ fn a_claim_and_a_config_that_are_no_such_thing_only_degrade() {
     let boot = Boot::named("garbled").credential("firstlight.claim", "{");
     let (_booted, guest) = boot_as_own_machine(&root, &boot);
     let problems = problems(guest);
-    assert!(problems.contains("reported without a claim"), "{problems}");
+    assert!(problems.contains("no claim from the systemd credential"), "{problems}");
     assert!(problems.contains("guest.toml line 1"), "{problems}");
 }
 

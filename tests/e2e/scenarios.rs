@@ -50,18 +50,21 @@ fn a_clone_of_a_live_guest_with_its_machine_id_emptied_is_renewed_and_the_guest_
     assert_eq!((served_key(guest), machine_id(guest)), (key, id));
 }
 
-/// The container manager gives each guest a uuid: the clone's alone says that it is another machine.
+/// The container manager gives each guest a uuid: the clone's alone says that it is another machine. As Proxmox' `env`
+/// sets it; systemd-nspawn's own `--uuid=` gives way to a machine-id that the root has.
 #[test]
 fn a_clone_of_a_live_guest_under_another_container_uuid_is_renewed() {
     let (first, second) = ("1".repeat(32), "2".repeat(32));
-    let (root, key, id) = lived(&Boot::named("alive").uuid(&first));
+    let (root, key, id) = lived(&Boot::named("alive").variable("container_uuid", &first));
     let clone = root.copy().unwrap();
-    let (booted, guest) = boot_as_own_machine(&root, &Boot::named("alive").uuid(&first));
+    let (booted, guest) =
+        boot_as_own_machine(&root, &Boot::named("alive").variable("container_uuid", &first));
     assert_eq!(decision(guest), "keep");
     assert_eq!((served_key(guest), machine_id(guest)), (key.clone(), id.clone()));
     drop(booted);
 
-    let (_booted, guest) = boot_as_own_machine(&clone, &Boot::named("clone").uuid(&second));
+    let (_booted, guest) =
+        boot_as_own_machine(&clone, &Boot::named("clone").variable("container_uuid", &second));
     assert_eq!(decision(guest), "renew", "{:#}", status(guest));
     assert_ne!(served_key(guest), key);
     assert_ne!(machine_id(guest), id);
@@ -220,5 +223,4 @@ fn a_clone_reboots_once_to_use_its_new_machine_id_where_the_golden_says_so() {
     assert_eq!(now["identity"]["identity"]["decision"], "already-provisioned", "{now:#}");
     let told = guest.run(&["/usr/bin/systemd-id128", "machine-id"]).unwrap().stdout;
     assert_eq!(told.trim(), machine_id(guest), "PID 1 uses the new one");
-    assert!(rig.guest_root("again").join("var/lib/firstlight/rebooted.json").exists());
 }

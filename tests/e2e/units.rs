@@ -154,7 +154,7 @@ fn a_restart_of_the_identity_unit_is_refused_and_ssh_runs_on() {
 #[test]
 fn our_units_are_hardened_as_far_as_containers_without_mounts_allow() {
     let root = unpacked(Variant::Agent);
-    for (unit, limit) in [("firstlight-identity.service", 40), ("firstlight-report.service", 42)] {
+    for (unit, limit) in [("firstlight-identity.service", 42), ("firstlight-report.service", 48)] {
         let mut command = run::command(["unshare", "--mount", "sh", "-c"]);
         command.arg(r#"mount -t proc proc "$1/proc"; exec chroot "$1" systemd-analyze security --offline=yes --no-pager --threshold="$2" "$3""#);
         command.arg("sh").arg(root.path()).args([limit.to_string().as_str(), unit]);

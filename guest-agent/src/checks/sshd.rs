@@ -81,6 +81,8 @@ async fn sockets(context: &Context<'_>) -> Option<Vec<String>> {
 struct Expected {
     algorithm: &'static str,
     fingerprint: String,
+    /// Made since the identity phase by another program: cloud-init makes keys of its own. Fresh, and to be told.
+    is_other: bool,
 }
 
 /// The first key of each type, the one made last first: it is the one that sshd may not know yet.
@@ -99,12 +101,12 @@ fn expected(context: &Context<'_>, found: &HostKeys) -> Result<Vec<Expected>, Lo
         let Some((public, fingerprint)) = key.key().zip(key.fingerprint()) else { continue };
         let verified =
             identity.is_none_or(|id| id.ssh_host_keys.iter().any(|own| own.fingerprint == fingerprint));
-        if !verified && !pending(kind) {
-            let problem = format!("the host key {} is not the one that was verified at the start", key.name);
-            return Err(Look::not_yet(problem));
+        let is_other = !verified && !pending(kind);
+        if is_other && let Some(whose) = known(context, &fingerprint) {
+            return Err(Look::not_yet(format!("the host key {} is {whose}", key.name)));
         }
         if let Some(algorithm) = algorithm_of(public) {
-            expected.push(Expected { algorithm, fingerprint });
+            expected.push(Expected { algorithm, fingerprint, is_other });
         }
     }
     match expected.is_empty() {
@@ -139,15 +141,17 @@ async fn ask(context: &Context<'_>, config: &SshdConfig, expected: &[Expected]) 
                     let fingerprint = served.key.fingerprint(HashAlg::Sha256).to_string();
                     if fingerprint != key.fingerprint {
                         let whose = whose(context, &fingerprint);
-                        let Expected { algorithm, fingerprint: made } = key;
+                        let Expected { algorithm, fingerprint: made, .. } = key;
                         let problem = format!("{at}: {algorithm} is {fingerprint}, {whose}, {made} was made");
                         return Err(Trouble::Wrong(problem));
                     }
                     if words.is_empty() {
                         words.push(served.version);
                     }
-                    let note = if served.is_proved { "" } else { " (possession cannot be verified)" };
-                    words.push(format!("{}{note}", key.algorithm));
+                    let proof = if served.is_proved { "" } else { " (possession cannot be verified)" };
+                    let maker =
+                        if key.is_other { " (made by another program after the identity phase)" } else { "" };
+                    words.push(format!("{}{proof}{maker}", key.algorithm));
                 }
                 Err(ProbeError::Handshake(HandshakeError::NotOffered(algorithm)))
                     if config.leaves_out(&algorithm) =>
@@ -176,13 +180,18 @@ fn trouble(at: &str, error: &ProbeError) -> Trouble {
 
 /// Whose key that is which sshd serves instead of ours.
 fn whose(context: &Context<'_>, fingerprint: &str) -> &'static str {
+    known(context, fingerprint).unwrap_or("a foreign key")
+}
+
+/// A key that must never be this machine's again.
+fn known(context: &Context<'_>, fingerprint: &str) -> Option<&'static str> {
     let is = |list: &[String]| list.iter().any(|known| known == fingerprint);
     if context.golden.is_some_and(|golden| is(&golden.host_keys)) {
-        "a key of the golden"
+        Some("a key of the golden")
     } else if context.outcome.is_some_and(|outcome| is(&outcome.identity.removed_host_keys)) {
-        "a key that was removed"
+        Some("a key that was removed")
     } else {
-        "a foreign key"
+        None
     }
 }
 

@@ -93,7 +93,7 @@ impl Variant {
             fs::read(folder.join(LOGIN_KEY).with_extension("pub")).context("the login key is gone")?;
         layer.file("root/.ssh/authorized_keys", 0o600, login);
         if !matches!(self, Self::Control | Self::Floor | Self::Stock | Self::Host) {
-            agent(&mut layer, guest)?;
+            agent(&mut layer, guest, self == Self::Cloud)?;
         }
         match self {
             Self::Control | Self::Agent | Self::Host => {}
@@ -149,8 +149,11 @@ fn enable(layer: &mut Layer, target: &str, unit: &str) {
 }
 
 /// By the script that users bake with: what it installs is what is tested.
-fn agent(layer: &mut Layer, guest: &Path) -> Result<()> {
+fn agent(layer: &mut Layer, guest: &Path, beside_cloud_init: bool) -> Result<()> {
     let root = tempfile::tempdir().context("a folder for the agent cannot be made")?;
+    if beside_cloud_init {
+        fs::create_dir_all(root.path().join("etc/cloud/cloud.cfg.d"))?;
+    }
     let script = paths::root().join("packaging/install-guest");
     run::must(run::command(["sh"]).arg(script).arg(guest).arg(root.path()))?;
     layer.folder(root.path(), Path::new(""))

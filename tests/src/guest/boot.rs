@@ -40,13 +40,6 @@ impl Boot {
         self
     }
 
-    /// The container's uuid, 32 hex digits: PID 1 has it as `container_uuid`. Without it, nspawn hands the root's own
-    /// machine-id back.
-    #[must_use]
-    pub fn uuid(self, uuid: &str) -> Self {
-        self.argument(&format!("--uuid={uuid}"))
-    }
-
     /// The MAC address of `eth0`. Every boot has the same one until this is said: each is alone in its network.
     #[must_use]
     pub fn mac(mut self, mac: &str) -> Self {

@@ -129,14 +129,19 @@ fn other_keys_than_were_made_are_named() {
 }
 
 #[test]
-fn a_key_that_changed_since_it_was_verified_is_said() {
-    let bed = Bed::new("[ssh_host_keys]\ntypes = [\"ed25519\"]\n");
+fn a_key_that_another_program_made_since_is_told_and_an_old_one_never_passes() {
+    let mut bed = Bed::new("[ssh_host_keys]\ntypes = [\"ed25519\"]\n");
     let other = Bed::new("[ssh_host_keys]\ntypes = [\"ed25519\"]\n");
     for name in ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"] {
         fs::copy(other.ssh().join(name), bed.ssh().join(name)).unwrap();
     }
     let _sshd = bed.sshd(&bed.ssh(), "");
-    assert!(not_yet(&bed.look()).contains("is not the one that was verified"));
+    assert!(passes(&bed.look()).ends_with("(made by another program after the identity phase)"));
+    let theirs = other.outcome.identity.ssh_host_keys[0].fingerprint.clone();
+    bed.outcome.identity.removed_host_keys.push(theirs.clone());
+    assert!(not_yet(&bed.look()).contains("is a key that was removed"));
+    bed.golden.host_keys.push(theirs);
+    assert!(not_yet(&bed.look()).contains("is a key of the golden"));
 }
 
 #[test]
