@@ -386,3 +386,22 @@ fn a_copy_of_dbus_that_brings_the_goldens_id_back_becomes_a_link() {
     assert!(outcome.identity.problems.iter().any(|problem| problem.contains("D-Bus keeps a machine-id")));
     assert!(fs::read_link(&dbus).is_err());
 }
+
+/// A container shows its node's DMI data and generation: on another node they are others, and it is the same guest.
+#[test]
+fn a_container_that_moved_to_another_node_is_kept() {
+    let folder = golden_root();
+    in_qemu(folder.path(), UUID_ONE, 1);
+    run(&container().machine(folder.path()));
+    let keys = fingerprints(folder.path());
+    in_qemu(folder.path(), UUID_TWO, 2);
+    let outcome = run(&container().machine(folder.path()));
+    assert_eq!((outcome.identity.decision, outcome.failure), (Decision::Keep, None));
+    assert_eq!(fingerprints(folder.path()), keys);
+    // The control: the same data in a virtual machine is another machine.
+    let folder = golden_root();
+    in_qemu(folder.path(), UUID_ONE, 1);
+    run(&guest().machine(folder.path()));
+    in_qemu(folder.path(), UUID_TWO, 2);
+    assert_eq!(run(&guest().machine(folder.path())).identity.decision, Decision::Renew);
+}
