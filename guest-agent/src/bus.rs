@@ -4,12 +4,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, fdo};
 
 const ADDRESS: &str = "unix:path=/run/dbus/system_bus_socket";
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const TIMEDATE: &str = "org.freedesktop.timedate1";
+const TIMEDATE_PATH: &str = "/org/freedesktop/timedate1";
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,22 @@ impl From<zbus::Error> for BusError {
 type UnitRow =
     (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
+/// A unit's full name, and `active`, `failed`, ...
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnitState {
+    pub name: String,
+    pub active: String,
+}
+
+/// When a unit last left `inactive` and last became `active`: microseconds on CLOCK_MONOTONIC, 0 for never.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnitTimes {
+    /// The unit's own name, where it was asked for by an alias.
+    pub id: String,
+    pub inactive_exit: u64,
+    pub active_enter: u64,
+}
+
 /// Connects at the first call, and again after an error.
 #[derive(Debug, Default)]
 pub(crate) struct Bus(Mutex<Option<Connection>>);
@@ -40,7 +59,7 @@ impl Bus {
     /// # Errors
     /// No bus, no answer in time, or no systemd.
     pub(crate) async fn system_state(&self) -> Result<String, BusError> {
-        self.limited(async |bus| text_property(bus, MANAGER_PATH, MANAGER, "SystemState").await).await
+        self.limited(async |bus| Ok(text_property(bus, MANAGER_PATH, MANAGER, "SystemState").await?)).await
     }
 
     /// Names of all failed units.
@@ -48,11 +67,83 @@ impl Bus {
     /// # Errors
     /// As [`Bus::system_state`].
     pub(crate) async fn failed_units(&self) -> Result<Vec<String>, BusError> {
+        let rows = self.units("ListUnitsFiltered", &(vec!["failed"],)).await?;
+        Ok(rows.into_iter().map(|unit| unit.name).collect())
+    }
+
+    /// Loaded units whose names match a pattern as glob(7) has them.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn units_matching(&self, pattern: &str) -> Result<Vec<UnitState>, BusError> {
+        let any_state: [&str; 0] = [];
+        self.units("ListUnitsByPatterns", &(any_state.as_slice(), [pattern].as_slice())).await
+    }
+
+    async fn units<B>(&self, method: &str, wanted: &B) -> Result<Vec<UnitState>, BusError>
+    where
+        B: serde::Serialize + zbus::zvariant::DynamicType,
+    {
         self.limited(async |bus| {
-            let wanted = (vec!["failed"],);
-            let answer = call(bus, "ListUnitsFiltered", &wanted).await?;
+            let answer = call(bus, method, wanted).await?;
             let rows: Vec<UnitRow> = answer.body().deserialize()?;
-            Ok(rows.into_iter().map(|row| row.0).collect())
+            Ok(rows.into_iter().map(|row| UnitState { name: row.0, active: row.3 }).collect())
+        })
+        .await
+    }
+
+    /// Whether the kernel's clock is synchronized, as systemd-timedated tells it.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`], or there is no timedated.
+    pub(crate) async fn clock_is_synchronized(&self) -> Result<bool, BusError> {
+        self.limited(async |bus| {
+            let value = get(bus, TIMEDATE, TIMEDATE_PATH, TIMEDATE, "NTPSynchronized").await?;
+            Ok(bool::try_from(value)?)
+        })
+        .await
+    }
+
+    /// A text of systemd's own: `Version`, ...
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn manager_text(&self, name: &str) -> Result<String, BusError> {
+        self.limited(async |bus| Ok(text_property(bus, MANAGER_PATH, MANAGER, name).await?)).await
+    }
+
+    /// Numbers of systemd's own, in this order; 0 for one that this systemd does not have.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn manager_numbers<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<[u64; N], BusError> {
+        self.limited(async |bus| {
+            let mut numbers = [0; N];
+            for (number, name) in numbers.iter_mut().zip(names) {
+                *number = number_property(bus, MANAGER_PATH, MANAGER, name).await?;
+            }
+            Ok(numbers)
+        })
+        .await
+    }
+
+    /// None if systemd has not loaded such a unit.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`].
+    pub(crate) async fn unit_times(&self, unit: &str) -> Result<Option<UnitTimes>, BusError> {
+        self.limited(async |bus| {
+            let Some(path) = unit_path(bus, unit).await? else { return Ok(None) };
+            Ok(Some(UnitTimes {
+                id: text_property(bus, path.as_str(), UNIT, "Id").await?,
+                inactive_exit: number_property(bus, path.as_str(), UNIT, "InactiveExitTimestampMonotonic")
+                    .await?,
+                active_enter: number_property(bus, path.as_str(), UNIT, "ActiveEnterTimestampMonotonic")
+                    .await?,
+            }))
         })
         .await
     }
@@ -63,12 +154,8 @@ impl Bus {
     /// As [`Bus::system_state`].
     pub(crate) async fn active_state(&self, unit: &str) -> Result<Option<String>, BusError> {
         self.limited(async |bus| {
-            let path: OwnedObjectPath = match call(bus, "GetUnit", &(unit,)).await {
-                Ok(answer) => answer.body().deserialize()?,
-                Err(zbus::Error::MethodError(..)) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            text_property(bus, path.as_str(), "org.freedesktop.systemd1.Unit", "ActiveState").await.map(Some)
+            let Some(path) = unit_path(bus, unit).await? else { return Ok(None) };
+            Ok(Some(text_property(bus, path.as_str(), UNIT, "ActiveState").await?))
         })
         .await
     }
@@ -81,7 +168,26 @@ impl Bus {
         self.limited(async |bus| match call(bus, "GetUnitFileState", &(unit,)).await {
             Ok(answer) => Ok(Some(answer.body().deserialize()?)),
             Err(zbus::Error::MethodError(..)) => Ok(None),
+            // What sd-bus makes of ENOENT.
+            Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::FileNotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    /// What a loaded socket unit listens on for streams, as systemd writes it: `[::]:22`, `0.0.0.0:22`, a path.
+    ///
+    /// # Errors
+    /// As [`Bus::system_state`], or there is no such unit.
+    pub(crate) async fn listen_streams(&self, unit: &str) -> Result<Vec<String>, BusError> {
+        self.limited(async |bus| {
+            let path: OwnedObjectPath = call(bus, "GetUnit", &(unit,)).await?.body().deserialize()?;
+            let properties = Some("org.freedesktop.DBus.Properties");
+            let wanted = ("org.freedesktop.systemd1.Socket", "Listen");
+            let answer = bus.call_method(Some(SYSTEMD), path.as_str(), properties, "Get", &wanted).await?;
+            let value: OwnedVariant = answer.body().deserialize()?;
+            let sockets = Vec::<(String, String)>::try_from(value)?;
+            Ok(sockets.into_iter().filter(|(kind, _)| kind == "Stream").map(|(_, address)| address).collect())
         })
         .await
     }
@@ -138,14 +244,46 @@ where
     bus.call_method(Some(SYSTEMD), MANAGER_PATH, Some(MANAGER), method, body).await
 }
 
+/// None if systemd has not loaded such a unit.
+async fn unit_path(bus: &Connection, unit: &str) -> Result<Option<OwnedObjectPath>, zbus::Error> {
+    match call(bus, "GetUnit", &(unit,)).await {
+        Ok(answer) => Ok(Some(answer.body().deserialize()?)),
+        Err(zbus::Error::MethodError(..)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn get(
+    bus: &Connection,
+    service: &str,
+    path: &str,
+    interface: &str,
+    name: &str,
+) -> Result<OwnedVariant, zbus::Error> {
+    let properties = Some("org.freedesktop.DBus.Properties");
+    let answer = bus.call_method(Some(service), path, properties, "Get", &(interface, name)).await?;
+    answer.body().deserialize()
+}
+
 async fn text_property(
     bus: &Connection,
     path: &str,
     interface: &str,
     name: &str,
-) -> Result<String, BusError> {
-    let properties = Some("org.freedesktop.DBus.Properties");
-    let answer = bus.call_method(Some(SYSTEMD), path, properties, "Get", &(interface, name)).await?;
-    let value: OwnedVariant = answer.body().deserialize()?;
-    Ok(String::try_from(value)?)
+) -> Result<String, zbus::Error> {
+    String::try_from(get(bus, SYSTEMD, path, interface, name).await?)
+}
+
+/// 0 for a property that is not there.
+async fn number_property(
+    bus: &Connection,
+    path: &str,
+    interface: &str,
+    name: &str,
+) -> Result<u64, zbus::Error> {
+    match get(bus, SYSTEMD, path, interface, name).await {
+        Ok(value) => u64::try_from(value),
+        Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::UnknownProperty(_)) => Ok(0),
+        Err(error) => Err(error),
+    }
 }

@@ -13,20 +13,27 @@ Commands:
   report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery
+  keys              make the host keys that are missing, of all configured types, now
+  adopt [--json]    stamp this live machine as it is: nothing is renewed, now or at the next boot; its host keys are
+                    verified; an old stamp that cannot be read is kept aside, a suspicion is settled
 
 Options:
-  --root DIR        work on the root in DIR instead of / (identity, plan and status)
+  --root DIR        work on the root in DIR instead of / (identity, keys, plan and status). Not adopt: a root that does not
+                    run may be an image, and its clones would all keep one identity
   -h, --help        show this
   -V, --version     show the version
 
 Exit codes:
   0  done
   1  identity: no fresh host key could be made, or a key of the golden is still there or may be;
-     report: it could not be written
+     report: it could not be written; adopt: the stamp could not be written;
+     keys: one could not be made
   2  wrong arguments
   3  the root cannot be used
   4  report: the host refused it
   5  report: not delivered in time, or no usable address of the host
+  6  adopt: refused, nothing was changed: this machine is stamped already, has a key or machine-id of the golden,
+     has no whole host key or no machine-id, or systemd did not boot it (a chroot)
 ";
 
 /// How the program ends; the numbers are in [`USAGE`].
@@ -39,14 +46,17 @@ pub(crate) enum End {
     Root = 3,
     Refused = 4,
     NotDelivered = 5,
+    NotAdopted = 6,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Identity,
+    Keys,
     Report { again: bool },
     Plan { json: bool },
     Status { json: bool },
+    Adopt { json: bool },
     Help,
     Version,
 }
@@ -74,7 +84,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
             "--json" => json = true,
             "--again" => again = true,
             _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
-            "identity" | "report" | "plan" | "status" if command.is_none() => {
+            "identity" | "keys" | "report" | "plan" | "status" | "adopt" if command.is_none() => {
                 command = Some(argument.clone())
             }
             _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
@@ -82,19 +92,24 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     }
     let command = command.ok_or("a command is missing")?;
     let command = match command.to_str().unwrap_or_default() {
+        "keys" => Command::Keys,
         "plan" => Command::Plan { json: std::mem::take(&mut json) },
         "status" => Command::Status { json: std::mem::take(&mut json) },
+        "adopt" => Command::Adopt { json: std::mem::take(&mut json) },
         "report" => Command::Report { again: std::mem::take(&mut again) },
         _ => Command::Identity,
     };
     if json {
-        return Err("--json goes with plan and status only".to_owned());
+        return Err("--json goes with plan, status and adopt only".to_owned());
     }
     if again {
         return Err("--again goes with report only".to_owned());
     }
     if matches!(command, Command::Report { .. }) && root.is_some() {
         return Err("report works on the running system only, without --root".to_owned());
+    }
+    if matches!(command, Command::Adopt { .. }) && root.is_some() {
+        return Err("adopt works on the running system only, without --root".to_owned());
     }
     Ok(Arguments { root: root.unwrap_or_else(|| "/".into()), command })
 }
@@ -122,6 +137,7 @@ mod tests {
             assert_eq!(parsed(line), Ok(expected), "{line}");
         }
         assert_eq!(parsed("status --help").map(|a| a.command), Ok(Command::Help));
+        assert_eq!(parsed("adopt --json").map(|a| a.command), Ok(Command::Adopt { json: true }));
         assert_eq!(parsed("report --again").map(|a| a.command), Ok(Command::Report { again: true }));
     }
 
@@ -132,12 +148,15 @@ mod tests {
             "x",
             "identity x",
             "identity --json",
+            "keys --json",
             "plan --again",
             "--root",
             "--root=",
             "plan plan",
             "--root a --root b plan",
             "report --root /x",
+            "adopt --root /x",
+            "adopt --again",
             "-x",
             "identity --yes",
         ] {

@@ -1,16 +1,25 @@
 //! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
 
+mod beacon;
 mod bus;
+mod channel;
 mod checks;
 mod claim;
 mod cli;
 mod config;
+mod dev_incus;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod golden;
+mod hostnamed;
 mod identity;
+mod items;
 mod keys;
 mod paths;
+mod provider;
 mod report;
 mod show;
+mod sshd;
 mod sys;
 mod virtualization;
 
@@ -19,7 +28,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cli::{Command, End};
-use firstlight_shared::error::Chain;
+use firstlight_shared::error::{Chain, Code};
 use report::ReportEnd;
 use sys::Machine;
 
@@ -50,9 +59,11 @@ fn run(arguments: cli::Arguments) -> End {
     };
     match arguments.command {
         Command::Identity => run_identity(&machine),
+        Command::Adopt { json } => run_adopt(&machine, json),
+        Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),
         Command::Plan { json } => {
-            let plan = identity::plan(&identity::observe(&machine));
+            let plan = identity::plan_with_items(&machine, &identity::observe(&machine));
             print(&if json { show::json(&plan) } else { show::render_plan(&plan) })
         }
         Command::Status { json } => {
@@ -70,9 +81,67 @@ fn print(text: &str) -> End {
 }
 
 fn run_identity(machine: &Machine) -> End {
-    let outcome = identity::run(machine);
+    let mut outcome = identity::run(machine);
+    if outcome.reboot {
+        reboot(machine, &mut outcome);
+    }
     eprintln!("{}", show::render_outcome(&outcome));
-    if outcome.failure.is_none() { End::Done } else { End::Failed }
+    match &outcome.failure {
+        None => End::Done,
+        Some(failure) => {
+            // Said here and now: whether a report will ever get out of this machine is open.
+            machine.tell_console(&format!("identity FAILED, ssh stays down: {}", failure.message));
+            End::Failed
+        }
+    }
+}
+
+fn reboot(machine: &Machine, outcome: &mut identity::Outcome) {
+    machine.tell_console("this clone has a machine-id of its own now and reboots once to use it");
+    if let Err(error) = machine.reboot() {
+        outcome.reboot = false;
+        let problem = format!("the reboot that guest.toml wants did not come: {}", Chain(&error));
+        outcome.identity.problems.push(problem);
+        // If this cannot be written either, the problem still stands in the log.
+        let _ = identity::save_outcome(&machine.root, outcome);
+    }
+}
+
+fn run_adopt(machine: &Machine, json: bool) -> End {
+    let refused = if machine.is_booted() {
+        match identity::adopt(machine) {
+            Ok(mut adopted) => {
+                adopted.problems.extend(beacon::adopted(machine, &adopted.ssh_host_keys).err());
+                return print(&if json { show::json(&adopted) } else { show::render_adopted(&adopted) });
+            }
+            Err(error) => error,
+        }
+    } else {
+        identity::AdoptError::NotBooted
+    };
+    let message = Chain(&refused).to_string();
+    if json {
+        print(&show::json(&show::Refused { code: refused.code(), message: &message }));
+    }
+    eprintln!("error: {message}");
+    if refused.is_refusal() { End::NotAdopted } else { End::Failed }
+}
+
+fn run_keys(machine: &Machine) -> End {
+    let mut problems = Vec::new();
+    let settings = config::load(&machine.root, &mut problems);
+    problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    match keys::make_missing(&machine.root, &settings) {
+        Ok(made) => {
+            let lines = made.iter().map(|key| format!("{} {}", key.fingerprint(), key.kind.as_str()));
+            lines.for_each(|line| eprintln!("made {line}"));
+            End::Done
+        }
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            End::Failed
+        }
+    }
 }
 
 fn run_report(machine: &Machine, again: bool) -> End {

@@ -4,9 +4,9 @@ use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Envelope, Report, ReportState};
 use serde::Serialize;
 
-use crate::identity::{self, MachineIdPlan, Outcome, Plan, Stamp, StampState};
+use crate::identity::{self, Adopted, MachineIdPlan, Outcome, Plan, Stamp, StampState};
 use crate::paths;
-use crate::report::{self, Delivery, DeliveryState};
+use crate::report::{self, ChannelState, Delivery, DeliveryState};
 use crate::sys::Machine;
 
 /// The longest text of a file that is shown on one line.
@@ -30,6 +30,7 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
     list("host keys to remove", &plan.remove_keys);
     list("host keys to make now", &plan.make_keys);
     list("host keys to make after the boot", &plan.pending_keys);
+    list("items to renew after the boot", &plan.pending_items);
     list("host keys to repair", &plan.repair_keys);
     lines.push(format!(
         "machine-id: {}",
@@ -49,7 +50,18 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
             if plan.hostname.write_file || plan.hostname.set_kernel { "is set" } else { "is left as it is" };
         lines.push(format!("host name: {does} (expected: {name})"));
     }
-    lines.extend(plan.problems.iter().map(|problem| format!("problem: {}", escape(problem, SHOWN))));
+    if plan.hostname.write_hosts {
+        lines.push("/etc/hosts: the old host name is replaced".to_owned());
+    }
+    if plan.stir {
+        lines.push("fresh bytes go into the kernel's random pool".to_owned());
+    }
+    for found in &plan.items.found {
+        let does = if found.renew { "is renewed" } else { "is found, and left" };
+        lines.push(format!("{} {does}: /{}", found.item.name, escape(&found.path, SHOWN)));
+    }
+    let problems = plan.items.unknown.iter().chain(&plan.problems);
+    lines.extend(problems.map(|problem| format!("problem: {}", escape(problem, SHOWN))));
     if plan.changes_nothing() {
         lines.push("nothing would be changed".to_owned());
     }
@@ -64,6 +76,7 @@ pub(crate) struct Status {
     identity: Option<Outcome>,
     report: Option<Report>,
     delivery: Option<Delivery>,
+    beacon: crate::beacon::Shown,
 }
 
 pub(crate) fn status(machine: &Machine) -> Status {
@@ -81,6 +94,7 @@ pub(crate) fn status(machine: &Machine) -> Status {
         identity: identity::load_outcome(root),
         report: envelope.and_then(|envelope| serde_json::from_str(&envelope.report).ok()),
         delivery: report::load_delivery(root),
+        beacon: crate::beacon::shown(machine),
     }
 }
 
@@ -117,19 +131,46 @@ pub(crate) fn render_status(status: &Status) -> String {
     }
     lines.push(match &status.delivery {
         None => "delivery: nothing sent in this boot".to_owned(),
-        Some(delivery) => format!(
-            "delivery: {} after {} attempts to {}",
-            match delivery.state {
-                DeliveryState::Sending => "still sending",
-                DeliveryState::Acknowledged => "acknowledged",
-                DeliveryState::Refused => "refused",
-                DeliveryState::GaveUp => "gave up",
-            },
-            delivery.attempt_count,
-            escape(&delivery.address, 80),
-        ),
+        Some(delivery) => render_delivery(delivery),
     });
+    lines.push(status.beacon.to_string());
     lines.join("\n")
+}
+
+fn render_delivery(delivery: &Delivery) -> String {
+    let mut text = format!(
+        "delivery: {}",
+        match delivery.state {
+            DeliveryState::Sending => "still sending",
+            DeliveryState::Acknowledged => "acknowledged",
+            DeliveryState::Refused => "refused",
+            DeliveryState::GaveUp => "gave up",
+            DeliveryState::NoHost => "no host to send it to",
+        }
+    );
+    if let Some(refusal) = &delivery.refusal {
+        text.push_str(&format!(" ({}: {})", escape(&refusal.code, 80), escape(&refusal.message, SHOWN)));
+    }
+    for log in &delivery.channels {
+        let state = match log.state {
+            ChannelState::Trying => "trying",
+            ChannelState::Acknowledged => "acknowledged",
+            ChannelState::Refused => "refused",
+            ChannelState::Told => "told",
+            ChannelState::GaveUp => "gave up",
+        };
+        let count = log.attempt_count;
+        text.push_str(&format!("\n  {state:<12} {}, attempts: {count}", escape(&log.channel, 200)));
+        let result = log.attempts.last().map(|attempt| attempt.result.as_str());
+        if let Some(result) = result.filter(|result| *result != state) {
+            text.push_str(&format!(", the last one: {}", escape(result, SHOWN)));
+        }
+    }
+    text.push_str(&match delivery.claim_source {
+        Some(source) => format!("\nclaim: from {source}"),
+        None => "\nclaim: none".to_owned(),
+    });
+    text
 }
 
 /// The outcome of the identity phase, for the log and for `status`.
@@ -150,10 +191,32 @@ pub(crate) fn render_outcome(outcome: &Outcome) -> String {
     if !identity.pending.is_empty() {
         text.push_str(&format!("\n  to be made later: {}", identity.pending.join(", ")));
     }
+    if outcome.reboot {
+        text.push_str("\n  this machine reboots now, once, to use its new machine-id");
+    }
     for problem in &identity.problems {
         text.push_str(&format!("\n  problem: {}", escape(problem, SHOWN)));
     }
     text
+}
+
+/// Why `adopt --json` refused.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refused<'a> {
+    pub code: &'static str,
+    pub message: &'a str,
+}
+
+pub(crate) fn render_adopted(adopted: &Adopted) -> String {
+    let mut lines = vec![format!("adopted as it is, with {} host keys", adopted.ssh_host_keys.len())];
+    for key in &adopted.ssh_host_keys {
+        lines.push(format!("  {} {}", escape(&key.fingerprint, 80), escape(&key.kind, 80)));
+    }
+    if let Some(path) = &adopted.kept_aside {
+        lines.push(format!("  the old stamp is kept in {path}"));
+    }
+    lines.extend(adopted.problems.iter().map(|problem| format!("  problem: {}", escape(problem, SHOWN))));
+    lines.join("\n")
 }
 
 /// A wire enum by the name that it has on the wire.

@@ -3,10 +3,13 @@
 //! No I/O, no runtime, no clock: everything here is a value or a pure function, so that both programs and
 //! their tests prove things with the same code.
 
+pub mod age;
 pub mod backoff;
+pub mod beacon;
 pub mod check;
 pub mod error;
 pub mod ids;
+pub mod items;
 pub mod paths;
 pub mod pin;
 pub mod secret;

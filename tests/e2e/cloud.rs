@@ -30,4 +30,8 @@ fn beside_cloud_init_and_networkd_there_is_no_ordering_cycle_and_system_running_
     let address = fields(&[serde_json::json!({"address": guests[0]["addresses"][0]})], "address").remove(0);
     let shown = guest.run(&["/usr/sbin/ip", "-4", "addr", "show", "dev", "eth0"]).unwrap().stdout;
     assert!(shown.contains(&format!("{address}/")), "{address} is not on eth0:\n{shown}");
+
+    // cloud-init stood down: the keys are those of the identity phase, and nobody else made any since.
+    let sshd = guests[0]["checks"].as_array().unwrap().iter().find(|check| check["id"] == "sshd").unwrap();
+    assert!(!sshd["reason"].as_str().unwrap().contains("another program"), "{sshd:#}");
 }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
 mod bad_input;
+mod beacon;
+mod channels;
+mod checks;
 mod clones;
 mod cloud;
 mod companion_death;
@@ -11,9 +14,14 @@ mod deadline;
 mod demo;
 mod fail_closed;
 mod hostile_reports;
+mod images;
+mod machine;
+mod scenarios;
 mod second_boot;
+mod ssh_keys;
 mod ssh_trust;
 mod static_binary;
 mod support;
 mod systemd_host;
 mod units;
+mod whole;

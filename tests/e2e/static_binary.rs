@@ -19,6 +19,33 @@ fn the_guest_binary_asks_for_no_interpreter_and_no_libraries() {
     assert!(!dynamic.contains("NEEDED"), "{dynamic}");
 }
 
+/// Four megabytes with everything (docs/guest-size.md); it was built by the very command that users build it with.
+#[test]
+fn the_guest_binary_is_small() {
+    const LIMIT: u64 = 4_000_000;
+    let guest = paths::given(paths::GUEST_VARIABLE);
+    let size = fs::metadata(&guest).unwrap().len();
+    println!("the guest's static binary has {size} bytes");
+    let sections = run::must(run::command(["readelf", "--wide", "--section-headers"]).arg(&guest)).unwrap();
+    assert!(sections.contains(" .text ") && !sections.contains(" .symtab "), "not stripped:\n{sections}");
+    assert!(
+        size <= LIMIT,
+        "{size} bytes, {LIMIT} is the limit; {} says what costs what",
+        "docs/guest-size.md"
+    );
+}
+
+/// glibc's name service is not merely unused: it is not there (guest-agent/static.toml).
+#[test]
+fn the_guest_binary_has_no_name_service() {
+    let guest = fs::read(paths::given(paths::GUEST_VARIABLE)).unwrap();
+    let holds = |text: &str| guest.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds("GLIBC_TUNABLES"), "no glibc at all? then this test says nothing");
+    for text in ["nsswitch.conf", "/etc/gai.conf", "libnss_"] {
+        assert!(!holds(text), "{text}: something brings glibc's name service back");
+    }
+}
+
 /// The control: a static program that asks for a name does die in this root. Without that, nothing would be proved.
 fn assert_that_the_root_is_hostile(root: &Path) {
     let source = root.join("asks.c");
@@ -61,6 +88,8 @@ fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch(
         &["identity"],
         &["plan", "--json"],
         &["status", "--json"],
+        &["keys"],
+        &["adopt"],
         &["report"],
         &["status", "--json"],
         &["--root", "/", "plan"],
@@ -85,7 +114,7 @@ fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch(
         assert!(alive, "{words:?} died: {}", ran.said());
         assert_eq!(
             ran.code == 0,
-            !matches!(words, ["no-such-command"] | ["report"]),
+            !matches!(words, ["no-such-command"] | ["report"] | ["adopt"]),
             "{words:?}: {}",
             ran.said()
         );
@@ -97,4 +126,25 @@ fn no_path_of_the_guest_binary_dies_in_a_debian_13_root_with_a_hostile_nsswitch(
     ]));
     let sshd = sshd.unwrap();
     assert!(sshd.ok(), "sshd does not take the keys: {}", sshd.said());
+}
+
+/// What tests use to kill it must not be in what people bake in.
+#[test]
+fn the_binary_has_no_fault_points_and_every_command_that_readme_shows() {
+    let guest = paths::given(paths::GUEST_VARIABLE);
+    let bytes = fs::read(&guest).unwrap();
+    assert!(!bytes.windows(15).any(|window| window == b"FIRSTLIGHT_FUSE"), "the fault points are in it");
+    let help = run::must(Command::new(&guest).arg("--help")).unwrap();
+    let readme = fs::read_to_string(paths::root().join("README.md")).unwrap();
+    let shown: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("firstlight-guest ")?.split_whitespace().next())
+        .collect();
+    assert!(shown.len() >= 4, "{shown:?}");
+    for command in shown {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(command)),
+            "no command `{command}`:\n{help}"
+        );
+    }
 }

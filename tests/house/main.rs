@@ -1,6 +1,7 @@
-//! The house itself: what README says is true, and who may import whom.
+//! The house itself: what README and the docs say is true, and who may import whom.
 
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
+mod failures;
 mod layering;
 mod readme;

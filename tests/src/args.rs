@@ -44,12 +44,26 @@ pub enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Fuzz the guest's parsers
+    Fuzz {
+        /// Only this one
+        target: Option<String>,
+        /// How long, each
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// Print figures, side by side in one run
     Bench {
         subject: BenchSubject,
         /// Build and measure the unoptimised companion
         #[arg(long)]
         dev: bool,
+        /// How often each process is run (guest)
+        #[arg(long, default_value_t = 40)]
+        runs: usize,
+        /// How many pairs of guests are booted (guest)
+        #[arg(long, default_value_t = 30)]
+        boots: usize,
     },
 }
 
@@ -73,4 +87,6 @@ pub struct DemoArguments {
 pub enum BenchSubject {
     /// Bring-up and identity phase against their floors
     Skeleton,
+    /// The guest agent's time, size and memory against its peers
+    Guest,
 }

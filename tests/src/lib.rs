@@ -8,6 +8,7 @@ pub mod build;
 pub mod check;
 pub mod demo;
 pub mod figures;
+pub mod fuzz;
 pub mod golden;
 pub mod guest;
 pub mod packages;

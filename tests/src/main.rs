@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use firstlight_tests::args::{Arguments, BenchSubject, Task};
-use firstlight_tests::{build, check, demo, figures, golden, packages};
+use firstlight_tests::{build, check, demo, figures, fuzz, golden, packages};
 
 fn main() -> ExitCode {
     match dispatch(Arguments::parse().command) {
@@ -31,7 +31,11 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Demo(arguments) => return demo::run(&arguments),
         Task::Clean { state } => demo::clean(state)?,
         Task::Test { fast, full } => return check::run(fast, full),
-        Task::Bench { subject: BenchSubject::Skeleton, dev } => figures::skeleton(!dev)?,
+        Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
+        Task::Bench { subject, dev, runs, boots } => match subject {
+            BenchSubject::Skeleton => figures::skeleton(!dev)?,
+            BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
+        },
     }
     Ok(ExitCode::SUCCESS)
 }

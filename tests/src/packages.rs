@@ -27,14 +27,20 @@ pub const GUESTS: &[Tool] = &[
     tool("dnsmasq", "dnsmasq-base"),
     tool("ssh", "openssh-client"),
     tool("zstd", "zstd"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("qemu-img", "qemu-utils"),
 ];
 
 /// For the tests besides.
 pub const TESTS: &[Tool] = &[
+    tool("age", "age"),
     tool("curl", "curl"),
     tool("readelf", "binutils"),
     tool("shellcheck", "shellcheck"),
+    tool("openssl", "openssl"),
     tool("setpriv", "util-linux"),
+    tool("sshd", "openssh-server"),
 ];
 
 /// Installs what is missing, and says so.

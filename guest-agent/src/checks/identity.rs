@@ -44,3 +44,44 @@ pub(super) fn look_at_machine_id(context: &Context<'_>) -> Look {
         if proved.reboot_required { "; this boot still uses the old one: reboot required" } else { "" };
     Look::pass(format!("{derived}{reboot}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::units::said;
+    use super::*;
+    use crate::bus::Bus;
+    use crate::config::Settings;
+    use crate::golden::Golden;
+    use crate::sys::Machine;
+
+    const OWN: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_machine_id_is_judged_by_form_golden_and_outcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(paths::MACHINE_ID);
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, OWN).unwrap();
+        let machine = Machine::open(folder.path()).unwrap();
+        let mut outcome = crate::identity::run(&machine);
+        let derived = OWN.parse::<MachineId>().unwrap().derived();
+        outcome.identity.machine_id.derived = Some(derived);
+        let (settings, bus) = (Settings::default(), Bus::default());
+        let golden = Golden { machine_ids: vec![derived], ..Golden::default() };
+        let other = "f".repeat(32);
+        for (text, golden, outcome, verdict, reason) in [
+            (OWN, None, Some(&outcome), Verdict::Pass, ""),
+            (OWN, Some(&golden), Some(&outcome), Verdict::Fail, "the golden's"),
+            (OWN, None, None, Verdict::Unknown, "left no outcome"),
+            (&other, None, Some(&outcome), Verdict::Fail, "changed after"),
+            ("", None, Some(&outcome), Verdict::Fail, "no valid machine-id"),
+            ("uninitialized\n", None, Some(&outcome), Verdict::Fail, "no valid machine-id"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let context = Context { machine: &machine, settings: &settings, golden, outcome, bus: &bus };
+            let look = look_at_machine_id(&context);
+            assert_eq!(said(&look).0, verdict, "{text}: {look:?}");
+            assert!(said(&look).1.contains(reason), "{text}: {look:?}");
+        }
+    }
+}

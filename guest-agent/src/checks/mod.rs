@@ -1,21 +1,48 @@
-//! The built-in readiness checks: looked at again and again until they pass or their deadline ends, all at once.
+//! The readiness checks: looked at again and again until they pass or their deadline ends, all at once.
+//!
+//! Each kind has a file: its keys as data, one look at the machine, and a pure judgement of what was seen. A look that
+//! could not see is unknown, never a pass; one that hangs is cut off.
 
+mod clock;
+mod command;
+mod dns;
+mod docker;
+mod exchange;
+mod file;
+mod http;
 mod identity;
+mod load;
+mod mount;
 mod network;
+mod owner;
+mod password;
+mod spec;
 mod sshd;
+mod symlink;
 mod system_running;
+mod tcp;
+mod tls;
+mod tls_leaf;
+mod units;
 
-pub(crate) use sshd::ports as ssh_ports;
+pub(crate) use load::{Check, load};
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use firstlight_shared::check::{CheckResult, Severity, Verdict};
+use firstlight_shared::check::{CheckResult, Verdict};
+use firstlight_shared::text::escape;
 
 use crate::bus::Bus;
 use crate::config::Settings;
 use crate::golden::Golden;
 use crate::identity::Outcome;
 use crate::sys::{Machine, Stopwatch};
+
+/// Characters of a reason in the report.
+const MAX_REASON: usize = 400;
 
 /// What every check may look at.
 #[derive(Debug)]
@@ -43,48 +70,86 @@ impl Look {
     fn not_yet(reason: impl Into<String>) -> Self {
         Self::NotYet(Verdict::Fail, reason.into())
     }
+
+    /// Could not look; perhaps the next time.
+    fn cannot_tell(reason: impl Into<String>) -> Self {
+        Self::NotYet(Verdict::Unknown, reason.into())
+    }
+
+    fn no_thread() -> Self {
+        Self::cannot_tell("no thread could be started to look")
+    }
 }
 
-/// Runs all checks side by side; the results stand in a fixed order.
-pub(crate) async fn run(context: &Context<'_>) -> Vec<CheckResult> {
-    let (system, sshd, network, hostname, machine_id) = tokio::join!(
-        check("system-running", context, async || system_running::look(context).await),
-        check("sshd", context, async || sshd::look(context).await),
-        check("network", context, async || network::look(context)),
-        check("hostname", context, async || identity::look_at_hostname(context)),
-        check("machine-id", context, async || identity::look_at_machine_id(context)),
-    );
-    vec![system, sshd, network, hostname, machine_id]
+/// Runs all checks side by side; the results stand in the order of the checks.
+pub(crate) async fn run(context: &Context<'_>, checks: &[Check]) -> Vec<CheckResult> {
+    all(checks.iter().map(|check| Box::pin(one(check, context))).collect()).await
 }
 
-async fn check(id: &str, context: &Context<'_>, mut look: impl AsyncFnMut() -> Look) -> CheckResult {
+async fn one(check: &Check, context: &Context<'_>) -> CheckResult {
+    match &check.kind {
+        Ok(kind) => repeat(check, context, kind.look_limit(), async || kind.look(context).await).await,
+        Err(problem) => result(check, Verdict::Unknown, problem.clone(), 0),
+    }
+}
+
+fn result(check: &Check, verdict: Verdict, reason: String, elapsed_ms: u64) -> CheckResult {
+    // Cut again afterwards: an escape is longer than what it stands for.
+    let reason = escape(&reason, MAX_REASON).chars().take(MAX_REASON).collect();
+    CheckResult { id: check.id.clone(), severity: check.severity, verdict, reason, elapsed_ms }
+}
+
+async fn repeat(
+    check: &Check,
+    context: &Context<'_>,
+    look_limit: Duration,
+    mut look: impl AsyncFnMut() -> Look,
+) -> CheckResult {
     let watch = Stopwatch::start();
-    let result = |verdict, reason| CheckResult {
-        id: id.to_owned(),
-        severity: Severity::Required,
-        verdict,
-        reason,
-        elapsed_ms: watch.elapsed_ms(),
-    };
-    if context.settings.skipped_checks.iter().any(|skipped| skipped == id) {
-        return result(Verdict::Skip, "skipped by guest.toml".to_owned());
+    if context.settings.skipped_checks.contains(&check.id) {
+        return result(check, Verdict::Skip, "skipped by guest.toml".to_owned(), 0);
     }
     // Where the identity phase failed, nothing that waits for it will come: one look, and tell the host at once.
     let failed = context.outcome.is_none_or(|outcome| outcome.failure.is_some());
-    let deadline = if failed { Duration::ZERO } else { context.settings.check_deadline };
-    let mut pause = Duration::from_millis(20).min(context.settings.check_interval);
+    let deadline = if failed { Duration::ZERO } else { check.deadline };
+    let mut pause = Duration::from_millis(20).min(check.interval);
     loop {
-        match look().await {
-            Look::Final(verdict, reason) => return result(verdict, reason),
+        let lap = Stopwatch::start();
+        let looked = tokio::time::timeout(look_limit, look()).await.unwrap_or_else(|_| {
+            Look::cannot_tell(format!("nothing was seen within {} s", look_limit.as_secs()))
+        });
+        match looked {
+            Look::Final(verdict, reason) => return result(check, verdict, reason, watch.elapsed_ms()),
             Look::NotYet(verdict, reason) if watch.elapsed() >= deadline => {
                 let after = if failed { String::new() } else { format!(" after {} s", deadline.as_secs()) };
-                return result(verdict, format!("{reason}{after}"));
+                return result(check, verdict, format!("{reason}{after}"), watch.elapsed_ms());
             }
-            Look::NotYet(..) => tokio::time::sleep(pause).await,
+            // A look that takes long (a hash, a program) shall not fill the whole time. The last one is at the deadline.
+            Look::NotYet(..) => {
+                let left = deadline.saturating_sub(watch.elapsed());
+                tokio::time::sleep(pause.max(2 * lap.elapsed()).min(left)).await;
+            }
         }
         // Quick at first, since most of what is waited for comes within moments of the boot.
-        pause = (pause * 2).min(context.settings.check_interval);
+        pause = (pause * 2).min(check.interval);
     }
+}
+
+/// Waits for all, whichever ends first. Each wake polls those that are left: there are few of them.
+async fn all<F: Future>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, output) in futures.iter_mut().zip(&mut outputs) {
+            if output.is_none()
+                && let Poll::Ready(done) = future.as_mut().poll(context)
+            {
+                *output = Some(done);
+            }
+        }
+        if outputs.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -94,8 +159,7 @@ mod tests {
     fn run_check(deadline: Duration, mut looks: Vec<Look>) -> CheckResult {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::open(folder.path()).unwrap();
-        let interval = Duration::from_millis(1);
-        let settings = Settings { check_deadline: deadline, check_interval: interval, ..Settings::default() };
+        let settings = Settings::default();
         let outcome = crate::identity::run(&machine);
         let bus = Bus::default();
         let context = Context {
@@ -108,7 +172,15 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let last = looks.pop().unwrap();
         looks.reverse();
-        runtime.block_on(check("x", &context, async || looks.pop().unwrap_or_else(|| last.clone())))
+        let check = Check {
+            id: "x".into(),
+            severity: firstlight_shared::check::Severity::Required,
+            deadline,
+            interval: Duration::from_millis(1),
+            kind: Err("not looked at".into()),
+        };
+        let look = async || looks.pop().unwrap_or_else(|| last.clone());
+        runtime.block_on(repeat(&check, &context, Duration::from_secs(60), look))
     }
 
     #[test]
@@ -123,5 +195,19 @@ mod tests {
         let unknown = Look::NotYet(Verdict::Unknown, "no bus".into());
         let result = run_check(Duration::from_millis(5), vec![unknown]);
         assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Unknown, "no bus after 0 s"));
+    }
+
+    #[test]
+    fn checks_wait_side_by_side_and_keep_their_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let sleep = |ms: u64| async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            ms
+        };
+        let watch = std::time::Instant::now();
+        let waits = [1500, 1, 1400];
+        let done = runtime.block_on(all(waits.map(sleep).into_iter().map(Box::pin).collect()));
+        assert_eq!(done, waits);
+        assert!(watch.elapsed() < Duration::from_millis(2900), "{:?}", watch.elapsed());
     }
 }

@@ -3,31 +3,58 @@
 use std::net::IpAddr;
 
 use firstlight_shared::check::Verdict;
+use firstlight_shared::error::Chain;
 use firstlight_shared::wire::Interface;
+use serde::Deserialize;
 
 use super::{Context, Look};
 use crate::golden::Golden;
 use crate::paths;
 use crate::sys::has_default_route;
 
-pub(super) fn look(context: &Context<'_>) -> Look {
-    let text = |path| context.machine.root.read_text(path).ok().flatten().unwrap_or_default();
-    let routed = has_default_route(&text(paths::ROUTES_V4), &text(paths::ROUTES_V6));
-    judge(&context.machine.interfaces(), routed, context.golden)
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    /// Where the address must be; any interface but `lo` if absent.
+    interface: Option<String>,
+    /// Whether a default route is wanted too.
+    default_route: bool,
 }
 
-fn judge(interfaces: &[Interface], routed: bool, golden: Option<&Golden>) -> Look {
+impl Default for Network {
+    fn default() -> Self {
+        Self { interface: None, default_route: true }
+    }
+}
+
+pub(super) fn look(keys: &Network, context: &Context<'_>) -> Look {
+    let mut tables = [String::new(), String::new()];
+    for (table, path) in tables.iter_mut().zip([paths::ROUTES_V4, paths::ROUTES_V6]) {
+        match context.machine.root.read_text(path) {
+            // Without IPv6 there is no such file.
+            Ok(text) => *table = text.unwrap_or_default(),
+            Err(error) => return Look::cannot_tell(Chain(&error).to_string()),
+        }
+    }
+    let routed = !keys.default_route || has_default_route(&tables[0], &tables[1]);
+    judge(keys, &context.machine.interfaces(), routed, context.golden)
+}
+
+fn judge(keys: &Network, interfaces: &[Interface], routed: bool, golden: Option<&Golden>) -> Look {
     let goldens = |interface: &&Interface| {
         interface.mac.zip(golden).is_some_and(|(mac, golden)| golden.macs.contains(&mac))
     };
     if let Some(interface) = interfaces.iter().find(goldens) {
         return Look::Final(Verdict::Fail, format!("{} has the golden's MAC address", interface.name));
     }
-    if interfaces.is_empty() {
-        return Look::not_yet("there is no network interface");
+    let wanted = |interface: &&Interface| keys.interface.as_ref().is_none_or(|name| *name == interface.name);
+    if !interfaces.iter().any(|interface| wanted(&interface)) {
+        let name = keys.interface.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+        return Look::not_yet(format!("there is no network interface{name}"));
     }
     let addresses: Vec<String> = interfaces
         .iter()
+        .filter(wanted)
         .filter(|interface| interface.up)
         .flat_map(|interface| interface.addresses.iter().map(move |address| (interface, address)))
         .filter(|(_, address)| is_global(address.address))
@@ -74,12 +101,22 @@ mod tests {
             (vec![], true, None, "no network interface"),
             (vec![interface(true, "10.0.0.2")], true, Some(&golden), "golden's MAC"),
         ] {
-            let found = judge(&interfaces, routed, golden);
+            let found = judge(&Network::default(), &interfaces, routed, golden);
             let found = match found {
                 Look::Final(Verdict::Pass, _) => "pass".to_owned(),
                 Look::Final(_, reason) | Look::NotYet(_, reason) => reason,
             };
             assert!(found.contains(expected), "{found}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn an_address_on_another_interface_does_not_count() {
+        let interfaces = [interface(true, "10.0.0.2")];
+        for (name, passes) in [("eth0", true), ("eth1", false)] {
+            let keys = Network { interface: Some(name.into()), default_route: true };
+            let found = judge(&keys, &interfaces, true, None);
+            assert_eq!(matches!(found, Look::Final(Verdict::Pass, _)), passes, "{name}: {found:?}");
         }
     }
 }

@@ -1,20 +1,24 @@
-//! `sshd`: something that speaks SSH answers on the configured ports. Works for socket activation too.
+//! `sshd`: the SSH server really serves the keys that this machine has, and holds their private halves.
+//!
+//! Works for socket activation too. Looks at files first: connections are few (see `sshd::probe`).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use firstlight_shared::check::Verdict;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use firstlight_shared::error::Chain;
+use ssh_key::HashAlg;
 
-use super::{Context, Look, network};
+use super::{Context, Look};
+use crate::keys::{self, HostKeys, KeyFile, KeyType};
 use crate::paths;
-use crate::sys::Root;
+use crate::sshd::{HandshakeError, KEYS_READ, ProbeError, SshdConfig, algorithm_of, probe};
+use crate::sys::{Stopwatch, listening_sockets};
 
-const TIME_LIMIT: Duration = Duration::from_secs(3);
-/// A server may send other lines first; so much is read. Source: RFC 4253, 4.2.
-const MAX_GREETING: usize = 4096;
+const SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
 const UNITS: [&str; 4] = ["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
+/// After a server that answered was found wanting: three connections in as many seconds are never punished.
+const PAUSE: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(20);
 
 pub(super) async fn look(context: &Context<'_>) -> Look {
     let root = &context.machine.root;
@@ -24,14 +28,28 @@ pub(super) async fn look(context: &Context<'_>) -> Look {
     if is_switched_off(context).await {
         return Look::Final(Verdict::Skip, "the SSH server is switched off".to_owned());
     }
-    let mut greetings = Vec::new();
-    for port in ports(root) {
-        match greet(context, port).await {
-            Ok(greeting) => greetings.push(format!("port {port}: {greeting}")),
-            Err(problem) => return Look::not_yet(format!("port {port}: {problem}")),
+    let expected = match keys::scan(root) {
+        Ok(found) => match expected(context, &found) {
+            Ok(expected) => expected,
+            Err(look) => return look,
+        },
+        Err(error) => return Look::NotYet(Verdict::Unknown, Chain(&error).to_string()),
+    };
+    let mut config = SshdConfig::load(root);
+    if let Some(sockets) = sockets(context).await {
+        config.listen_on(&sockets);
+    }
+    let ports: Vec<u16> = config.endpoints().into_iter().map(|(_, port)| port).collect();
+    let before = listening_sockets(&ports);
+    match ask(context, &config, &expected).await {
+        Ok(answers) => Look::pass(answers),
+        Err(Trouble::Unasked(problem)) => Look::not_yet(problem),
+        Err(Trouble::Unknown(problem)) => Look::Final(Verdict::Unknown, problem),
+        Err(Trouble::Wrong(problem)) => {
+            await_change(&ports, &before).await;
+            Look::not_yet(problem)
         }
     }
-    Look::pass(greetings.join(", "))
 }
 
 /// None of its units is enabled or running. Unknown counts as switched on.
@@ -48,88 +66,152 @@ async fn is_switched_off(context: &Context<'_>) -> bool {
     true
 }
 
-/// The server's own version line, from the first address that answers.
-async fn greet(context: &Context<'_>, port: u16) -> Result<String, String> {
-    let own = context.machine.interfaces();
-    let others = own.iter().flat_map(|interface| &interface.addresses).map(|a| a.address);
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let mut problem = String::new();
-    for address in loopback.into_iter().chain(others.filter(|address| network::is_global(*address))) {
-        match tokio::time::timeout(TIME_LIMIT, greeting_of(SocketAddr::new(address, port))).await {
-            Ok(Ok(greeting)) => return Ok(greeting),
-            Ok(Err(error)) if problem.is_empty() => problem = error,
-            Err(_) if problem.is_empty() => problem = "no greeting in time".to_owned(),
-            _ => {}
+/// Where systemd listens for sshd, if it does: sshd_config does not count then.
+async fn sockets(context: &Context<'_>) -> Option<Vec<String>> {
+    for unit in SOCKETS {
+        if context.bus.active_state(unit).await.ok().flatten().as_deref() == Some("active") {
+            return context.bus.listen_streams(unit).await.ok();
         }
     }
-    Err(problem)
+    None
 }
 
-async fn greeting_of(address: SocketAddr) -> Result<String, String> {
-    let mut stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    loop {
-        let mut part = [0; 256];
-        let count = stream.read(&mut part).await.map_err(|error| error.to_string())?;
-        bytes.extend_from_slice(&part[..count]);
-        if let Some(line) = version_line(&bytes) {
-            return Ok(line);
+/// One key that sshd must serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Expected {
+    algorithm: &'static str,
+    fingerprint: String,
+    /// Made since the identity phase by another program: cloud-init makes keys of its own. Fresh, and to be told.
+    is_other: bool,
+}
+
+/// The first key of each type, the one made last first: it is the one that sshd may not know yet.
+fn expected(context: &Context<'_>, found: &HostKeys) -> Result<Vec<Expected>, Look> {
+    let identity = context.outcome.map(|outcome| &outcome.identity);
+    let pending =
+        |kind: KeyType| identity.is_some_and(|id| id.pending.iter().any(|name| name == kind.as_str()));
+    let mut expected = Vec::new();
+    for kind in KeyType::ALL.into_iter().rev() {
+        let key = found.of_type(kind);
+        if pending(kind) && !key.is_some_and(KeyFile::is_whole) {
+            return Err(Look::not_yet(format!("the {} host key is still to be made", kind.as_str())));
         }
-        if count == 0 || bytes.len() > MAX_GREETING {
-            return Err("what answers there does not speak SSH".to_owned());
+        let Some(key) = key.filter(|key| key.is_usable()) else { continue };
+        // A key of a form that nothing is known of: what sshd serves for it cannot be judged.
+        let Some((public, fingerprint)) = key.key().zip(key.fingerprint()) else { continue };
+        let verified =
+            identity.is_none_or(|id| id.ssh_host_keys.iter().any(|own| own.fingerprint == fingerprint));
+        let is_other = !verified && !pending(kind);
+        if is_other && let Some(whose) = known(context, &fingerprint) {
+            return Err(Look::not_yet(format!("the host key {} is {whose}", key.name)));
         }
+        if let Some(algorithm) = algorithm_of(public) {
+            expected.push(Expected { algorithm, fingerprint, is_other });
+        }
+    }
+    match expected.is_empty() {
+        false => Ok(expected),
+        true if found.keys.iter().any(KeyFile::is_usable) => {
+            let problem = "no host key is of a form that can be judged";
+            Err(Look::Final(Verdict::Unknown, problem.to_owned()))
+        }
+        true => Err(Look::not_yet("there is no host key")),
     }
 }
 
-fn version_line(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let (whole, _) = text.rsplit_once('\n')?;
-    whole.lines().find(|line| line.starts_with("SSH-2.0-")).map(|line| line.trim_end().to_owned())
+/// Why no pass.
+#[derive(Debug)]
+enum Trouble {
+    /// Nobody answers: asking again costs nothing.
+    Unasked(String),
+    Wrong(String),
+    Unknown(String),
 }
 
-/// Ports of sshd_config and its drop-in folder; 22 if none is named.
-pub(crate) fn ports(root: &Root) -> Vec<u16> {
-    let drop_ins = root.list(paths::SSHD_CONFIG_DIR).unwrap_or_default();
-    let drop_ins = drop_ins.iter().filter(|name| name.ends_with(".conf"));
-    let files = drop_ins.map(|name| format!("{}/{name}", paths::SSHD_CONFIG_DIR));
-    let mut ports = Vec::new();
-    for path in files.chain([paths::SSHD_CONFIG.to_owned()]) {
-        ports.extend(ports_in(&root.read_text(&path).ok().flatten().unwrap_or_default()));
+/// Every key on the first thing that sshd listens on; one key on the others, which the same sshd serves.
+async fn ask(context: &Context<'_>, config: &SshdConfig, expected: &[Expected]) -> Result<String, Trouble> {
+    let mut answers = Vec::new();
+    for (number, (host, port)) in config.endpoints().into_iter().enumerate() {
+        let at = host.map_or_else(|| format!("port {port}"), |host| format!("{host} port {port}"));
+        let asked = if number == 0 { expected } else { &expected[expected.len() - 1..] };
+        let mut words = Vec::new();
+        for key in asked {
+            match probe(context.machine, host, port, key.algorithm).await {
+                Ok(served) => {
+                    let fingerprint = served.key.fingerprint(HashAlg::Sha256).to_string();
+                    if fingerprint != key.fingerprint {
+                        let whose = whose(context, &fingerprint);
+                        let Expected { algorithm, fingerprint: made, .. } = key;
+                        let problem = format!("{at}: {algorithm} is {fingerprint}, {whose}, {made} was made");
+                        return Err(Trouble::Wrong(problem));
+                    }
+                    if words.is_empty() {
+                        words.push(served.version);
+                    }
+                    let proof = if served.is_proved { "" } else { " (possession cannot be verified)" };
+                    let maker =
+                        if key.is_other { " (made by another program after the identity phase)" } else { "" };
+                    words.push(format!("{}{proof}{maker}", key.algorithm));
+                }
+                Err(ProbeError::Handshake(HandshakeError::NotOffered(algorithm)))
+                    if config.leaves_out(&algorithm) =>
+                {
+                    words.push(format!("{algorithm} (left out by HostKeyAlgorithms)"));
+                }
+                Err(error) => return Err(trouble(&at, &error)),
+            }
+        }
+        answers.push(format!("{at}: {}", words.join(" ")));
     }
-    ports.dedup();
-    if ports.is_empty() { vec![22] } else { ports }
+    Ok(answers.join(", "))
 }
 
-fn ports_in(text: &str) -> Vec<u16> {
-    let before_match = text.lines().map(str::trim).take_while(|line| {
-        !line.split_ascii_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("match"))
-    });
-    let port = |line: &str| {
-        let mut words =
-            line.split(|c: char| c.is_ascii_whitespace() || c == '=').filter(|word| !word.is_empty());
-        words.next().filter(|word| word.eq_ignore_ascii_case("port")).and(words.next())?.parse().ok()
+fn trouble(at: &str, error: &ProbeError) -> Trouble {
+    let problem = format!("{at}: {}", error.said());
+    match error {
+        ProbeError::NoAnswer(_) => Trouble::Unasked(problem),
+        ProbeError::Handshake(HandshakeError::NoCommonKex) => Trouble::Unknown(problem),
+        ProbeError::Handshake(HandshakeError::NotOffered(algorithm)) => {
+            Trouble::Wrong(format!("{at}: sshd does not serve the {algorithm} key yet"))
+        }
+        _ => Trouble::Wrong(problem),
+    }
+}
+
+/// Whose key that is which sshd serves instead of ours.
+fn whose(context: &Context<'_>, fingerprint: &str) -> &'static str {
+    known(context, fingerprint).unwrap_or("a foreign key")
+}
+
+/// A key that must never be this machine's again.
+fn known(context: &Context<'_>, fingerprint: &str) -> Option<&'static str> {
+    let is = |list: &[String]| list.iter().any(|known| known == fingerprint);
+    if context.golden.is_some_and(|golden| is(&golden.host_keys)) {
+        Some("a key of the golden")
+    } else if context.outcome.is_some_and(|outcome| is(&outcome.identity.removed_host_keys)) {
+        Some("a key that was removed")
+    } else {
+        None
+    }
+}
+
+/// Until sshd has read its keys or listens anew, else for the pause.
+async fn await_change(ports: &[u16], before: &std::collections::BTreeSet<u64>) {
+    let listens_anew = async {
+        let watch = Stopwatch::start();
+        loop {
+            tokio::time::sleep(POLL).await;
+            let now = listening_sockets(ports);
+            if watch.elapsed() >= PAUSE || (!now.is_empty() && now != *before) {
+                break;
+            }
+        }
     };
-    before_match.filter_map(port).collect()
+    tokio::select! {
+        () = listens_anew => {}
+        () = KEYS_READ.notified() => {}
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_as_sshd_reads_them() {
-        assert_eq!(
-            ports_in("#Port 1\nPort 22\nport=2222\n  Port\t2022 # x\nMatch all\nPort 9\n"),
-            [22, 2222, 2022]
-        );
-        assert_eq!(ports_in("Port\nPort x\nPortable 3\nPort 99999\n"), Vec::<u16>::new());
-    }
-
-    #[test]
-    fn the_version_line_may_come_after_others() {
-        assert_eq!(version_line(b"hello\r\nSSH-2.0-x\r\n").as_deref(), Some("SSH-2.0-x"));
-        for wrong in [&b"SSH-2.0-x"[..], b"SSH-1.5-x\n", b"", b"\xff\n"] {
-            assert_eq!(version_line(wrong), None);
-        }
-    }
-}
+mod tests;

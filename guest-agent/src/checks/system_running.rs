@@ -3,10 +3,8 @@
 use firstlight_shared::check::Verdict;
 use firstlight_shared::error::Chain;
 
+use super::units::names;
 use super::{Context, Look};
-
-/// Names of failed units that a reason shows.
-const SHOWN: usize = 5;
 
 pub(super) async fn look(context: &Context<'_>) -> Look {
     match context.bus.system_state().await {
@@ -19,16 +17,15 @@ pub(super) async fn look(context: &Context<'_>) -> Look {
             Look::not_yet(format!("systemd is still {state}"))
         }
         Ok(state) => Look::Final(Verdict::Fail, format!("systemd is {state}")),
-        Err(error) => Look::NotYet(Verdict::Unknown, Chain(&error).to_string()),
+        Err(error) => Look::cannot_tell(Chain(&error).to_string()),
     }
 }
 
 fn degraded(units: &[String]) -> String {
-    let shown = units.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match units.len() {
-        0 => "systemd is degraded".to_owned(),
-        count if count > SHOWN => format!("failed units: {shown} and {} more", count - SHOWN),
-        _ => format!("failed units: {shown}"),
+    if units.is_empty() {
+        "systemd is degraded".to_owned()
+    } else {
+        format!("failed units: {}", names(units))
     }
 }
 

@@ -2,10 +2,13 @@
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::ids::MachineId;
+use firstlight_shared::wire::ItemOutcome;
 use zeroize::Zeroizing;
 
 use super::observe::Observation;
-use super::plan::{MachineIdPlan, Plan};
+use super::plan::{MachineIdPlan, Plan, renamed_hosts, renewed_id};
+use super::stamp::Unfinished;
+use crate::items;
 use crate::keys::{self, KeyFile, MadeKey, Private, path_of};
 use crate::paths;
 use crate::sys::{Machine, SysError, random_bytes};
@@ -14,6 +17,10 @@ use crate::sys::{Machine, SysError, random_bytes};
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     pub made: Vec<MadeKey>,
+    /// The host keys are as planned and on the disk; otherwise there must be no stamp that vouches for them.
+    pub keys_are_durable: bool,
+    pub unfinished: Vec<Unfinished>,
+    pub items: Vec<ItemOutcome>,
     pub problems: Vec<String>,
 }
 
@@ -21,8 +28,12 @@ pub(crate) struct Applied {
 pub(crate) fn apply(machine: &Machine, seen: &Observation, plan: &Plan) -> Applied {
     let mut applied = Applied::default();
     let root = &machine.root;
+    if plan.stir {
+        // First: what is made below must not be what was made before the rollback.
+        applied.note(machine.stir_random_pool(&fresh_bytes(machine)));
+    }
     if plan.drop_stamp {
-        // First of all: a crash below must be followed by a whole renewal, whatever the evidence is then.
+        // Before all changes: a crash below must be followed by a whole renewal, whatever the evidence is then.
         let dropped = root.remove(paths::STAMP).and_then(|()| root.sync_folder_of(paths::STAMP));
         applied.note(dropped);
     }
@@ -36,53 +47,80 @@ pub(crate) fn apply(machine: &Machine, seen: &Observation, plan: &Plan) -> Appli
         applied.note(root.remove(&path_of(leftover)));
     }
     let old: Vec<&KeyFile> = plan.remove_keys.iter().filter_map(|name| seen.keys.named(name)).collect();
-    let installed = keys::install(root, &applied.made, &old);
-    applied.note(installed);
+    applied.keys_are_durable = applied.note(keys::install(root, &seen.keys, &applied.made, &old));
     for name in &plan.repair_keys {
-        applied.note(repair(machine, seen, name));
+        applied.keys_are_durable &= applied.note(repair(machine, seen, name));
     }
-    if plan.link_dbus {
-        // Before the machine-id itself: a copy of its own would bring the old one back.
-        applied.note(root.link(paths::DBUS_MACHINE_ID, "/etc/machine-id"));
+    // Before the machine-id itself: a copy of its own would bring the old one back.
+    if plan.link_dbus && !applied.note(root.link(paths::DBUS_MACHINE_ID, "/etc/machine-id")) {
+        applied.unfinished.push(Unfinished::DbusCopy);
     }
-    if plan.machine_id == MachineIdPlan::Renew {
-        applied.note(renew_machine_id(machine, seen));
+    if plan.machine_id == MachineIdPlan::Renew && !applied.note(renew_machine_id(machine, seen)) {
+        applied.unfinished.push(Unfinished::MachineId);
     }
-    if let Some(name) = &plan.hostname.expected {
-        if plan.hostname.set_kernel {
-            applied.note(machine.set_kernel_hostname(name));
-        }
-        if plan.hostname.write_file {
-            applied.note(root.replace(paths::HOSTNAME, 0o644, format!("{name}\n").as_bytes()));
-        }
+    if !applied.rename(machine, seen, plan) {
+        applied.unfinished.push(Unfinished::Hostname);
     }
+    let (outcomes, problems) = items::renew_found(root, &plan.items);
+    applied.items = outcomes;
+    applied.problems.extend(problems);
+    applied.problems.extend(root.take_notes());
     applied
 }
 
 impl Applied {
-    fn note(&mut self, done: Result<(), SysError>) {
-        if let Err(error) = done {
-            self.problems.push(Chain(&error).to_string());
-        }
+    /// Whether it was done.
+    fn note(&mut self, done: Result<(), SysError>) -> bool {
+        done.map_err(|error| self.problems.push(Chain(&error).to_string())).is_ok()
     }
+
+    fn rename(&mut self, machine: &Machine, seen: &Observation, plan: &Plan) -> bool {
+        let Some(name) = &plan.hostname.expected else { return true };
+        let root = &machine.root;
+        let mut whole = true;
+        if plan.hostname.set_kernel {
+            whole &= self.note(machine.set_kernel_hostname(name));
+        }
+        // Before the name's own file, which tells the old name to the next run if this one is cut off in between.
+        if let Some(text) =
+            renamed_hosts(seen, name, plan.hostname.write_file).filter(|_| plan.hostname.write_hosts)
+        {
+            let mode = root.mode(paths::HOSTS).unwrap_or(0o644);
+            whole &= self.note(root.replace(paths::HOSTS, mode, text.as_bytes()));
+        }
+        if plan.hostname.write_file {
+            whole &= self.note(root.replace(paths::HOSTNAME, 0o644, format!("{name}\n").as_bytes()));
+        }
+        whole
+    }
+}
+
+/// Different after each rollback as far as this machine can make it: its generation, the time, what the generator gives.
+fn fresh_bytes(machine: &Machine) -> Vec<u8> {
+    let mut bytes = random_bytes::<32>().to_vec();
+    bytes.extend(machine.clock().now().as_nanos().to_le_bytes());
+    bytes.extend(
+        crate::virtualization::vm_generation(machine).map(|id| id.expose().into_bytes()).unwrap_or_default(),
+    );
+    bytes
 }
 
 /// Writes the public half anew from the private one, and gives the private file its mode.
 fn repair(machine: &Machine, seen: &Observation, name: &str) -> Result<(), SysError> {
-    let Some(Private::Readable(public)) = seen.keys.named(name).map(|key| &key.private) else {
+    let Some(KeyFile { private: Private::Readable(public), place, .. }) = seen.keys.named(name) else {
         return Ok(());
     };
     let root = &machine.root;
-    let private = path_of(name);
-    if root.mode(&private) != Some(0o600)
-        && let Some(bytes) = root.read(&private)?.map(Zeroizing::new)
+    let private = &place.private;
+    if root.mode(private) != Some(0o600)
+        && let Some(bytes) = root.read(private)?.map(Zeroizing::new)
     {
-        root.replace(&private, 0o600, &bytes)?;
+        root.replace(private, 0o600, &bytes)?;
     }
     let line = public
         .to_openssh()
-        .map_err(|error| SysError::new("write the public half of", &private, std::io::Error::other(error)))?;
-    root.replace(&format!("{private}.pub"), 0o644, format!("{line}\n").as_bytes())
+        .map_err(|error| SysError::new("write the public half of", private, std::io::Error::other(error)))?;
+    root.replace(&place.public, 0o644, format!("{line}\n").as_bytes())
 }
 
 fn renew_machine_id(machine: &Machine, seen: &Observation) -> Result<(), SysError> {
@@ -92,6 +130,6 @@ fn renew_machine_id(machine: &Machine, seen: &Observation) -> Result<(), SysErro
         root.replace(paths::REBOOT_REQUIRED, 0o644, b"machine-id\n")?;
     }
     let random = || MachineId::from_random(random_bytes());
-    let id = seen.container_uuid.unwrap_or_else(random);
+    let id = renewed_id(seen).id.unwrap_or_else(random);
     root.replace(paths::MACHINE_ID, 0o444, Zeroizing::new(format!("{}\n", id.expose())).as_bytes())
 }

@@ -1,6 +1,7 @@
 //! Is this still the machine of the stamp? A pure table over stamp, evidence and intent.
 
 use firstlight_shared::wire::{Decision, Intent};
+use serde::Deserialize;
 
 use super::stamp::{Evidence, StampState};
 
@@ -11,6 +12,24 @@ pub(crate) struct Word<'a> {
     pub claim_id: Option<&'a str>,
 }
 
+/// What happens where only MAC addresses differ and nobody said provision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SuspectPolicy {
+    #[default]
+    Report,
+    Renew,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub decision: Decision,
+    /// One line for people.
+    pub reason: String,
+    /// The virtual machine's generation is another one: its random numbers may be those of its past.
+    pub other_generation: bool,
+}
+
 /// How the present evidence compares with the stamp's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Difference {
@@ -19,8 +38,27 @@ enum Difference {
     Machine(Vec<&'static str>),
 }
 
-/// The decision and one line for people.
-pub(crate) fn decide(stamp: &StampState, evidence: &Evidence, word: Word<'_>) -> (Decision, String) {
+pub(crate) fn decide(
+    stamp: &StampState,
+    evidence: &Evidence,
+    word: Word<'_>,
+    policy: SuspectPolicy,
+) -> Judgement {
+    let stamped = stamp.valid().and_then(|stamp| stamp.evidence.vm_generation);
+    let other_generation = stamped.zip(evidence.vm_generation).is_some_and(|(old, new)| old != new);
+    let (decision, mut reason) = judge(stamp, evidence, word, policy);
+    if other_generation && decision != Decision::Renew {
+        reason.push_str("; another VM generation: rolled back to a snapshot, or restored in place");
+    }
+    Judgement { decision, reason, other_generation }
+}
+
+fn judge(
+    stamp: &StampState,
+    evidence: &Evidence,
+    word: Word<'_>,
+    policy: SuspectPolicy,
+) -> (Decision, String) {
     let stamp = match stamp {
         StampState::None if word.intent == Some(Intent::Restore) => {
             return say(
@@ -54,6 +92,9 @@ pub(crate) fn decide(stamp: &StampState, evidence: &Evidence, word: Word<'_>) ->
             Decision::AlreadyProvisioned,
             "other MAC addresses, but the claim is the stamped one: a retry",
         ),
+        (Difference::Macs, None) if policy == SuspectPolicy::Renew => {
+            say(Decision::Renew, "other MAC addresses, and guest.toml says that this is a clone")
+        }
         (Difference::Macs, None) => {
             say(Decision::SuspectClone, "other MAC addresses and nobody said provision: kept, maybe a clone")
         }

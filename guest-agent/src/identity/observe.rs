@@ -1,9 +1,11 @@
 //! Everything that the decision and the plan look at, read once. Changes nothing.
 
 use firstlight_shared::error::Chain;
-use firstlight_shared::ids::MachineId;
+use firstlight_shared::ids::{MacAddress, MachineId};
 use firstlight_shared::wire::Claim;
 
+use super::hosts::{self, HostnameOwner};
+use super::machine_id::{MachineIdFile, Origins, classify};
 use super::stamp::{self, Evidence, StampState};
 use crate::config::{self, Settings};
 use crate::golden::{self, Golden};
@@ -11,25 +13,6 @@ use crate::keys::{self, HostKeys};
 use crate::paths;
 use crate::sys::{Kind, Machine};
 use crate::{claim, virtualization};
-
-/// What stands in /etc/machine-id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MachineIdFile {
-    Absent,
-    /// Empty or `uninitialized`: systemd fills it at the next boot.
-    Unset,
-    Invalid,
-    Valid(MachineId),
-}
-
-impl MachineIdFile {
-    pub(crate) fn valid(self) -> Option<MachineId> {
-        match self {
-            Self::Valid(id) => Some(id),
-            _ => None,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Observation {
@@ -42,16 +25,19 @@ pub(crate) struct Observation {
     pub machine_id: MachineIdFile,
     /// systemd made the machine-id in this very boot.
     pub machine_id_is_fresh: bool,
-    /// A machine-id that the container manager gave and that is not the present one.
-    pub container_uuid: Option<MachineId>,
-    /// /var/lib/dbus/machine-id is a file of its own.
-    pub dbus_copy: bool,
+    /// The machine-id is on a mount of its own, as where /etc was read-only when systemd made it.
+    pub machine_id_is_mounted: bool,
+    pub origins: Origins,
+    /// /var/lib/dbus/machine-id is a file of its own; what it holds.
+    pub dbus_copy: Option<MachineIdFile>,
     /// An earlier run of this boot replaced the machine-id that PID 1 uses.
     pub reboot_required: bool,
     pub keys: HostKeys,
     pub has_sshd: bool,
     pub kernel_hostname: Option<String>,
     pub hostname_file: Option<String>,
+    pub hostname_owner: HostnameOwner,
+    pub hosts: Option<String>,
     pub problems: Vec<String>,
 }
 
@@ -63,22 +49,25 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
     let claim = claim::load(machine, &mut problems);
     let golden = golden::load(root, &mut problems);
     let machine_id = read_machine_id(machine, &mut problems);
-    let container_uuid = machine
-        .pid1_variable("container_uuid")
-        .and_then(|text| text.parse::<MachineId>().ok())
-        .filter(|uuid| machine_id.valid() != Some(*uuid));
-    let macs: Vec<_> = machine.interfaces().into_iter().filter_map(|interface| interface.mac).collect();
+    let origins = origins(machine, machine_id);
     let evidence = Evidence {
         machine_id: machine_id.valid().map(|id| id.derived()),
-        container_uuid: container_uuid.map(|id| id.derived()),
+        container_uuid: origins.container_uuid.map(|id| id.derived()),
         product_uuid: virtualization::product_uuid(machine).map(|id| id.derived()),
-        macs,
+        vm_generation: virtualization::vm_generation(machine).map(|id| id.derived()),
+        macs: cards(machine),
     };
     let keys = keys::scan(root).unwrap_or_else(|error| {
         problems.push(Chain(&error).to_string());
         HostKeys::default()
     });
+    problems.extend(keys.problems.iter().cloned());
     let hostname_file = root.read_text(paths::HOSTNAME).ok().flatten().and_then(|text| first_name(&text));
+    let kernel_hostname = machine.kernel_hostname();
+    let hosts = root.read_text(paths::HOSTS).unwrap_or_else(|error| {
+        problems.push(Chain(&error).to_string());
+        None
+    });
     Observation {
         live: machine.live,
         settings,
@@ -88,13 +77,17 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
         evidence,
         machine_id,
         machine_id_is_fresh: is_fresh(machine),
-        container_uuid,
-        dbus_copy: root.kind(paths::DBUS_MACHINE_ID) == Some(Kind::File),
+        machine_id_is_mounted: root.is_mount(paths::MACHINE_ID),
+        origins,
+        dbus_copy: (root.kind(paths::DBUS_MACHINE_ID) == Some(Kind::File))
+            .then(|| classify(root.read(paths::DBUS_MACHINE_ID).ok().flatten().as_deref())),
         reboot_required: machine.live && root.kind(paths::REBOOT_REQUIRED).is_some(),
         keys,
         has_sshd: paths::SSHD_SIGNS.iter().any(|path| root.kind(path).is_some()),
-        kernel_hostname: machine.kernel_hostname(),
+        hostname_owner: hostname_owner(machine, kernel_hostname.as_deref(), hosts.as_deref()),
+        kernel_hostname,
         hostname_file,
+        hosts,
         problems,
     }
 }
@@ -109,15 +102,49 @@ fn read_machine_id(machine: &Machine, problems: &mut Vec<String>) -> MachineIdFi
     }
 }
 
-pub(crate) fn classify(bytes: Option<&[u8]>) -> MachineIdFile {
-    let Some(bytes) = bytes else { return MachineIdFile::Absent };
-    let text = String::from_utf8_lossy(bytes);
-    match text.trim() {
-        "" | "uninitialized" => MachineIdFile::Unset,
-        // machine-id(5) allows no dashes here.
-        plain if plain.contains('-') => MachineIdFile::Invalid,
-        plain => plain.parse().map_or(MachineIdFile::Invalid, MachineIdFile::Valid),
+/// What systemd would make a machine-id of. systemd-nspawn hands the root's own id back as `container_uuid`: that is no
+/// word of the host's.
+fn origins(machine: &Machine, present: MachineIdFile) -> Origins {
+    let parse = |text: &str| text.trim().parse::<MachineId>().ok();
+    let credential = machine.system_credential("system.machine_id").ok().flatten();
+    let is_nspawn = virtualization::container(machine).as_deref() == Some("systemd-nspawn");
+    let is_fresh = is_fresh(machine);
+    Origins {
+        credential: credential.and_then(|bytes| parse(&String::from_utf8_lossy(&bytes))),
+        container_uuid: machine
+            .pid1_variable("container_uuid")
+            .and_then(|text| parse(&text))
+            .filter(|uuid| !(is_nspawn && !is_fresh && present.valid() == Some(*uuid))),
+        product_uuid: virtualization::machine_id_of_product(machine),
     }
+}
+
+/// The MAC addresses of the machine's cards. Where some interfaces have hardware behind them, only those count: bridges
+/// and the ends of containers' cables come and go, and systemd gives some the same address in every clone.
+fn cards(machine: &Machine) -> Vec<MacAddress> {
+    let interfaces = machine.interfaces();
+    let is_hardware = |name: &str| {
+        let device = format!("{}/{name}/device", paths::NETWORK_CARDS);
+        !name.contains('/') && machine.root.kind(&device).is_some()
+    };
+    let some_hardware = interfaces.iter().any(|interface| is_hardware(&interface.name));
+    let counts = |name: &str| !some_hardware || is_hardware(name);
+    interfaces.iter().filter(|one| counts(&one.name)).filter_map(|one| one.mac).collect()
+}
+
+fn hostname_owner(machine: &Machine, kernel_hostname: Option<&str>, hosts: Option<&str>) -> HostnameOwner {
+    let root = &machine.root;
+    let Some(container) = virtualization::container(machine) else { return HostnameOwner::Guest };
+    let resolv_conf = root.read_text(paths::RESOLV_CONF).ok().flatten();
+    hosts::owner(&hosts::Signs {
+        container: Some(&container),
+        kernel_hostname,
+        hosts,
+        resolv_conf: resolv_conf.as_deref(),
+        ignores_hostname: root.kind(paths::PVE_IGNORES_HOSTNAME) == Some(Kind::File),
+        ignores_hosts: root.kind(paths::PVE_IGNORES_HOSTS) == Some(Kind::File),
+        ignores_resolv_conf: root.kind(paths::PVE_IGNORES_RESOLV_CONF) == Some(Kind::File),
+    })
 }
 
 /// Whether /etc/machine-id was written after PID 1 started.
@@ -130,7 +157,7 @@ pub(crate) fn classify(bytes: Option<&[u8]>) -> MachineIdFile {
 fn is_fresh(machine: &Machine) -> bool {
     let fresh = || {
         let started = machine.clock().now().checked_sub(machine.age_of_boot()?)?;
-        Some(machine.root.changed_at(paths::MACHINE_ID)? >= started)
+        Some(machine.root.written_at(paths::MACHINE_ID)? >= started)
     };
     fresh().unwrap_or(false)
 }
@@ -139,23 +166,4 @@ fn is_fresh(machine: &Machine) -> bool {
 fn first_name(text: &str) -> Option<String> {
     let name = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
     Some(name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_four_states_of_a_machine_id_are_told_apart() {
-        assert_eq!(classify(None), MachineIdFile::Absent);
-        for unset in ["", "\n", "uninitialized\n"] {
-            assert_eq!(classify(Some(unset.as_bytes())), MachineIdFile::Unset);
-        }
-        for wrong in
-            ["7be0", "7be07251-d758-4360-bfa2-0bcb52311efb", "\0", "00000000000000000000000000000000"]
-        {
-            assert_eq!(classify(Some(wrong.as_bytes())), MachineIdFile::Invalid, "{wrong}");
-        }
-        assert!(classify(Some(b"7be07251d7584360bfa20bcb52311efb\n")).valid().is_some());
-    }
 }

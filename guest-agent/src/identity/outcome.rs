@@ -15,6 +15,12 @@ pub(crate) struct Outcome {
     pub failure: Option<Failure>,
     pub identity: Identity,
     pub claim_id: Option<String>,
+    /// The host name was set in this run, or should have been: hostnamed is told later.
+    #[serde(default)]
+    pub hostname_changed: bool,
+    /// By policy the machine is to be rebooted now, once; this is journaled.
+    #[serde(default)]
+    pub reboot: bool,
     pub finished_at_ms: u64,
     pub timings_ms: BTreeMap<String, u64>,
 }

@@ -4,7 +4,9 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::wire::{Decision, HostKey, Hostname, Identity, MachineIdOutcome, MachineIdState};
 
 use super::apply::Applied;
-use super::observe::{MachineIdFile, Observation, classify};
+use super::hosts::HostnameOwner;
+use super::machine_id::{MachineIdFile, broken_prediction, classify};
+use super::observe::Observation;
 use super::plan::{Plan, hostname_problem, is_goldens};
 use crate::keys::{self, HostKeys, KeyFile, KeyType, Private};
 use crate::paths;
@@ -52,7 +54,7 @@ pub(crate) fn verify(
     problems.extend(
         now.keys
             .iter()
-            .filter(|key| is_broken(key, plan))
+            .filter(|key| is_broken(&now, key, plan))
             .map(|key| format!("the host key {} is not whole", key.name)),
     );
     // A public half alone is no key that this machine has.
@@ -78,9 +80,9 @@ pub(crate) fn verify(
         hostname: verify_hostname(machine, seen, plan, &mut problems),
         ssh_host_keys: present,
         removed_host_keys,
-        pending: plan.pending_keys.clone(),
+        pending: plan.pending_keys.iter().chain(&plan.pending_items).cloned().collect(),
         problems,
-        items: Vec::new(),
+        items: applied.items.clone(),
         age_recipient: None,
     };
     (identity, failure)
@@ -102,12 +104,12 @@ fn judge_keys(seen: &Observation, plan: &Plan, applied: &Applied, now: &HostKeys
 }
 
 /// A configured key that sshd would refuse and that is not left to the report phase.
-fn is_broken(key: &KeyFile, plan: &Plan) -> bool {
+fn is_broken(now: &HostKeys, key: &KeyFile, plan: &Plan) -> bool {
     let pending = plan
         .pending_keys
         .iter()
         .filter_map(|name| KeyType::parse(name))
-        .any(|kind| kind.file_name() == key.name);
+        .any(|kind| now.place_of(kind).name == key.name);
     !pending && !key.is_whole() && key.private != Private::Opaque
 }
 
@@ -141,7 +143,13 @@ fn verify_machine_id(
         problems.push("D-Bus keeps a machine-id of its own".to_owned());
     }
     let reboot_required = machine.live && machine.root.kind(paths::REBOOT_REQUIRED).is_some();
-    MachineIdOutcome { derived: Some(id.derived()), state, reboot_required, prediction: None }
+    let claimed = seen.claim.as_ref().and_then(|claim| claim.machine_id);
+    let prediction = seen.origins.predict(claimed, id.derived());
+    // Where the source itself is at fault, the plan says so already.
+    if !problems.iter().any(|problem| problem.starts_with("predictable duplicate")) {
+        problems.extend(broken_prediction(prediction.as_ref(), state));
+    }
+    MachineIdOutcome { derived: Some(id.derived()), state, reboot_required, prediction }
 }
 
 fn verify_hostname(
@@ -157,7 +165,11 @@ fn verify_hostname(
         None => hostname_problem(seen, &current).is_none() && (!current.is_empty() || !machine.live),
     };
     if let Some(expected) = plan.hostname.expected.as_ref().filter(|_| !ok) {
-        problems.push(format!("the host name is `{current}`, `{expected}` is expected"));
+        let whose = match plan.hostname.owner {
+            HostnameOwner::Guest => "",
+            HostnameOwner::Proxmox => ": Proxmox VE writes it at each start, change it there",
+        };
+        problems.push(format!("the host name is `{current}`, `{expected}` is expected{whose}"));
     }
     Hostname { current, expected: plan.hostname.expected.clone(), ok }
 }

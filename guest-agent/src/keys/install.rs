@@ -2,50 +2,61 @@
 //!
 //! The new set is staged in full and made durable; then everything old goes, public halves first; then private
 //! halves are renamed, then public ones. At every moment a private key stands alone or beside its own public half.
-//! The caller synchronizes the folder once and writes the stamp last.
+//! The folders are synchronized at the end; the caller writes the stamp last.
 
-use super::{KeyFile, MadeKey, path_of};
+use std::collections::BTreeSet;
+
+use super::{HostKeys, KeyFile, MadeKey, Place};
 use crate::sys::{Root, SysError};
 
-/// Installs `fresh` and removes `old` (whole file sets, of any type).
+/// Installs `fresh` where `found` says that keys of their types belong, and removes `old` (whole file sets, of any type).
 ///
 /// # Errors
 /// Any effect failed. Run again: everything staged is made anew, everything old is still found by name.
-pub(crate) fn install(root: &Root, fresh: &[MadeKey], old: &[&KeyFile]) -> Result<(), SysError> {
+pub(crate) fn install(
+    root: &Root,
+    found: &HostKeys,
+    fresh: &[MadeKey],
+    old: &[&KeyFile],
+) -> Result<(), SysError> {
     if fresh.is_empty() && old.is_empty() {
         return Ok(());
     }
+    let fresh: Vec<(&MadeKey, Place)> = fresh.iter().map(|key| (key, found.place_of(key.kind))).collect();
     let mut staged = Vec::new();
-    for key in fresh {
-        root.make_folder(crate::paths::SSH_DIR)?;
-        let private = path_of(&key.kind.file_name());
-        staged.push(root.stage(&private, 0o600, key.private.as_bytes())?);
-        staged.push(root.stage(&format!("{private}.pub"), 0o644, key.public_line.as_bytes())?);
+    for (key, place) in &fresh {
+        for (path, mode, bytes) in [
+            (&place.private, 0o600, key.private.as_bytes()),
+            (&place.public, 0o644, key.public_line.as_bytes()),
+        ] {
+            root.make_folder(folder_of(path))?;
+            staged.push(root.stage(path, mode, bytes)?);
+        }
     }
     root.sync(&staged)?;
+    let mut folders = BTreeSet::new();
     for key in old {
-        let replaced = fresh.iter().any(|new| new.kind.file_name() == key.name);
-        remove_file_set(root, key, replaced)?;
+        let replaced = fresh.iter().any(|(_, place)| place.private == key.place.private);
+        // The private file last; one that is replaced stays for the rename over it.
+        for file in key.files.iter().filter(|file| !replaced || **file != key.place.private) {
+            root.remove(file)?;
+            folders.insert(folder_of(file));
+        }
     }
-    for key in fresh {
-        root.commit(&path_of(&key.kind.file_name()))?;
+    for (_, place) in &fresh {
+        root.commit(&place.private)?;
+        folders.insert(folder_of(&place.private));
     }
-    for key in fresh {
-        root.commit(&path_of(&format!("{}.pub", key.kind.file_name())))?;
+    for (_, place) in &fresh {
+        root.commit(&place.public)?;
+        folders.insert(folder_of(&place.public));
     }
-    root.sync_folder_of(&path_of("."))
+    for folder in folders {
+        root.sync_folder_of(&format!("{folder}/."))?;
+    }
+    super::certificate::remove_stale_drop_in(root)
 }
 
-/// Removes a key's files, the private one last. With `keep_private` the private file stays for the rename over it.
-///
-/// # Errors
-/// A file cannot be removed.
-fn remove_file_set(root: &Root, key: &KeyFile, keep_private: bool) -> Result<(), SysError> {
-    for file in key.files.iter().filter(|file| **file != key.name) {
-        root.remove(&path_of(file))?;
-    }
-    if keep_private || !key.files.contains(&key.name) {
-        return Ok(());
-    }
-    root.remove(&path_of(&key.name))
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }

@@ -1,13 +1,20 @@
 //! SSH host keys: which types there are, how they are found, made and put in place.
 
+pub(crate) mod certificate;
 mod install;
 mod make;
+mod missing;
+mod place;
 mod rsa;
 mod scan;
 
 pub(crate) use install::install;
 pub(crate) use make::{KeyError, MadeKey, make};
-pub(crate) use scan::{HostKeys, KeyFile, Private, scan};
+pub(crate) use missing::make_missing;
+pub(crate) use place::Place;
+#[cfg(feature = "fuzzing")]
+pub(crate) use scan::read_private;
+pub(crate) use scan::{HostKeys, KeyFile, Private, age_recipient, scan};
 
 use crate::paths;
 
@@ -45,6 +52,13 @@ impl KeyType {
     }
 }
 
+/// Below the root, of a name in /etc/ssh or an absolute path.
 pub(crate) fn path_of(name: &str) -> String {
-    format!("{}/{name}", paths::SSH_DIR)
+    match name.strip_prefix('/') {
+        Some(path) => path.to_owned(),
+        None => format!("{}/{name}", paths::SSH_DIR),
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use firstlight_shared::check::CheckResult;
 use firstlight_shared::wire::{
-    Agent, Claim, Decision, HostKey, Hostname, Identity, MachineIdOutcome, MachineIdState, REPORT_VERSION,
-    Report, ReportState,
+    Agent, Claim, Decision, HostKey, Hostname, Identity, ItemAction, MachineIdOutcome, MachineIdState,
+    REPORT_VERSION, Report, ReportState,
 };
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, PrivateKey};
 use zeroize::Zeroizing;
 
+use super::boot::BootFacts;
 use super::facts;
 use crate::identity::{Outcome, PendingOutcome};
-use crate::keys::{self, KeyType, Private, path_of};
+use crate::keys::{self, KeyType, Private};
 use crate::paths;
 use crate::sys::{Machine, millis, random_bytes};
 
@@ -24,6 +25,7 @@ pub(super) struct Parts<'a> {
     pub claim: Option<&'a Claim>,
     pub checks: Vec<CheckResult>,
     pub checks_ms: u64,
+    pub boot: BootFacts,
     pub pending: PendingOutcome,
     pub problems: Vec<String>,
 }
@@ -50,9 +52,9 @@ pub(super) fn build(parts: Parts<'_>) -> (Report, PrivateKey) {
         made_at_ms: machine.clock().now_ms(),
         state,
         network: machine.interfaces(),
-        facts: facts::gather(machine),
+        facts: facts::gather(machine, parts.boot.systemd.clone()),
         timings_ms,
-        boot: None,
+        boot: parts.boot.timing.clone(),
         identity: identity_now(&parts),
         checks: parts.checks,
     };
@@ -78,6 +80,9 @@ fn identity_now(parts: &Parts<'_>) -> Identity {
     if let Some(failure) = &outcome.failure {
         identity.problems.insert(0, failure.message.clone());
     }
+    for item in identity.items.iter_mut().filter(|item| parts.pending.items.contains(&item.item)) {
+        item.action = ItemAction::Renewed;
+    }
     if outcome.failure.is_none() {
         identity.pending.clone_from(&parts.pending.left);
     }
@@ -86,6 +91,8 @@ fn identity_now(parts: &Parts<'_>) -> Identity {
             found.keys.iter().filter(|k| matches!(k.private, Private::Readable(_) | Private::Opaque));
         identity.ssh_host_keys =
             usable.filter_map(|key| key.key()).filter_map(|key| HostKey::of(key).ok()).collect();
+        // A golden's key that could not be removed is nobody's to encrypt for.
+        identity.age_recipient = keys::age_recipient(&found).filter(|_| outcome.failure.is_none());
     }
     // Both phases read the same configuration and claim, and may have the same to say of it.
     for problem in parts.pending.problems.iter().chain(&parts.problems) {
@@ -124,7 +131,9 @@ fn identity_unknown(parts: &Parts<'_>) -> Identity {
 }
 
 fn host_key(machine: &Machine) -> Option<PrivateKey> {
-    let bytes = Zeroizing::new(machine.root.read(&path_of(&KeyType::Ed25519.file_name())).ok()??);
+    let found = keys::scan(&machine.root).ok()?;
+    let path = found.place_of(KeyType::Ed25519).private;
+    let bytes = Zeroizing::new(machine.root.read(&path).ok()??);
     let key = PrivateKey::from_openssh(&*bytes).ok()?;
     (key.algorithm() == Algorithm::Ed25519 && !key.is_encrypted()).then_some(key)
 }

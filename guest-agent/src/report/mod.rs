@@ -3,35 +3,34 @@
 //! One thread and a runtime on it; only the search for RSA primes has threads of its own. The signed bytes are made
 //! once per boot and stand in /run/firstlight/report.json before anything is sent.
 
+mod boot;
 mod build;
 mod deliver;
 mod facts;
-mod target;
-mod tls;
 
-pub(crate) use deliver::{Delivery, DeliveryState, load as load_delivery};
+pub(crate) use deliver::{ChannelState, Delivery, DeliveryState, load as load_delivery};
+#[cfg(feature = "fuzzing")]
+pub(crate) use facts::pretty_name;
 
 use std::time::Duration;
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{Envelope, ReportState};
 
-use crate::bus::{Bus, BusError};
+use crate::bus::Bus;
+use crate::channel;
 use crate::checks;
 use crate::config;
 use crate::golden;
+use crate::hostnamed;
 use crate::identity::{self, PendingOutcome};
+use crate::keys;
 use crate::paths;
-use crate::sys::{Machine, Stopwatch, SysError, listening_sockets};
+use crate::sshd;
+use crate::sys::{Machine, Stopwatch, SysError};
 
-/// So long sshd may take to read its keys again; it takes some 50 ms.
-const SSH_RELOAD_LIMIT: Duration = Duration::from_secs(5);
-/// The running SSH server's unit, by the names of Debian and of everybody else; one is often an alias of the other.
-const SSH_SERVICES: [&str; 2] = ["ssh.service", "sshd.service"];
-/// Sockets that may hold its port for it.
-const SSH_SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
-/// So long sshd may take to start before it is asked to read the new key.
-const SSH_START_LIMIT: Duration = Duration::from_secs(15);
+/// So long a virtual machine's port may take to come, where it may be the only way to the host.
+const PORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How the phase ended; `cli` gives each an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,38 +47,98 @@ pub(crate) enum ReportEnd {
 pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let mut problems = Vec::new();
     let settings = config::load(&machine.root, &mut problems);
-    let claim = crate::claim::load(machine, &mut problems);
-    let target = target::choose(claim.as_ref(), &settings);
-    if let Err(error) = &target {
+    let found = crate::claim::find(machine, &mut problems);
+    let claim = found.as_ref().map(|found| &found.claim);
+    let is_there = |path: &str| channel::is_there(machine, path);
+    let (_, unusable) = channel::choose(claim, &settings, is_there);
+    for error in &unusable {
+        eprintln!("error: {}", Chain(error));
         problems.push(Chain(error).to_string());
     }
     // After a crash the same bytes go out again: other bytes for a used claim would be refused.
     let kept = if again { None } else { kept_envelope(machine) };
     if kept.is_some() && load_delivery(&machine.root).is_some_and(|delivery| delivery.is_final()) {
         eprintln!("the report of this boot was delivered already");
+        crate::beacon::delivered(machine);
         return ReportEnd::Done;
     }
+    let mut unwritten = false;
     let envelope = match kept {
         Some(envelope) => envelope,
-        None => match make(machine, &settings, claim.as_ref(), problems).await {
-            Ok(envelope) => envelope,
+        None => match make(machine, &settings, claim, problems).await {
+            Ok(envelope) => {
+                // The host must hear of a machine that cannot even write this.
+                if let Err(error) = write(machine, &envelope) {
+                    unwritten = true;
+                    eprintln!("error: {}", Chain(&error));
+                    machine.tell_console(&Chain(&error).to_string());
+                }
+                envelope
+            }
             Err(error) => {
                 eprintln!("error: {}", Chain(&error));
+                machine.tell_console(&Chain(&error).to_string());
+                crate::beacon::without_report(machine, &settings);
                 return ReportEnd::NotWritten;
             }
         },
     };
-    match target {
-        Ok(Some(target)) => deliver::deliver(machine, &target, &envelope, settings.give_up_after).await,
-        Ok(None) => {
-            eprintln!("no host is configured: the report stays in /{}", paths::REPORT);
-            ReportEnd::Done
-        }
-        Err(error) => {
-            eprintln!("error: {}", Chain(&error));
+    crate::beacon::after_report(machine, &settings, &envelope, again);
+    let state = state_of(&envelope);
+    let channels = channels_now(machine, claim, &settings, state).await;
+    let has_host = channels.iter().any(channel::Channel::acknowledges);
+    let parcel = deliver::Parcel {
+        ready: state == Some(ReportState::Ready),
+        envelope: &envelope,
+        claim_source: found.as_ref().map(|found| found.source),
+        give_up_after: settings.give_up_after,
+    };
+    let end = deliver::deliver(machine, channels, parcel).await;
+    crate::beacon::delivered(machine);
+    match (end, unusable.first()) {
+        _ if unwritten => ReportEnd::NotWritten,
+        (ReportEnd::Done, Some(error)) if !has_host => {
+            machine.tell_console(&format!("the report was not delivered: {}", Chain(error)));
             ReportEnd::GaveUp
         }
+        (end, _) => end,
     }
+}
+
+fn state_of(envelope: &Envelope) -> Option<ReportState> {
+    let report = serde_json::from_str::<firstlight_shared::wire::Report>(&envelope.report);
+    report.ok().map(|report| report.state)
+}
+
+/// The channels as they are after the checks. A report of a failed identity waits for no check, and is made before the
+/// kernel has found a virtual machine's ports: where one may be the only way, it is waited for.
+async fn channels_now(
+    machine: &Machine,
+    claim: Option<&firstlight_shared::wire::Claim>,
+    settings: &config::Settings,
+    state: Option<ReportState>,
+) -> Vec<channel::Channel> {
+    let watch = Stopwatch::start();
+    let may_come =
+        machine.live && settings.channels.is_none() && !crate::virtualization::is_container(machine);
+    loop {
+        let (channels, _) = channel::choose(claim, settings, |path| channel::is_there(machine, path));
+        let has_port = channels.iter().any(|one| matches!(one, channel::Channel::VirtioPort(_)));
+        let has_host = channels.iter().any(channel::Channel::acknowledges);
+        let enough = has_port || has_host && state != Some(ReportState::Failed);
+        if enough || !may_come || watch.elapsed() >= PORT_LIMIT {
+            return channels;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// # Errors
+/// The file could not be written.
+fn write(machine: &Machine, envelope: &Envelope) -> Result<(), SysError> {
+    let text = serde_json::to_vec(envelope)
+        .map_err(|error| SysError::new("write", paths::REPORT, std::io::Error::other(error)))?;
+    machine.root.replace(paths::REPORT, 0o600, &text)
 }
 
 fn kept_envelope(machine: &Machine) -> Option<Envelope> {
@@ -87,7 +146,7 @@ fn kept_envelope(machine: &Machine) -> Option<Envelope> {
 }
 
 /// # Errors
-/// The file could not be written.
+/// The report could not be signed.
 async fn make(
     machine: &Machine,
     settings: &config::Settings,
@@ -96,6 +155,7 @@ async fn make(
 ) -> Result<Envelope, SysError> {
     let outcome = identity::load_outcome(&machine.root);
     let golden = golden::load(&machine.root, &mut problems);
+    let checks = checks::load(&machine.root, settings, &mut problems);
     let bus = Bus::default();
     let context =
         checks::Context { machine, settings, golden: golden.as_ref(), outcome: outcome.as_ref(), bus: &bus };
@@ -104,23 +164,30 @@ async fn make(
         _ => Vec::new(),
     };
     let watch = Stopwatch::start();
-    let (checks, pending) = tokio::join!(checks::run(&context), finish_pending(pending, &bus));
+    let (checks, pending, differences, hostname) = tokio::join!(
+        checks::run(&context, &checks),
+        finish_pending(machine, pending, &bus),
+        sshd::differences(machine),
+        settle_hostname(outcome.as_ref())
+    );
+    problems.extend(differences);
+    problems.extend(hostname);
     let parts = build::Parts {
         machine,
         outcome: outcome.as_ref(),
         claim,
         checks,
         checks_ms: watch.elapsed_ms(),
+        boot: boot::observe(&bus).await,
         pending,
         problems,
     };
     let (report, key) = build::build(parts);
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        SysError::new("make", paths::REPORT, std::io::Error::other(error))
-    };
-    let envelope = Envelope::seal(&report, &key, claim).map_err(|error| failed(error.into()))?;
-    let text = serde_json::to_vec(&envelope).map_err(|error| failed(error.into()))?;
-    machine.root.replace(paths::REPORT, 0o600, &text)?;
+    let envelope = Envelope::seal(&report, &key, claim)
+        .map_err(|error| SysError::new("make", paths::REPORT, std::io::Error::other(error)))?;
+    if outcome.is_none() {
+        machine.tell_console("identity FAILED: it left no outcome in this boot; ssh stays down");
+    }
     let word = match report.state {
         ReportState::Ready => "ready",
         ReportState::Degraded => "degraded",
@@ -133,8 +200,17 @@ async fn make(
     Ok(envelope)
 }
 
+/// Tells hostnamed the name that the early phase set or could not set; returns what went wrong.
+async fn settle_hostname(outcome: Option<&identity::Outcome>) -> Option<String> {
+    let outcome = outcome.filter(|outcome| outcome.failure.is_none() && outcome.hostname_changed)?;
+    let expected = outcome.identity.hostname.expected.as_deref()?;
+    let settled = hostnamed::settle(hostnamed::SYSTEM_BUS, hostnamed::TIME_LIMIT, expected).await;
+    // Files and kernel are right without it, too.
+    settled.err().filter(|_| !outcome.identity.hostname.ok).map(|error| Chain(&error).to_string())
+}
+
 /// Makes the pending keys off the runtime's thread, then lets a running sshd read them.
-async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
+async fn finish_pending(machine: &Machine, pending: Vec<String>, bus: &Bus) -> PendingOutcome {
     if pending.is_empty() {
         return PendingOutcome::default();
     }
@@ -146,61 +222,21 @@ async fn finish_pending(pending: Vec<String>, bus: &Bus) -> PendingOutcome {
     });
     let mut outcome = match made.await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(problem)) => PendingOutcome { left, problems: vec![problem], ..PendingOutcome::default() },
+        Ok(Err(problem)) => {
+            PendingOutcome { left: left.clone(), problems: vec![problem], ..PendingOutcome::default() }
+        }
         Err(_) => PendingOutcome {
-            left,
+            left: left.clone(),
             problems: vec!["the thread that makes keys ended".to_owned()],
             ..PendingOutcome::default()
         },
     };
+    let made: Vec<_> = left.iter().filter(|kind| !outcome.left.contains(kind)).collect();
+    let made: Vec<_> = made.into_iter().filter_map(|kind| keys::KeyType::parse(kind)).collect();
     if outcome.made
-        && let Err(error) = let_sshd_read_keys(bus).await
+        && let Err(error) = sshd::let_sshd_read_keys(machine, bus, &made).await
     {
         outcome.problems.push(format!("sshd does not know the new key yet: {}", Chain(&error)));
     }
     outcome
-}
-
-/// Lets a running sshd read its keys again; one that does not run reads them when it starts.
-///
-/// An sshd on a socket of systemd's loses it by a reload (SIGHUP: "Cannot bind any address", tried on Debian 13) and is
-/// restarted; systemd keeps the socket meanwhile.
-async fn let_sshd_read_keys(bus: &Bus) -> Result<(), BusError> {
-    let Some(unit) = running_sshd(bus).await? else { return Ok(()) };
-    for socket in SSH_SOCKETS {
-        if bus.active_state(socket).await?.as_deref() == Some("active") {
-            return bus.restart(unit).await;
-        }
-    }
-    let Ok(machine) = Machine::open(std::path::Path::new("/")) else { return bus.reload(unit).await };
-    let ports = checks::ssh_ports(&machine.root);
-    let before = listening_sockets(&ports);
-    bus.reload(unit).await?;
-    // sshd closes its sockets and opens new ones: a moment in which connections are refused. Nobody shall be told that
-    // this guest is ready until it is over.
-    let watch = Stopwatch::start();
-    while watch.elapsed() < SSH_RELOAD_LIMIT {
-        let now = listening_sockets(&ports);
-        if !now.is_empty() && now.is_disjoint(&before) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
-}
-
-/// The first unit that runs, once it has started: it may have read its keys before the new one was there.
-async fn running_sshd(bus: &Bus) -> Result<Option<&'static str>, BusError> {
-    for unit in SSH_SERVICES {
-        let watch = Stopwatch::start();
-        let mut state = bus.active_state(unit).await?;
-        while state.as_deref() == Some("activating") && watch.elapsed() < SSH_START_LIMIT {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            state = bus.active_state(unit).await?;
-        }
-        if state.as_deref() == Some("active") {
-            return Ok(Some(unit));
-        }
-    }
-    Ok(None)
 }

@@ -113,7 +113,7 @@ pub struct Identity {
     pub ssh_host_keys: Vec<HostKey>,
     /// Fingerprints (`SHA256:...`) of keys that were there before and are gone.
     pub removed_host_keys: Vec<String>,
-    /// Key types that are still to be made (RSA is made late).
+    /// Key types that are still to be made (RSA is made late), and items that are still to be renewed.
     pub pending: Vec<String>,
     /// What is not as it should be, one line each; empty when all is well.
     pub problems: Vec<String>,
@@ -232,4 +232,16 @@ pub struct Facts {
     pub virtualization: Option<String>,
     pub cpus: Option<u32>,
     pub memory_bytes: Option<u64>,
+    /// systemd's own version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_model: Option<String>,
+    /// Type, size and free space of the root file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_fstype: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
 }

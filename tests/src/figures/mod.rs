@@ -2,6 +2,7 @@
 //! is the same for both. Ratios are what counts; the milliseconds are this machine's.
 
 mod bring_up;
+mod guest;
 mod identity;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::Result;
 
 use crate::golden::{self, Variant};
 use crate::{build, packages};
+pub use guest::{Runs, guest};
 
 pub fn skeleton(release: bool) -> Result<()> {
     anyhow::ensure!(nix::unistd::geteuid().is_root(), "the figures need real guests: run this as root");

@@ -1,4 +1,4 @@
-//! The bases: Debian 13 by mmdebstrap from the mirror that this machine's apt knows.
+//! The bases: Debian 13, and 12 as the older one, by mmdebstrap from the mirror that this machine's apt knows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,10 @@ pub(super) enum Flavour {
     CloudInit,
     /// A machine that runs guests itself.
     Host,
+    /// With a kernel: a virtual machine.
+    Machine,
+    /// Debian 12: systemd 252, without ImportCredential=, generated ssh sockets and a keygen unit.
+    Bookworm,
 }
 
 impl Flavour {
@@ -27,16 +31,26 @@ impl Flavour {
             Self::Plain => "plain",
             Self::CloudInit => "cloud-init",
             Self::Host => "host",
+            Self::Machine => "machine",
+            Self::Bookworm => "bookworm",
+        }
+    }
+
+    fn suite(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            _ => SUITE,
         }
     }
 
     fn packages(self) -> String {
         match self {
-            Self::Plain => PACKAGES.to_owned(),
+            Self::Plain | Self::Bookworm => PACKAGES.to_owned(),
             // The name service modules are there for the hostile nsswitch.conf that this variant has.
             Self::CloudInit => format!(
                 "{PACKAGES},cloud-init,libnss-systemd,libnss-myhostname,libnss-mymachines,libnss-resolve"
             ),
+            Self::Machine => format!("{PACKAGES},linux-image-cloud-amd64,initramfs-tools,zstd"),
             Self::Host => "systemd-sysv,dbus,iproute2,systemd-container,dnsmasq-base".to_owned(),
         }
     }
@@ -50,7 +64,7 @@ mkdir -p "$1"/var/lib/dbus; ln -sfn /etc/machine-id "$1"/var/lib/dbus/machine-id
 
 /// Makes the base, if it is not there yet, and gives its path, whose name carries the recipe's digest.
 pub(super) fn ensure(folder: &Path, flavour: Flavour) -> Result<PathBuf> {
-    let recipe = format!("{SUITE} {} {CLEANING}", flavour.packages());
+    let recipe = format!("{} {} {CLEANING}", flavour.suite(), flavour.packages());
     let digest = sha256_hex(recipe.as_bytes());
     let path = folder.join(format!("base-{}-{}.tar", flavour.name(), &digest[..16]));
     if path.is_file() {
@@ -59,7 +73,7 @@ pub(super) fn ensure(folder: &Path, flavour: Flavour) -> Result<PathBuf> {
     if !nix::unistd::geteuid().is_root() {
         bail!("a golden is built as root: run this command with sudo");
     }
-    eprintln!("building a Debian 13 golden ({}) with mmdebstrap; this is done once", flavour.name());
+    eprintln!("building a Debian golden ({}) with mmdebstrap; this is done once", flavour.name());
     let partial = folder.join(format!("base-{}.partial.tar", flavour.name()));
     let _ = fs::remove_file(&partial); // of a run that was killed
     let mut mmdebstrap = Command::new("mmdebstrap");
@@ -67,7 +81,7 @@ pub(super) fn ensure(folder: &Path, flavour: Flavour) -> Result<PathBuf> {
         .args(["--quiet", "--variant=apt", "--skip=cleanup/reproducible"])
         .arg(format!("--include={}", flavour.packages()))
         .arg(format!("--customize-hook={CLEANING}"))
-        .args([SUITE])
+        .arg(flavour.suite())
         .arg(&partial);
     if let Err(error) = run::must(&mut mmdebstrap) {
         let _ = fs::remove_file(&partial);

@@ -6,6 +6,7 @@
 //! under a lock, so that runs side by side never see half of one.
 
 mod base;
+pub mod image;
 mod layer;
 mod variants;
 

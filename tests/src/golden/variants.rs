@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use firstlight_shared::wire::sha256_hex;
 
 use super::base::Flavour;
-use super::{LOGIN_KEY, Layer, archive};
+use super::{LOGIN_KEY, Layer, archive, image};
 use crate::{paths, run};
 
 const UNITS: &str = "usr/lib/systemd/system";
@@ -23,6 +23,8 @@ pub enum Variant {
     Agent,
     /// The agent in an image that kept its host keys, its machine-id and its name.
     Baked,
+    /// As `Baked`, of Debian 12.
+    Bookworm,
     /// cloud-init, networkd and wait-online beside the agent.
     Cloud,
     /// The identity phase runs, the report unit does not start by itself.
@@ -31,8 +33,12 @@ pub enum Variant {
     Broken,
     /// No agent, `ssh-keygen -A` in a shell unit: the floor of the figures.
     Floor,
+    /// No agent, and host keys baked in: an image whose first boot has no keys to make.
+    Stock,
     /// No golden but a machine with systemd as PID 1 and the tools that the companion needs.
     Host,
+    /// The agent in an image with a kernel, for a virtual machine: a disk beside the archive.
+    Machine,
 }
 
 /// The machine-id that [`Variant::Baked`] carries.
@@ -45,11 +51,14 @@ impl Variant {
         Self::Control,
         Self::Agent,
         Self::Baked,
+        Self::Bookworm,
         Self::Cloud,
         Self::Silent,
         Self::Broken,
         Self::Floor,
+        Self::Stock,
         Self::Host,
+        Self::Machine,
     ];
 
     pub fn name(self) -> &'static str {
@@ -57,18 +66,23 @@ impl Variant {
             Self::Control => "control",
             Self::Agent => "agent",
             Self::Baked => "baked",
+            Self::Bookworm => "bookworm",
             Self::Cloud => "cloud",
             Self::Silent => "silent",
             Self::Broken => "broken",
             Self::Floor => "floor",
+            Self::Stock => "stock",
             Self::Host => "host",
+            Self::Machine => "machine",
         }
     }
 
     pub(super) fn flavour(self) -> Flavour {
         match self {
+            Self::Bookworm => Flavour::Bookworm,
             Self::Cloud => Flavour::CloudInit,
             Self::Host => Flavour::Host,
+            Self::Machine => Flavour::Machine,
             _ => Flavour::Plain,
         }
     }
@@ -78,12 +92,12 @@ impl Variant {
         let login =
             fs::read(folder.join(LOGIN_KEY).with_extension("pub")).context("the login key is gone")?;
         layer.file("root/.ssh/authorized_keys", 0o600, login);
-        if !matches!(self, Self::Control | Self::Floor | Self::Host) {
-            agent(&mut layer, guest)?;
+        if !matches!(self, Self::Control | Self::Floor | Self::Stock | Self::Host) {
+            agent(&mut layer, guest, self == Self::Cloud)?;
         }
         match self {
             Self::Control | Self::Agent | Self::Host => {}
-            Self::Baked => baked(&mut layer, folder)?,
+            Self::Baked | Self::Bookworm => baked(&mut layer, folder)?,
             Self::Cloud => cloud(&mut layer),
             Self::Silent => layer.remove(&wants("multi-user", REPORT)),
             Self::Broken => layer.file(
@@ -92,6 +106,13 @@ impl Variant {
                 "[Service]\nExecStart=\nExecStart=/bin/false\n",
             ),
             Self::Floor => floor(&mut layer),
+            // The emulated network leads nowhere, and RSA takes half a minute on an emulated processor.
+            Self::Machine => layer.file(
+                "etc/firstlight/guest.toml",
+                0o644,
+                "[ssh_host_keys]\ntypes = [\"ed25519\"]\n[checks]\nskip = [\"network\"]\n",
+            ),
+            Self::Stock => keys(&mut layer, folder)?,
         }
         Ok(layer)
     }
@@ -103,13 +124,17 @@ pub(super) fn ensure(variant: Variant, base: &Path, guest: &Path, folder: &Path)
     let digest = sha256_hex(format!("{} {}", base.display(), layer.digest()).as_bytes());
     let path = archive(folder, variant);
     let stamp = path.with_extension("digest");
-    if path.is_file() && fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == digest) {
+    let whole = path.is_file() && (variant != Variant::Machine || image::is_there(folder));
+    if whole && fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == digest) {
         return Ok(());
     }
     let partial = folder.join(format!("{}.partial.tar", variant.name()));
     fs::copy(base, &partial).with_context(|| format!("{} cannot be copied", base.display()))?;
     layer.append_to(&partial)?;
     let _ = fs::remove_file(&stamp); // an archive without a stamp is made anew, a stamp never outlives its archive
+    if variant == Variant::Machine {
+        image::make(&partial, folder)?;
+    }
     fs::rename(&partial, &path).with_context(|| format!("{} cannot be put in place", path.display()))?;
     fs::write(&stamp, digest).with_context(|| format!("{} cannot be written", stamp.display()))
 }
@@ -124,15 +149,25 @@ fn enable(layer: &mut Layer, target: &str, unit: &str) {
 }
 
 /// By the script that users bake with: what it installs is what is tested.
-fn agent(layer: &mut Layer, guest: &Path) -> Result<()> {
+fn agent(layer: &mut Layer, guest: &Path, beside_cloud_init: bool) -> Result<()> {
     let root = tempfile::tempdir().context("a folder for the agent cannot be made")?;
+    if beside_cloud_init {
+        fs::create_dir_all(root.path().join("etc/cloud/cloud.cfg.d"))?;
+    }
     let script = paths::root().join("packaging/install-guest");
     run::must(run::command(["sh"]).arg(script).arg(guest).arg(root.path()))?;
     layer.folder(root.path(), Path::new(""))
 }
 
-/// Keys as the packages' own scripts make them; kept in the cache, so that the golden stays the same.
 fn baked(layer: &mut Layer, folder: &Path) -> Result<()> {
+    keys(layer, folder)?;
+    layer.file("etc/machine-id", 0o444, format!("{BAKED_MACHINE_ID}\n"));
+    layer.file("etc/hostname", 0o644, format!("{BAKED_HOSTNAME}\n"));
+    Ok(())
+}
+
+/// Keys as the packages' own scripts make them; kept in the cache, so that the golden stays the same.
+fn keys(layer: &mut Layer, folder: &Path) -> Result<()> {
     let keys = folder.join("baked/etc/ssh");
     if !keys.join("ssh_host_rsa_key").is_file() {
         fs::create_dir_all(&keys)?;
@@ -144,8 +179,6 @@ fn baked(layer: &mut Layer, folder: &Path) -> Result<()> {
             layer.file(PathBuf::from("etc/ssh").join(&name), mode, fs::read(keys.join(&name))?);
         }
     }
-    layer.file("etc/machine-id", 0o444, format!("{BAKED_MACHINE_ID}\n"));
-    layer.file("etc/hostname", 0o644, format!("{BAKED_HOSTNAME}\n"));
     Ok(())
 }
 

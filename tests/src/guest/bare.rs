@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::Leader;
+use super::{Boot, Leader};
 use crate::{run, wait};
 
 /// A root folder unpacked from a golden, which may be booted again and again.
@@ -36,17 +36,29 @@ impl Root {
         self.folder.path().join("root")
     }
 
+    /// A second root with the same content to the byte, as a clone by the storage is.
+    pub fn copy(&self) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("firstlight-bare-").tempdir()?;
+        run::must(
+            run::command(["cp", "--archive", "--reflink=auto"])
+                .arg(self.path())
+                .arg(folder.path().join("root")),
+        )?;
+        Ok(Self { folder })
+    }
+
     /// Boots it under this host name.
     pub fn boot(&self, name: &str) -> Result<Booted> {
-        self.boot_with(name, &[])
+        self.boot_as(&Boot::named(name))
     }
 
     /// Boots it with every right, so that it can run guests of its own.
     pub fn boot_as_host(&self, name: &str) -> Result<Booted> {
-        self.boot_with(name, &["SYSTEMD_SECCOMP=0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=1"])
+        self.boot_as(&Boot::named(name).as_host())
     }
 
-    fn boot_with(&self, name: &str, host_rights: &[&str]) -> Result<Booted> {
+    /// Boots it in this way.
+    pub fn boot_as(&self, boot: &Boot) -> Result<Booted> {
         let tag = self.folder.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let namespace = format!("flbare{}", tag.trim_start_matches("firstlight-bare-"));
         run::must(&mut run::command(["ip", "netns", "add", &namespace]))?;
@@ -57,7 +69,7 @@ impl Root {
             root: self.path(),
             nspawn: None,
         };
-        booted.start(name, host_rights)?;
+        booted.start(boot, &boot.arguments(self.folder.path())?)?;
         Ok(booted)
     }
 }
@@ -73,18 +85,8 @@ pub struct Booted {
 }
 
 impl Booted {
-    fn start(&mut self, name: &str, host_rights: &[&str]) -> Result<()> {
-        let namespace = &self.namespace;
-        // A cable from the guest to itself: not every kernel has dummy links.
-        for words in [
-            "link set lo up",
-            "link add eth0 type veth peer name far0",
-            "addr add 10.77.9.2/24 dev eth0",
-            "link set eth0 up",
-            "link set far0 up",
-        ] {
-            run::must(run::command(["ip", "-n", namespace]).args(words.split(' ')))?;
-        }
+    fn start(&mut self, boot: &Boot, arguments: &[String]) -> Result<()> {
+        self.make_network(boot)?;
         fs::create_dir_all(&self.cgroup).context("the guest's cgroup cannot be made")?;
         let console = File::create(&self.console)?;
         // A private mount namespace shows nspawn a pure cgroup2, also on a hybrid machine.
@@ -92,7 +94,7 @@ impl Booted {
             umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"' nspawn "$@""#;
         let mut nspawn = Command::new("setsid");
         nspawn.args(["sh", "-c", script, "boot"]).arg(&self.cgroup);
-        nspawn.arg("env").args(host_rights).args([
+        nspawn.arg("env").args(boot.environment()).args([
             "systemd-nspawn",
             "--quiet",
             "--register=no",
@@ -100,11 +102,33 @@ impl Booted {
             "--console=read-only",
             "-b",
         ]);
-        let capability = if host_rights.is_empty() { "CAP_NET_ADMIN" } else { "all" };
-        nspawn.args(["-M", name, &format!("--hostname={name}"), &format!("--capability={capability}")]);
-        nspawn.arg(format!("--network-namespace-path=/run/netns/{namespace}")).arg("-D").arg(&self.root);
+        nspawn.arg(match boot.own_network {
+            true => "--private-network".to_owned(),
+            false => format!("--network-namespace-path=/run/netns/{}", self.namespace),
+        });
+        nspawn.arg("-D").arg(&self.root).args(arguments);
         nspawn.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
         self.nspawn = Some(nspawn.spawn().context("systemd-nspawn cannot be started")?);
+        Ok(())
+    }
+
+    /// A cable from the guest to itself: not every kernel has dummy links.
+    fn make_network(&self, boot: &Boot) -> Result<()> {
+        if !boot.ipv6 {
+            for name in ["all", "default", "lo"] {
+                let variable = format!("net.ipv6.conf.{name}.disable_ipv6=1");
+                let words =
+                    ["ip", "netns", "exec", &self.namespace, "sysctl", "--quiet", "--write", &variable];
+                run::must(&mut run::command(words))?;
+            }
+        }
+        run::must(run::command(["ip", "-n", &self.namespace]).args(["link", "set", "lo", "up"]))?;
+        let add = format!("link add eth0 address {} type veth peer name far0", boot.mac);
+        let address = "addr add 10.77.9.2/24 dev eth0";
+        let cable: &[&str] = &[&add, address, "link set eth0 up", "link set far0 up"];
+        for words in &cable[..if boot.cable { cable.len() } else { 1 }] {
+            run::must(run::command(["ip", "-n", &self.namespace]).args(words.split(' ')))?;
+        }
         Ok(())
     }
 
@@ -119,8 +143,26 @@ impl Booted {
         Ok((leader, state))
     }
 
+    /// Its last lines, for messages.
     pub fn console(&self) -> String {
-        run::tail(&fs::read_to_string(&self.console).unwrap_or_default(), 30)
+        run::tail(&self.whole_console(), 30)
+    }
+
+    pub fn whole_console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
+    }
+
+    /// Runs this in the guest's network, on a thread of its own.
+    pub fn in_network<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::thread::JoinHandle<Result<T>> {
+        let path = Path::new("/run/netns").join(&self.namespace);
+        std::thread::spawn(move || {
+            nix::sched::setns(File::open(path)?, nix::sched::CloneFlags::CLONE_NEWNET)
+                .context("the guest's network cannot be entered")?;
+            Ok(work())
+        })
     }
 
     /// Waits until sshd greets, seen from inside the guest's network.

@@ -1,7 +1,9 @@
 //! Running guests, seen from outside, and guests that are not what they seem.
 
 pub mod bare;
+mod boot;
 pub mod fake;
+pub mod machine;
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +14,7 @@ use anyhow::Result;
 
 use crate::run::{self, Ran};
 use crate::wait;
+pub use boot::Boot;
 
 /// A guest's first process, found by its root folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,12 @@ impl Leader {
     /// A command in the guest, by an absolute path of the guest.
     pub fn command(self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.0.to_string(), "-m", "-p", "-u", "-i", "-n", "--"]).args(words);
+        command.args(["-t", &self.0.to_string(), "-m", "-p", "-u", "-i", "-n"]);
+        let users = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+        if users(&self.0.to_string()) != users("self") {
+            command.arg("-U"); // its systemd takes no word from nobody
+        }
+        command.arg("--").args(words);
         command
     }
 

@@ -1,168 +1,148 @@
-//! Delivery against a real TLS server on loopback whose answers are scripted.
+//! Delivery against real servers whose answers are scripted.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::thread::JoinHandle;
 
 use firstlight_shared::pin::SpkiPin;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
+use crate::channel::tests::{ack, ack_text, envelope, refusal, serve_tls, serve_unix};
 
-struct Server {
-    target: Target,
-    thread: JoinHandle<Vec<Vec<u8>>>,
-}
-
-/// Answers one connection after the other with the given statuses and bodies, then ends; returns the request bodies.
-/// `None` closes the connection without an answer.
-fn serve(answers: Vec<Option<(u16, String)>>) -> Server {
-    let pair = rcgen::generate_simple_self_signed(vec!["firstlight".to_owned()]).unwrap();
-    let pin = SpkiPin::of(&rcgen::PublicKeyData::subject_public_key_info(&pair.signing_key));
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![pair.cert.der().clone()], key)
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let thread = std::thread::spawn(move || {
-        let mut bodies = Vec::new();
-        for answer in answers {
-            let (stream, _) = listener.accept().unwrap();
-            let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
-            let Some(body) = read_request(&mut stream) else { continue };
-            bodies.push(body);
-            let Some((status, text)) = answer else { continue };
-            let head =
-                format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
-        }
-        bodies
-    });
-    Server { target: Target { address, pin }, thread }
-}
-
-/// The body of a request; none if the client went away in the handshake.
-fn read_request(stream: &mut impl Read) -> Option<Vec<u8>> {
-    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = stream.read(&mut part).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&part[..count]);
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-        assert!(head.starts_with("post /v1/report http/1.1"), "{head}");
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if bytes.len() >= end + 4 + length.parse::<usize>().unwrap() {
-            return Some(bytes[end + 4..].to_vec());
-        }
-    }
-}
-
-fn envelope() -> Envelope {
-    Envelope {
-        version: 1,
-        report: "{}".to_owned(),
-        signature: String::new(),
-        signing_key: String::new(),
-        binding: None,
-    }
-}
-
-fn ack() -> Option<(u16, String)> {
-    let ack =
-        Ack { version: 1, report_sha256: sha256_hex(b"{}"), accepted_at_ms: 1, host_certificates: vec![] };
-    Some((200, serde_json::to_string(&ack).unwrap()))
-}
-
-fn refusal(status: u16) -> Option<(u16, String)> {
-    let refusal = Refusal { code: "claim-used".to_owned(), message: "no".to_owned() };
-    Some((status, serde_json::to_string(&refusal).unwrap()))
-}
-
-fn run_delivery(target: &Target, give_up_after: Duration) -> (ReportEnd, Delivery) {
+fn run_delivery(channels: &[&Channel], give_up_after: Duration) -> (ReportEnd, Delivery) {
     let folder = tempfile::tempdir().unwrap();
     let machine = Machine::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let end = runtime.block_on(deliver(&machine, target, &envelope(), give_up_after));
+    let envelope = envelope();
+    let claim_source = Some(Source::Environment);
+    let parcel = Parcel { envelope: &envelope, ready: true, claim_source, give_up_after };
+    let channels = channels.iter().copied().cloned().collect();
+    let end = runtime.block_on(deliver(&machine, channels, parcel));
     (end, load(&machine.root).unwrap())
 }
 
+fn nowhere() -> Channel {
+    Channel::Unix("/nonexistent/host.sock".to_owned())
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
 #[test]
 fn the_pinned_host_acknowledges() {
-    let server = serve(vec![ack()]);
-    let (end, delivery) = run_delivery(&server.target, Duration::from_secs(20));
-    assert_eq!(end, ReportEnd::Done);
-    assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Acknowledged, 1));
+    let server = serve_tls(vec![ack()]);
+    let (end, delivery) = run_delivery(&[&server.channel], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Done, DeliveryState::Acknowledged));
+    assert_eq!(delivery.channels[0].attempt_count, 1);
+    assert_eq!(delivery.claim_source, Some(Source::Environment));
     assert_eq!(server.thread.join().unwrap(), [serde_json::to_vec(&envelope()).unwrap()]);
 }
 
 #[test]
 fn trouble_is_retried_with_the_same_bytes() {
-    let other =
-        Ack { version: 1, report_sha256: sha256_hex(b"other"), accepted_at_ms: 1, host_certificates: vec![] };
-    let other = Some((200, serde_json::to_string(&other).unwrap()));
+    let other = Some((200, ack_text("other")));
     let answers = vec![Some((503, String::new())), None, refusal(500), Some((404, "?".into())), other, ack()];
     let count = answers.len();
-    let server = serve(answers);
-    let (end, delivery) = run_delivery(&server.target, Duration::from_secs(60));
+    let server = serve_tls(answers);
+    let (end, delivery) = run_delivery(&[&server.channel], LONG);
     assert_eq!(end, ReportEnd::Done, "{delivery:?}");
     let bodies = server.thread.join().unwrap();
     assert_eq!(bodies.len(), count);
     assert!(bodies.iter().all(|body| *body == bodies[0]));
-    assert!(delivery.attempts[0].result.contains("503"), "{delivery:?}");
+    assert!(delivery.channels[0].attempts[0].result.contains("503"), "{delivery:?}");
 }
 
 #[test]
 fn a_refusal_is_final() {
-    let server = serve(vec![refusal(409)]);
-    let (end, delivery) = run_delivery(&server.target, Duration::from_secs(20));
-    assert_eq!(
-        (end, delivery.state, delivery.attempt_count),
-        (ReportEnd::Refused, DeliveryState::Refused, 1)
-    );
+    let server = serve_tls(vec![refusal(409)]);
+    let (end, delivery) = run_delivery(&[&server.channel], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Refused, DeliveryState::Refused));
     assert!(delivery.is_final());
     assert_eq!(delivery.refusal.unwrap().code, "claim-used");
 }
 
 #[test]
+fn the_first_acknowledgement_ends_the_others_and_every_attempt_is_noted() {
+    let server = serve_unix(vec![Some((503, String::new())), ack()]);
+    let nowhere = nowhere();
+    let (end, delivery) = run_delivery(&[&nowhere, &server.channel], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Done, DeliveryState::Acknowledged));
+    assert_eq!(delivery.channels[1].attempt_count, 2);
+    assert_eq!(delivery.channels[0].channel, "unix:/nonexistent/host.sock");
+    assert!(delivery.channels[0].attempt_count >= 1 && delivery.channels[0].state == ChannelState::Trying);
+}
+
+#[test]
+fn one_hosts_refusal_does_not_outvote_anothers_acknowledgement() {
+    let (no, yes) = (serve_unix(vec![refusal(409)]), serve_tls(vec![ack()]));
+    let (end, delivery) = run_delivery(&[&no.channel, &yes.channel], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Done, DeliveryState::Acknowledged), "{delivery:?}");
+}
+
+#[test]
+fn a_channel_that_leads_nowhere_does_not_hold_a_refusal_back() {
+    let server = serve_unix(vec![refusal(409)]);
+    let watch = Stopwatch::start();
+    let nowhere = nowhere();
+    let (end, delivery) = run_delivery(&[&nowhere, &server.channel], Duration::from_secs(600));
+    assert_eq!((end, delivery.state), (ReportEnd::Refused, DeliveryState::Refused));
+    assert!(watch.elapsed() < ATTEMPT_LIMIT, "{delivery:?}");
+}
+
+#[test]
+fn incus_is_told_beside_the_host_and_is_no_host_itself() {
+    use crate::dev_incus::tests::{answer, serve};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    let incus = Channel::Incus(path.to_str().unwrap().to_owned());
+    let told = serve(&path, vec![answer(500, ""), answer(200, "")]);
+    let server = serve_unix(vec![ack()]);
+    let (end, delivery) = run_delivery(&[&incus, &server.channel], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Done, DeliveryState::Acknowledged));
+    assert_eq!(delivery.channels[0].state, ChannelState::Told, "{delivery:?}");
+    assert_eq!(told.join().unwrap().len(), 2);
+    std::fs::remove_file(&path).unwrap();
+    let told = serve(&path, vec![answer(200, "")]);
+    let (end, delivery) = run_delivery(&[&incus], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Done, DeliveryState::NoHost));
+    assert!(!delivery.is_final());
+    told.join().unwrap();
+}
+
+#[test]
 fn another_key_gets_nothing_and_both_pins_are_shown() {
-    let server = serve(vec![ack()]);
-    let target = Target { pin: SpkiPin::of(b"another"), ..server.target.clone() };
-    let (end, delivery) = run_delivery(&target, Duration::ZERO);
+    let server = serve_tls(vec![ack()]);
+    let Channel::Https { address, pin: right } = server.channel else { unreachable!() };
+    let pin = SpkiPin::of(b"another");
+    let (end, delivery) = run_delivery(&[&Channel::Https { address, pin }], Duration::ZERO);
     assert_eq!((end, delivery.state), (ReportEnd::GaveUp, DeliveryState::GaveUp));
-    let result = &delivery.attempts[0].result;
-    assert!(result.contains(&target.pin.to_string()), "{result}");
-    assert!(result.contains(&server.target.pin.to_string()), "{result}");
+    let result = &delivery.channels[0].attempts[0].result;
+    assert!(result.contains(&pin.to_string()), "{result}");
+    assert!(result.contains(&right.to_string()), "{result}");
     assert_eq!(server.thread.join().unwrap(), Vec::<Vec<u8>>::new());
 }
 
 #[test]
 fn nobody_there_ends_in_giving_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = Target { address: listener.local_addr().unwrap(), pin: SpkiPin::of(b"x") };
+    let channel = Channel::Https { address: listener.local_addr().unwrap(), pin: SpkiPin::of(b"x") };
     drop(listener);
-    let (end, delivery) = run_delivery(&target, Duration::from_millis(300));
-    assert_eq!(end, ReportEnd::GaveUp);
-    assert!(delivery.attempt_count > 1, "{delivery:?}");
+    let (end, delivery) = run_delivery(&[&channel, &nowhere()], Duration::from_millis(300));
+    assert_eq!((end, delivery.state), (ReportEnd::GaveUp, DeliveryState::GaveUp));
+    assert!(delivery.channels.iter().all(|log| log.attempt_count > 1), "{delivery:?}");
+    assert!(delivery.channels.iter().all(|log| log.state == ChannelState::GaveUp), "{delivery:?}");
+}
+
+#[test]
+fn without_a_channel_the_report_stays_where_it_is() {
+    let (end, delivery) = run_delivery(&[], LONG);
+    assert_eq!((end, delivery.state), (ReportEnd::Done, DeliveryState::NoHost));
 }
 
 #[test]
 fn the_log_stays_short() {
-    let (_, mut delivery) = run_delivery(
-        &Target { address: "127.0.0.1:9".parse().unwrap(), pin: SpkiPin::of(b"x") },
-        Duration::ZERO,
-    );
+    let (_, mut delivery) = run_delivery(&[&nowhere()], Duration::ZERO);
+    let log = &mut delivery.channels[0];
     for at_ms in 0..100 {
-        delivery.note(Attempt { at_ms, elapsed_ms: 0, result: String::new() });
+        log.note(Attempt { at_ms, elapsed_ms: 0, result: String::new() });
     }
-    assert_eq!((delivery.attempts.len(), delivery.attempt_count), (KEPT_ATTEMPTS, 101));
-    assert_eq!(delivery.attempts.last().unwrap().at_ms, 99);
+    assert_eq!((log.attempts.len(), log.attempt_count), (KEPT_ATTEMPTS, 101));
+    assert_eq!(log.attempts.last().unwrap().at_ms, 99);
 }

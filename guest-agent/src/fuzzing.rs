@@ -1,0 +1,116 @@
+//! Every parser of foreign bytes by name, for tests/fuzz. Not in the program: behind the feature `fuzzing`.
+//!
+//! To add one: a line in [`TARGETS`], and a folder of its name with a seed or two in tests/fuzz/corpus.
+
+use std::net::IpAddr;
+
+use firstlight_shared::wire::{Ack, Claim, Envelope, Refusal, Report};
+
+use crate::{channel, config, golden, identity, keys, report, sshd, sys};
+
+/// Takes any bytes, and neither panics nor hangs; what a parser promises besides is asserted.
+pub type Target = fn(&[u8]);
+
+/// By the names of their corpora.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("acknowledgement", |bytes| {
+        json::<Ack>(bytes);
+        json::<Refusal>(bytes);
+    }),
+    ("beacon", beacon),
+    ("claim", claim),
+    ("config", |bytes| text(bytes, |text| drop(config::parse(text, &mut Vec::new())))),
+    ("envelope", |bytes| {
+        if let Ok(envelope) = Envelope::parse(bytes) {
+            drop(envelope.open());
+        }
+    }),
+    ("golden", json::<golden::Golden>),
+    ("host-key", |bytes| drop(keys::read_private(bytes))),
+    ("listeners", |bytes| text(bytes, |text| drop(sys::parse_listeners(text, &[22])))),
+    ("os-release", |bytes| text(bytes, |text| drop(report::pretty_name(text)))),
+    ("outcome", json::<identity::Outcome>),
+    ("report", json::<Report>),
+    ("routes", |bytes| text(bytes, |text| _ = sys::has_default_route(text, text))),
+    ("ssh-handshake", ssh_handshake),
+    ("sshd-config", |bytes| drop(sshd::SshdConfig::read(&Everywhere(bytes), "/etc/ssh/sshd_config"))),
+    ("stamp", |bytes| drop(identity::parse_stamp(bytes))),
+    ("url", |bytes| text(bytes, url)),
+];
+
+fn text(bytes: &[u8], take: impl FnOnce(&str)) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        take(text);
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) {
+    drop(serde_json::from_slice::<T>(bytes));
+}
+
+/// A claim that was taken survives the line that it can be written as.
+fn claim(bytes: &[u8]) {
+    if let Ok(claim) = Claim::parse(bytes) {
+        let line = claim.to_one_line();
+        let again = Claim::parse(line.as_bytes());
+        assert_eq!(again.map(|again| again.to_one_line()).ok().as_deref(), Some(&*line));
+    }
+}
+
+/// Sixteen bytes an address, as a hypervisor lists them.
+fn beacon(bytes: &[u8]) {
+    let addresses: Vec<_> = bytes.as_chunks::<16>().0.iter().map(|chunk| IpAddr::from(*chunk)).collect();
+    drop(firstlight_shared::beacon::decode(&addresses));
+}
+
+/// A server that says these bytes, whatever it hears.
+fn ssh_handshake(bytes: &[u8]) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
+    for algorithm in ["ssh-ed25519", "rsa-sha2-512"] {
+        drop(runtime.block_on(sshd::served(tokio::io::join(bytes, tokio::io::sink()), algorithm)));
+    }
+}
+
+/// The same file at every path: it may include itself.
+struct Everywhere<'a>(&'a [u8]);
+
+impl sshd::Files for Everywhere<'_> {
+    fn read(&self, _: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(Some(self.0.to_vec()))
+    }
+
+    fn list(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(vec!["a.conf".to_owned(), "b.conf".to_owned()])
+    }
+
+    fn exists(&self, _: &str) -> bool {
+        true
+    }
+}
+
+fn url(url: &str) {
+    let settings = config::Settings { channels: Some(vec![url.to_owned()]), ..config::Settings::default() };
+    drop(channel::choose(None, &settings, |_| true));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The corpora run as a test as well, so that what fuzzing found once stays found.
+    #[test]
+    fn every_target_has_seeds_and_takes_them_all() {
+        let corpora = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
+        for (name, target) in TARGETS {
+            let seeds =
+                std::fs::read_dir(corpora.join(name)).unwrap_or_else(|_| panic!("{name} has no seeds"));
+            let seeds: Vec<_> = seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect();
+            assert!(!seeds.is_empty(), "{name} has no seeds");
+            for seed in &seeds {
+                target(seed);
+                // And every beginning of each: what a crash in the middle of a write leaves.
+                (0..seed.len()).for_each(|end| target(&seed[..end]));
+            }
+        }
+    }
+}

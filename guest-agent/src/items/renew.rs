@@ -1,0 +1,106 @@
+//! Takes found items away or makes them anew. Each change is atomic, durable, and safe to repeat after a crash:
+//! the stamp is written later, and without it everything is done again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firstlight_shared::error::Chain;
+use firstlight_shared::items::{Finding, FirstBoot, Reset};
+use firstlight_shared::text::escape;
+use firstlight_shared::wire::{ItemAction, ItemOutcome};
+
+use super::{Found, Scan};
+use crate::sys::{Root, SysError, random_bytes};
+
+/// The longest path that a report shows.
+const SHOWN: usize = 200;
+
+/// What the first boot does about everything that was found. Returns the outcomes, and one line per problem.
+pub(crate) fn renew_found(root: &Root, scan: &Scan) -> (Vec<ItemOutcome>, Vec<String>) {
+    let mut problems = scan.unknown.clone();
+    let mut outcomes = Vec::new();
+    let mut run = Run { root, randoms: BTreeMap::new(), folders: BTreeSet::new() };
+    for found in &scan.found {
+        let done = if found.renew { run.first_boot(found) } else { Ok(false) };
+        let action = match done {
+            Ok(true) => ItemAction::Renewed,
+            Ok(false) => ItemAction::Found,
+            Err(error) => {
+                problems.push(Chain(&error).to_string());
+                ItemAction::Failed
+            }
+        };
+        let detail = format!("/{}", escape(&found.path, SHOWN));
+        outcomes.push(ItemOutcome { item: found.item.name.to_owned(), action, detail });
+    }
+    problems.extend(run.sync_folders().into_iter().map(|error| Chain(&error).to_string()));
+    (outcomes, problems)
+}
+
+/// Carries out an item's reset, as sealing does. False where the reset is not one that can be done here: a policy, a
+/// program to run, or a folder to take away.
+///
+/// # Errors
+/// A change failed; what it was to replace is then still whole.
+#[cfg_attr(not(test), expect(dead_code, reason = "sealing is what it is for"))]
+pub(crate) fn reset(root: &Root, found: &Found) -> Result<bool, SysError> {
+    let mut run = Run { root, randoms: BTreeMap::new(), folders: BTreeSet::new() };
+    let done = run.reset(found)?;
+    run.sync_folders().into_iter().next().map_or(Ok(done), Err)
+}
+
+struct Run<'r> {
+    root: &'r Root,
+    /// One draw per item: its files must agree.
+    randoms: BTreeMap<&'static str, [u8; 16]>,
+    /// A path in each folder from which something was removed.
+    folders: BTreeSet<String>,
+}
+
+impl Run<'_> {
+    fn first_boot(&mut self, found: &Found) -> Result<bool, SysError> {
+        match found.item.first_boot {
+            FirstBoot::Reset => self.reset(found),
+            FirstBoot::Fresh(fresh) => {
+                let random = *self.randoms.entry(found.item.name).or_insert_with(random_bytes);
+                let old = self.root.read(&found.path)?.unwrap_or_default();
+                let new = fresh.bytes(&found.path, &old, random);
+                new.map_or(Ok(false), |new| self.write(&found.path, None, &old, &new))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn reset(&mut self, found: &Found) -> Result<bool, SysError> {
+        if found.finding != Finding::Carried {
+            return Ok(false);
+        }
+        let reset = found.item.reset.in_root(|path| self.root.kind(path).is_some());
+        match reset {
+            Reset::Remove => {
+                self.root.remove(&found.path)?;
+                let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.folders.insert(format!("{folder}/."));
+                Ok(true)
+            }
+            Reset::Link(target) => self.root.link(&found.path, target).map(|()| true),
+            _ => {
+                let old = self.root.read(&found.path)?.unwrap_or_default();
+                let new = reset.bytes(&old);
+                new.map_or(Ok(false), |new| self.write(&found.path, reset.mode(), &old, &new))
+            }
+        }
+    }
+
+    /// The file keeps its mode unless the reset gives one.
+    fn write(&self, path: &str, mode: Option<u32>, old: &[u8], new: &[u8]) -> Result<bool, SysError> {
+        let mode = mode.or_else(|| self.root.mode(path)).unwrap_or(0o644);
+        if old != new {
+            self.root.replace(path, mode, new)?;
+        }
+        Ok(true)
+    }
+
+    fn sync_folders(&self) -> Vec<SysError> {
+        self.folders.iter().filter_map(|path| self.root.sync_folder_of(path).err()).collect()
+    }
+}

@@ -1,0 +1,147 @@
+//! `cargo xtask bench guest`: what the guest agent costs, in real guests, beside its peers and in turns with them.
+//!
+//! A first boot is had again by forgetting keys and stamp; the peers are `ssh-keygen -A`, `/bin/true` as a unit of the
+//! same options, cloud-init in the same boots, and an image with stock keys.
+
+mod boot;
+mod process;
+mod table;
+mod unit;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+use super::median;
+use crate::golden::{self, Variant};
+use crate::guest::{Leader, bare};
+use crate::{build, packages};
+use process::Spent;
+use table::{Aim, Table};
+
+const AGENT: &str = "/usr/bin/firstlight-guest";
+const FORGET: &str = "rm -rf /etc/ssh/ssh_host_* /var/lib/firstlight /run/firstlight; sync -f /etc";
+/// cloud-init boots slowly, and its share hardly varies.
+const CLOUD_BOOTS: usize = 5;
+
+/// How often things are done; both orders of magnitude matter more than the last digit.
+#[derive(Debug, Clone, Copy)]
+pub struct Runs {
+    pub processes: usize,
+    pub boots: usize,
+}
+
+pub fn guest(runs: Runs) -> Result<()> {
+    ensure!(nix::unistd::geteuid().is_root(), "the figures need real guests: run this as root");
+    ensure!(runs.processes > 0 && runs.boots > 0, "nothing is measured by no runs");
+    packages::ensure(packages::GUESTS)?;
+    let program = build::guest()?;
+    let goldens =
+        golden::ensure(&program, &[Variant::Agent, Variant::Cloud, Variant::Silent, Variant::Stock])?;
+    let mut table = Table::start();
+    let size = fs::metadata(&program)?.len();
+    table.bytes("stripped static binary", size, Aim::AtMost(4.0e6));
+    processes(&goldens, runs.processes, &mut table)?;
+    let ssh = boot::until_ssh(&goldens, runs.boots)?;
+    table.ratio("until ssh answers / with stock keys", &ssh.ours, &ssh.floor, Aim::AtMost(1.10));
+    let cloud = boot::beside_cloud_init(&goldens, CLOUD_BOOTS)?;
+    table.ratio("identity unit / cloud-init before sshd", &cloud.ours, &cloud.floor, Aim::AtMost(0.02));
+    table.end();
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    first: Vec<Spent>,
+    cold: Vec<Spent>,
+    later: Vec<Spent>,
+    keys: Vec<Spent>,
+    ssh_keygen: Vec<Spent>,
+    unit: Vec<Duration>,
+    unit_of_true: Vec<Duration>,
+}
+
+fn processes(goldens: &Path, count: usize, table: &mut Table) -> Result<()> {
+    let root = bare::Root::unpack(&golden::archive(goldens, Variant::Silent))?;
+    unit::prepare(&root.path())?;
+    let binary = root.path().join(&AGENT[1..]);
+    let booted = root.boot("bench")?;
+    let (guest, _) = booted.settled()?;
+    // The unpacked root goes to the disk now, not under the first fsync that is timed.
+    nix::unistd::sync();
+    let mut series = Series::default();
+    // The first round warms the page cache and is not counted.
+    for run in 0..=count {
+        let mut round = Series::default();
+        one_round(guest, &binary, &mut round)?;
+        if run > 0 {
+            series.first.append(&mut round.first);
+            series.cold.append(&mut round.cold);
+            series.later.append(&mut round.later);
+            series.keys.append(&mut round.keys);
+            series.ssh_keygen.append(&mut round.ssh_keygen);
+            series.unit.append(&mut round.unit);
+            series.unit_of_true.append(&mut round.unit_of_true);
+        }
+    }
+    series.print(table);
+
+    forget(guest)?;
+    process::run(guest, &[AGENT, "identity"])?;
+    let report = process::run(guest, &[AGENT, "report", "--again"])?;
+    table.bytes("peak memory: report, with an RSA key to make", report.peak, Aim::AtMost(5.0e6));
+    Ok(())
+}
+
+fn one_round(guest: Leader, binary: &Path, round: &mut Series) -> Result<()> {
+    forget(guest)?;
+    round.first.push(process::run(guest, &[AGENT, "identity"])?);
+    round.later.push(process::run(guest, &[AGENT, "identity"])?);
+    forget(guest)?;
+    evict(binary)?;
+    round.cold.push(process::run(guest, &[AGENT, "identity"])?);
+    forget(guest)?;
+    round.keys.push(process::run(guest, &[AGENT, "keys"])?);
+    forget(guest)?;
+    round.ssh_keygen.push(process::run(guest, &["/usr/bin/ssh-keygen", "-A"])?);
+    forget(guest)?;
+    round.unit.push(unit::start(guest, unit::OURS)?);
+    round.unit_of_true.push(unit::start(guest, unit::TRUE)?);
+    Ok(())
+}
+
+impl Series {
+    fn print(&self, table: &mut Table) {
+        let wall = |spent: &[Spent]| spent.iter().map(|spent| spent.wall).collect::<Vec<_>>();
+        let cpu = |spent: &[Spent]| spent.iter().map(|spent| spent.cpu).collect::<Vec<_>>();
+        let peak = |spent: &[Spent]| spent.iter().map(|spent| spent.peak).max().unwrap_or_default();
+        table.time("identity, first boot, exec to exit, warm", &wall(&self.first), Aim::AtMost(15.0));
+        table.time("identity, first boot, exec to exit, cold", &wall(&self.cold), Aim::AtMost(20.0));
+        table.time("identity, later boots, exec to exit", &wall(&self.later), Aim::AtMost(3.0));
+        table.difference("identity as a unit - /bin/true", &self.unit, &self.unit_of_true, Aim::AtMost(15.0));
+        let (ours, theirs) = (wall(&self.keys), wall(&self.ssh_keygen));
+        table.ratio("three keys / `ssh-keygen -A`: wall", &ours, &theirs, Aim::AtMost(0.5));
+        let (ours, theirs) = (cpu(&self.keys), cpu(&self.ssh_keygen));
+        table.ratio("three keys / `ssh-keygen -A`: processor", &ours, &theirs, Aim::AtMost(0.7));
+        table.bytes("peak memory: identity, first boot", peak(&self.first), Aim::AtMost(5.0e6));
+        table.bytes("peak memory: identity, later boots", peak(&self.later), Aim::AtMost(5.0e6));
+        table.bytes("peak memory: keys", peak(&self.keys), Aim::AtMost(5.0e6));
+    }
+}
+
+fn forget(guest: Leader) -> Result<()> {
+    let ran = guest.run(&["/bin/sh", "-c", FORGET])?;
+    ensure!(ran.ok(), "keys and stamp cannot be removed: {}", ran.said());
+    Ok(())
+}
+
+/// Takes a program's pages out of the page cache.
+fn evict(program: &Path) -> Result<()> {
+    let file = File::open(program).context("the agent is not in the golden")?;
+    file.sync_all()?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(())
+}

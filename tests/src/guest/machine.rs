@@ -1,0 +1,248 @@
+//! A golden as a virtual machine: QEMU without KVM, SMBIOS and virtio ports as Proxmox sets them, no network.
+//!
+//! The kernel is booted directly, without an initrd. A disk is an overlay of the golden's and is kept from boot to boot.
+//! A shell on a port of the rig's own answers questions inside.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use firstlight_shared::wire::{Ack, Envelope, Opened};
+use tempfile::TempDir;
+
+use crate::golden::image;
+use crate::rig::terminate;
+use crate::{run, wait};
+
+/// A whole boot under emulation takes 10 to 25 seconds on an idle machine.
+pub const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// The shell of the rig; systemd takes units as credentials since version 256.
+const SHELL_UNIT: &str = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nRestart=always\nRestartSec=200ms\n\
+    ExecStart=/bin/sh -c 'exec sh <>/dev/virtio-ports/org.firstlight.rig >&0 2>&1'\n";
+
+/// What the hypervisor sets for one boot.
+#[derive(Debug, Clone, Default)]
+pub struct Hardware {
+    /// SMBIOS product uuid.
+    pub uuid: String,
+    /// SMBIOS product serial.
+    pub serial: Option<String>,
+    /// Name and text, as SMBIOS strings of type 11.
+    pub credentials: Vec<(String, String)>,
+    /// The generation id, a uuid.
+    pub vmgenid: Option<String>,
+    /// More words for the kernel's command line.
+    pub kernel_words: String,
+}
+
+/// A disk of its own, over the golden's.
+#[derive(Debug)]
+pub struct Disk {
+    folder: TempDir,
+    goldens: PathBuf,
+}
+
+impl Disk {
+    pub fn new(goldens: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("firstlight-vm-").tempdir()?;
+        run::must(
+            run::command(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+                .arg(image::disk(goldens))
+                .arg(folder.path().join("disk.qcow2")),
+        )?;
+        Ok(Self { folder, goldens: goldens.to_owned() })
+    }
+
+    /// Starts the machine; it is booting when this returns.
+    pub fn boot(&self, hardware: &Hardware) -> Result<Machine> {
+        let folder = self.folder.path();
+        let console = folder.join("console.log");
+        let talk = File::create(folder.join("qemu.log"))?;
+        let mut qemu = Command::new("timeout");
+        // Should this process be killed, the machine does not run for ever.
+        qemu.args(["--kill-after=5", "600", "qemu-system-x86_64"]);
+        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]);
+        qemu.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768"]);
+        qemu.arg("-kernel").arg(image::kernel(&self.goldens));
+        // An emulated timer comes late on a busy machine, and the kernel panics over it ("IO-APIC + timer doesn't work");
+        // a panic ends the machine, so that nobody waits for it.
+        let words = format!(
+            "root=/dev/nvme0n1 rw console=ttyS0 quiet no_timer_check panic=-1 mitigations=off systemd.wants=rig.service {}",
+            hardware.kernel_words
+        );
+        qemu.args(["-append", &words]);
+        let option =
+            |name: &str, path: &Path| format!("{name}{}", path.display().to_string().replace(',', ",,"));
+        // The kernel has NVMe built in: it finds its root without an initrd.
+        qemu.args(["-drive", &option("if=none,id=disk,format=qcow2,file=", &folder.join("disk.qcow2"))]);
+        qemu.args(["-device", "nvme,drive=disk,serial=firstlight"]);
+        qemu.args(["-serial", &option("file:", &console)]);
+        qemu.args(["-device", "virtio-serial-pci"]);
+        for name in ["0", "rig"] {
+            let socket = folder.join(format!("port-{name}.sock"));
+            let _ = fs::remove_file(&socket); // of an earlier boot
+            let chardev = option(&format!("socket,server=on,wait=off,id=port{name},path="), &socket);
+            qemu.args(["-chardev", &chardev]);
+            qemu.args(["-device", &format!("virtserialport,chardev=port{name},name=org.firstlight.{name}")]);
+        }
+        let serial = hardware.serial.as_deref().unwrap_or("none");
+        qemu.args(["-smbios", &format!("type=1,uuid={},serial={}", hardware.uuid, escaped(serial))]);
+        let shell = ("systemd.extra-unit.rig.service".to_owned(), SHELL_UNIT.to_owned());
+        for (name, text) in hardware.credentials.iter().chain([&shell]) {
+            let value = escaped(&format!("io.systemd.credential:{name}={text}"));
+            qemu.args(["-smbios", &format!("type=11,value={value}")]);
+        }
+        if let Some(id) = &hardware.vmgenid {
+            qemu.args(["-device", &format!("vmgenid,guid={id}")]);
+        }
+        qemu.stdin(Stdio::null()).stdout(talk.try_clone()?).stderr(talk);
+        let started = Instant::now();
+        let qemu = qemu.spawn().context("timeout cannot be started")?;
+        let mut machine = Machine { qemu, console, talk: folder.join("qemu.log"), started, ports: None };
+        machine.ports = Some((machine.connect(folder, "0")?, machine.connect(folder, "rig")?));
+        Ok(machine)
+    }
+}
+
+/// Commas stand doubled in QEMU's options.
+fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+/// A running machine; dropping it kills it.
+#[derive(Debug)]
+pub struct Machine {
+    qemu: Child,
+    console: PathBuf,
+    talk: PathBuf,
+    started: Instant,
+    ports: Option<(Port, Port)>,
+}
+
+impl Machine {
+    fn connect(&mut self, folder: &Path, name: &str) -> Result<Port> {
+        let socket = folder.join(format!("port-{name}.sock"));
+        let connected = wait::until("QEMU's socket", Duration::from_secs(20), || {
+            let ended = self.qemu.try_wait().ok().flatten().is_some();
+            UnixStream::connect(&socket).map(Some).ok().or(ended.then_some(None))
+        })?;
+        let said = fs::read_to_string(&self.talk).unwrap_or_default();
+        let stream = connected.with_context(|| format!("QEMU ended at once: {said}"))?;
+        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+        Ok(Port { stream, bytes: Vec::new() })
+    }
+
+    /// Everything on the serial console so far.
+    pub fn console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
+    }
+
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Waits until the console shows a text.
+    pub fn await_console(&self, text: &str) -> Result<()> {
+        wait::until(&format!("`{text}` on the console"), BOOT_LIMIT, || {
+            self.console().contains(text).then_some(())
+        })
+        .with_context(|| run::tail(&self.console(), 40))
+    }
+
+    /// Waits for a report on the port org.firstlight.0.
+    pub fn await_report(&mut self) -> Result<(Envelope, Opened)> {
+        let (port, _) = self.ports.as_mut().context("the machine has no ports")?;
+        let deadline = Instant::now() + BOOT_LIMIT;
+        loop {
+            let line = port.line(deadline);
+            let line = line.with_context(|| {
+                run::tail(&String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()), 40)
+            })?;
+            if let Ok(envelope) = Envelope::parse(line.as_bytes()) {
+                let opened = envelope.open().context("a report that does not verify")?;
+                return Ok((envelope, opened));
+            }
+            ensure!(line.trim().is_empty(), "the guest sent what is no report: {line}");
+        }
+    }
+
+    /// Writes to the guest on the port org.firstlight.0.
+    pub fn say(&mut self, text: &str) -> Result<()> {
+        let (port, _) = self.ports.as_mut().context("the machine has no ports")?;
+        Ok(port.stream.write_all(text.as_bytes())?)
+    }
+
+    /// Acknowledges a report there.
+    pub fn acknowledge(&mut self, opened: &Opened) -> Result<()> {
+        let ack = Ack {
+            version: 1,
+            report_sha256: opened.sha256.clone(),
+            accepted_at_ms: 1,
+            host_certificates: vec![],
+        };
+        self.say(&format!("{}\n", serde_json::to_string(&ack)?))
+    }
+
+    /// Runs a line of shell in the guest and gives what it printed, without the last line end.
+    pub fn shell(&mut self, script: &str) -> Result<String> {
+        let (_, port) = self.ports.as_mut().context("the machine has no ports")?;
+        let (mark, deadline) = ("=== end of answer", Instant::now() + BOOT_LIMIT);
+        port.stream.write_all(format!("{{ {script}\n}} 2>&1; echo; echo \"{mark} $?\"\n").as_bytes())?;
+        let mut said = String::new();
+        loop {
+            let line = port.line(deadline).with_context(|| format!("`{script}` said:\n{said}"))?;
+            match line.strip_prefix(mark) {
+                Some(code) if code.trim() == "0" => return Ok(said.trim_end().to_owned()),
+                Some(code) => bail!("`{script}` ended with{}:\n{said}", code.trim_end()),
+                None => said.push_str(&line),
+            }
+        }
+    }
+
+    /// Powers the guest off in order and waits for its end.
+    pub fn shut_down(mut self) -> Result<()> {
+        self.shell("systemctl --no-block poweroff")?;
+        wait::until("the machine to power off", Duration::from_secs(90), || {
+            self.qemu.try_wait().ok().flatten()
+        })
+        .with_context(|| run::tail(&self.console(), 40))?;
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        terminate(self.qemu.id()); // `timeout` hands it on
+        let _ = self.qemu.wait();
+    }
+}
+
+/// The host's end of a virtio port.
+#[derive(Debug)]
+struct Port {
+    stream: UnixStream,
+    bytes: Vec<u8>,
+}
+
+impl Port {
+    fn line(&mut self, deadline: Instant) -> Result<String> {
+        let mut part = [0; 4096];
+        loop {
+            if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.bytes.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+            ensure!(Instant::now() < deadline, "the guest said nothing in time");
+            match self.stream.read(&mut part) {
+                Ok(0) => bail!("the machine has gone"),
+                Ok(count) => self.bytes.extend_from_slice(&part[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
