@@ -1,5 +1,6 @@
 //! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
 
+mod agreement;
 mod beacon;
 mod bus;
 mod channel;
