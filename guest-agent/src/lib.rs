@@ -9,6 +9,7 @@ mod claim;
 mod cli;
 mod config;
 mod dev_incus;
+mod exchange;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod golden;

@@ -108,11 +108,11 @@ impl Channel {
         match self {
             Self::Https { address, pin } => {
                 let stream = https::connect(*address, *pin).await?;
-                http::exchange(stream, &address.to_string(), message).await
+                http::post(stream, &address.to_string(), message).await
             }
-            Self::Unix(path) => http::exchange(unix::connect(path).await?, "localhost", message).await,
+            Self::Unix(path) => http::post(unix::connect(path).await?, "localhost", message).await,
             Self::Vsock { cid, port } => {
-                http::exchange(vsock::connect(*cid, *port).await?, "localhost", message).await
+                http::post(vsock::connect(*cid, *port).await?, "localhost", message).await
             }
             Self::VirtioPort(name) => virtio_port::exchange(name, message).await,
             Self::Incus(socket) => incus::tell(socket, message).await,

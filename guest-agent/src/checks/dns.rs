@@ -4,6 +4,7 @@
 //! resolver is asked, except where resolv.conf names the latter's stub.
 
 mod config;
+mod message;
 mod query;
 
 use std::net::IpAddr;

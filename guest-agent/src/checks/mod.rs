@@ -7,7 +7,6 @@ mod clock;
 mod command;
 mod dns;
 mod docker;
-mod exchange;
 mod file;
 mod http;
 mod identity;
