@@ -28,10 +28,7 @@ use crate::sys;
 /// Every server of TLS 1.3 has AES-128-GCM (RFC 8446, 9.1); ChaCha20 beside it would be 48 KB.
 pub(crate) fn tls() -> CryptoProvider {
     CryptoProvider {
-        cipher_suites: vec![
-            cipher_suite::TLS13_AES_256_GCM_SHA384,
-            cipher_suite::TLS13_AES_128_GCM_SHA256,
-        ],
+        cipher_suites: vec![cipher_suite::TLS13_AES_256_GCM_SHA384, cipher_suite::TLS13_AES_128_GCM_SHA256],
         kx_groups: vec![&X25519],
         signature_verification_algorithms: SIGNATURES,
         secure_random: &Kernel,

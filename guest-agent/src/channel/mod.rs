@@ -19,6 +19,8 @@ mod virtio_port;
 mod vsock;
 
 pub(crate) use choose::{choose, is_there};
+#[cfg(feature = "fuzzing")]
+pub(crate) use virtio_port::understand;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -7,6 +7,9 @@ mod config;
 mod message;
 mod query;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use message::fuzz_dns;
+
 use std::net::IpAddr;
 use std::path::Path;
 

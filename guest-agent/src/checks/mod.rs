@@ -24,6 +24,10 @@ mod tls;
 mod tls_leaf;
 mod units;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use dns::fuzz_dns;
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::fuzz_file;
 pub(crate) use load::{Check, load};
 
 use std::future::poll_fn;
