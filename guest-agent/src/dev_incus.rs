@@ -57,7 +57,7 @@ fn ask(socket: &str, request: &str) -> Result<(u16, Zeroizing<Vec<u8>>), DevIncu
 }
 
 /// Status and body of a whole answer.
-fn parse(answer: &[u8]) -> Option<(u16, Zeroizing<Vec<u8>>)> {
+pub(crate) fn parse(answer: &[u8]) -> Option<(u16, Zeroizing<Vec<u8>>)> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let mut words = head.lines().next()?.split(' ');

@@ -4,9 +4,10 @@
 
 use std::net::IpAddr;
 
+use firstlight_shared::items::{self, EntryKind};
 use firstlight_shared::wire::{Ack, Claim, Envelope, Refusal, Report};
 
-use crate::{channel, config, golden, identity, keys, report, sshd, sys};
+use crate::{channel, checks, config, dev_incus, golden, identity, keys, report, sshd, sys};
 
 /// Takes any bytes, and neither panics nor hangs; what a parser promises besides is asserted.
 pub type Target = fn(&[u8]);
@@ -18,8 +19,11 @@ pub const TARGETS: &[(&str, Target)] = &[
         json::<Refusal>(bytes);
     }),
     ("beacon", beacon),
+    ("checks", |bytes| text(bytes, checks::fuzz_file)),
     ("claim", claim),
     ("config", |bytes| text(bytes, |text| drop(config::parse(text, &mut Vec::new())))),
+    ("dev-incus", |bytes| drop(dev_incus::parse(bytes))),
+    ("dns", checks::fuzz_dns),
     ("envelope", |bytes| {
         if let Ok(envelope) = Envelope::parse(bytes) {
             drop(envelope.open());
@@ -27,6 +31,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     }),
     ("golden", json::<golden::Golden>),
     ("host-key", |bytes| drop(keys::read_private(bytes))),
+    ("hosts", |bytes| text(bytes, hosts)),
+    ("items", items),
     ("listeners", |bytes| text(bytes, |text| drop(sys::parse_listeners(text, &[22])))),
     ("os-release", |bytes| text(bytes, |text| drop(report::pretty_name(text)))),
     ("outcome", json::<identity::Outcome>),
@@ -36,6 +42,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sshd-config", |bytes| drop(sshd::SshdConfig::read(&Everywhere(bytes), "/etc/ssh/sshd_config"))),
     ("stamp", |bytes| drop(identity::parse_stamp(bytes))),
     ("url", |bytes| text(bytes, url)),
+    ("virtio-port", |bytes| {
+        bytes.split(|byte| *byte == b'\n').for_each(|line| drop(channel::understand(line, "")))
+    }),
 ];
 
 fn text(bytes: &[u8], take: impl FnOnce(&str)) {
@@ -54,6 +63,29 @@ fn claim(bytes: &[u8]) {
         let line = claim.to_one_line();
         let again = Claim::parse(line.as_bytes());
         assert_eq!(again.map(|again| again.to_one_line()).ok().as_deref(), Some(&*line));
+    }
+}
+
+/// The golden's name is gone from where it is replaced, and stays gone.
+fn hosts(text: &str) {
+    let signs = identity::Signs {
+        container: Some("lxc"),
+        kernel_hostname: Some("clone"),
+        hosts: Some(text),
+        resolv_conf: Some(text),
+        ..identity::Signs::default()
+    };
+    _ = identity::hostname_owner(&signs);
+    let rename = |text| identity::rename_hosts(text, &["golden".to_owned()], "clone");
+    if let Some(renamed) = rename(text) {
+        assert_eq!(rename(&renamed), None);
+    }
+}
+
+/// A file of any content at every item's place.
+fn items(bytes: &[u8]) {
+    for item in items::all() {
+        _ = item.detect.judge("name", EntryKind::File, Some(bytes));
     }
 }
 

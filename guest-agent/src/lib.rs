@@ -1,5 +1,6 @@
 //! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
 
+mod agreement;
 mod beacon;
 mod bus;
 mod channel;
@@ -8,6 +9,7 @@ mod claim;
 mod cli;
 mod config;
 mod dev_incus;
+mod exchange;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod golden;

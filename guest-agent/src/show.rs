@@ -92,7 +92,7 @@ pub(crate) fn status(machine: &Machine) -> Status {
         stamp,
         stamp_problem,
         identity: identity::load_outcome(root),
-        report: envelope.and_then(|envelope| serde_json::from_str(&envelope.report).ok()),
+        report: envelope.and_then(|envelope| serde_json::from_slice(envelope.report.as_bytes()).ok()),
         delivery: report::load_delivery(root),
         beacon: crate::beacon::shown(machine),
     }

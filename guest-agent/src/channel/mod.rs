@@ -19,6 +19,8 @@ mod virtio_port;
 mod vsock;
 
 pub(crate) use choose::{choose, is_there};
+#[cfg(feature = "fuzzing")]
+pub(crate) use virtio_port::understand;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -108,11 +110,11 @@ impl Channel {
         match self {
             Self::Https { address, pin } => {
                 let stream = https::connect(*address, *pin).await?;
-                http::exchange(stream, &address.to_string(), message).await
+                http::post(stream, &address.to_string(), message).await
             }
-            Self::Unix(path) => http::exchange(unix::connect(path).await?, "localhost", message).await,
+            Self::Unix(path) => http::post(unix::connect(path).await?, "localhost", message).await,
             Self::Vsock { cid, port } => {
-                http::exchange(vsock::connect(*cid, *port).await?, "localhost", message).await
+                http::post(vsock::connect(*cid, *port).await?, "localhost", message).await
             }
             Self::VirtioPort(name) => virtio_port::exchange(name, message).await,
             Self::Incus(socket) => incus::tell(socket, message).await,

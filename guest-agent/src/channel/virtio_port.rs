@@ -74,7 +74,7 @@ async fn converse(port: &File, message: &Message) -> Result<Answer, AnyError> {
 }
 
 /// None for a line that is not for us.
-fn understand(line: &[u8], sha256: &str) -> Option<Answer> {
+pub(crate) fn understand(line: &[u8], sha256: &str) -> Option<Answer> {
     if let Ok(ack) = serde_json::from_slice::<Ack>(line) {
         return (ack.report_sha256 == sha256).then_some(Answer::Acknowledged(ack));
     }

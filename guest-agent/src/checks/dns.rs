@@ -4,7 +4,11 @@
 //! resolver is asked, except where resolv.conf names the latter's stub.
 
 mod config;
+mod message;
 mod query;
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use message::fuzz_dns;
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::Error as _;
 use tokio::net::TcpStream;
 
-use super::exchange::{self, Stream};
 use super::{Look, tls};
+use crate::exchange::{self, Stream};
 
 /// So much of a body is searched.
 const MAX_BODY: usize = 256 * 1024;

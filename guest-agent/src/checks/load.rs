@@ -66,6 +66,17 @@ pub(crate) fn load(root: &Root, settings: &Settings, problems: &mut Vec<String>)
     loader.finish()
 }
 
+/// One file of any content.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_file(text: &str) {
+    let (settings, problems) = (&Settings::default(), &mut Vec::new());
+    let mut loader = Loader { settings, problems, found: Vec::new(), places: BTreeMap::new() };
+    loader.file("etc/x.toml", "checks-d-x", text);
+    let found = loader.finish();
+    // What is wrong becomes a check that is unknown, and is said.
+    assert!(found.iter().all(|check| check.kind.is_ok()) || !problems.is_empty());
+}
+
 /// Paths by file name; a name in /etc masks the same one in /usr/lib.
 fn files(root: &Root) -> Result<BTreeMap<String, String>, SysError> {
     let mut files = BTreeMap::new();

@@ -7,7 +7,6 @@ mod clock;
 mod command;
 mod dns;
 mod docker;
-mod exchange;
 mod file;
 mod http;
 mod identity;
@@ -25,6 +24,10 @@ mod tls;
 mod tls_leaf;
 mod units;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use dns::fuzz_dns;
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::fuzz_file;
 pub(crate) use load::{Check, load};
 
 use std::future::poll_fn;

@@ -18,6 +18,8 @@ mod verify;
 
 pub(crate) use adopt::{AdoptError, Adopted, adopt};
 pub(crate) use decide::SuspectPolicy;
+#[cfg(feature = "fuzzing")]
+pub(crate) use hosts::{Signs, owner as hostname_owner, rename as rename_hosts};
 pub(crate) use observe::observe;
 pub(crate) use outcome::{Failure, Outcome, load as load_outcome, save as save_outcome};
 pub(crate) use pending::{PendingOutcome, make_pending};

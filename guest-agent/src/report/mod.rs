@@ -106,7 +106,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
 }
 
 fn state_of(envelope: &Envelope) -> Option<ReportState> {
-    let report = serde_json::from_str::<firstlight_shared::wire::Report>(&envelope.report);
+    let report = serde_json::from_slice::<firstlight_shared::wire::Report>(envelope.report.as_bytes());
     report.ok().map(|report| report.state)
 }
 

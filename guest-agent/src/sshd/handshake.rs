@@ -6,14 +6,13 @@
 
 mod packet;
 
-use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, X25519};
-use ring::digest::{SHA256, digest};
-use ring::rand::SystemRandom;
+use sha2::{Digest, Sha256};
 use ssh_key::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::signature::{self, Proof};
 use super::wire::{Reader, put_string, put_unsigned};
+use crate::agreement::{Agreement, Curve};
 use crate::sys::random_bytes;
 use packet::Packets;
 
@@ -32,10 +31,10 @@ const BY_APPLICATION: u32 = 11;
 const MAX_SKIPPED: usize = 8;
 
 /// Ours, best first; the second curve is for servers that allow only what FIPS allows.
-const KEX: [(&str, &agreement::Algorithm); 3] = [
-    ("curve25519-sha256", &X25519),
-    ("curve25519-sha256@libssh.org", &X25519),
-    ("ecdh-sha2-nistp256", &ECDH_P256),
+const KEX: [(&str, Curve); 3] = [
+    ("curve25519-sha256", Curve::X25519),
+    ("curve25519-sha256@libssh.org", Curve::X25519),
+    ("ecdh-sha2-nistp256", Curve::P256),
 ];
 /// Never used, but there must be a common one.
 const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,\
@@ -127,11 +126,9 @@ async fn exchange(
     if offer.guesses && !guess_fits {
         packets.read().await?;
     }
-    let failed = |_| broken("no key pair could be made");
-    let private = EphemeralPrivateKey::generate(curve, &SystemRandom::new()).map_err(failed)?;
-    let public = private.compute_public_key().map_err(failed)?;
+    let own = Agreement::start(*curve);
     let mut init = vec![ECDH_INIT];
-    put_string(&mut init, public.as_ref());
+    put_string(&mut init, own.public());
     packets.write(&init).await?;
 
     let reply = await_message(packets, ECDH_REPLY).await?;
@@ -142,22 +139,20 @@ async fn exchange(
     };
     let mut hashed = Vec::new();
     for part in
-        [VERSION.as_bytes(), version.as_bytes(), &own_init, &its_init, host_key, public.as_ref(), its_public]
+        [VERSION.as_bytes(), version.as_bytes(), &own_init, &its_init, host_key, own.public(), its_public]
     {
         put_string(&mut hashed, part);
     }
-    let secret = |secret: &[u8]| put_unsigned(&mut hashed, secret);
-    let its_public = UnparsedPublicKey::new(curve, its_public);
-    agreement::agree_ephemeral(private, &its_public, secret)
-        .map_err(|_| broken("its public value is no point"))?;
-    let hash = digest(&SHA256, &hashed);
+    let secret = own.complete(its_public).ok_or(broken("its public value is no point"))?;
+    put_unsigned(&mut hashed, &*secret);
+    let hash = Sha256::digest(&hashed);
 
     let key = PublicKey::from_bytes(host_key).map_err(|_| broken("its host key cannot be read"))?;
     let signed_by = Reader::new(proof).text().ok_or(broken("its signature is torn"))?;
     if signed_by != algorithm {
         return Err(broken("its signature is of another algorithm than was agreed"));
     }
-    match signature::verify(&key, proof, hash.as_ref()) {
+    match signature::verify(&key, proof, &hash) {
         Proof::Holds => Ok((key, true)),
         Proof::Unknown => Ok((key, false)),
         Proof::Fails => Err(HandshakeError::NotItsKey(algorithm.to_owned())),

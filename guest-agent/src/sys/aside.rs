@@ -6,7 +6,11 @@
 /// since the runtime waits for it when it ends.
 pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = tokio::sync::oneshot::channel();
-    let started = std::thread::Builder::new().name("look".to_owned()).spawn(move || done.send(work()));
-    started.ok()?;
+    start(Box::new(move || drop(done.send(work())))).ok()?;
     result.await.ok()
+}
+
+/// One for all: each kind of thread would bring all of `spawn` into the static binary.
+fn start(work: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
+    std::thread::Builder::new().name("look".to_owned()).spawn(work).map(drop)
 }

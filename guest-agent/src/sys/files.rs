@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use sha2::{Digest, Sha256};
+use ring::digest;
 
 use super::SysError;
 
@@ -64,7 +64,7 @@ pub(crate) fn link_facts(path: &Path) -> Result<LinkFacts, SysError> {
 pub(crate) fn sha256_of(path: &Path) -> Result<String, SysError> {
     let failed = |error: io::Error| SysError::new("read", &path.to_string_lossy(), error);
     let mut file = open(path).map_err(failed)?;
-    let mut digest = Sha256::new();
+    let mut digest = digest::Context::new(&digest::SHA256);
     let mut part = vec![0; 64 * 1024];
     loop {
         match file.read(&mut part).map_err(failed)? {
@@ -72,7 +72,7 @@ pub(crate) fn sha256_of(path: &Path) -> Result<String, SysError> {
             count => digest.update(&part[..count]),
         }
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The bytes of a regular file that is no larger than `limit`; none if there is no such file.

@@ -11,7 +11,7 @@ impl Beacon {
     ///
     /// None if the envelope does not hold a report or is not signed by an ed25519 key. Nothing is verified here.
     pub fn of_report(envelope: &Envelope, failure: Reason) -> Option<Self> {
-        let report: Report = serde_json::from_str(&envelope.report).ok()?;
+        let report: Report = serde_json::from_slice(envelope.report.as_bytes()).ok()?;
         let (state, reason) = match report.state {
             ReportState::Ready => (State::Ready, Reason::None),
             ReportState::Degraded => (State::Degraded, Reason::CheckFailed),

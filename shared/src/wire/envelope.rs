@@ -120,7 +120,7 @@ impl Envelope {
         let signature = SshSig::from_pem(&self.signature).map_err(|_| EnvelopeError::Signature)?;
         key.verify(NAMESPACE, self.report.as_bytes(), &signature).map_err(|_| EnvelopeError::Signature)?;
 
-        let report: Report = serde_json::from_str(&self.report).map_err(EnvelopeError::Report)?;
+        let report: Report = serde_json::from_slice(self.report.as_bytes()).map_err(EnvelopeError::Report)?;
         if report.version != REPORT_VERSION {
             return Err(EnvelopeError::Version { found: report.version });
         }

@@ -8,7 +8,7 @@ use hyper::{Method, Request, Uri};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::super::exchange;
+use crate::exchange;
 
 /// A list of some hundred containers has this size.
 const MAX_ANSWER: usize = 4 << 20;
@@ -53,7 +53,11 @@ impl<'a> Daemon<'a> {
     /// # Errors
     /// All of [`DaemonError`] but a failed run.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, DaemonError> {
-        self.send(Method::GET, path, None).await?.json().await
+        read(path, &self.get_bytes(path).await?)
+    }
+
+    async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, DaemonError> {
+        self.send(Method::GET, path, None).await?.bytes().await
     }
 
     /// Sends a request and waits for the head of its answer; its body may take as long as it likes.
@@ -107,9 +111,12 @@ impl Answer {
     /// The rest does not come, or is not what it should be.
     pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, DaemonError> {
         let path = self.path.clone();
-        let bytes = self.bytes().await?;
-        serde_json::from_slice(&bytes).map_err(|source| DaemonError::Answer { path, source })
+        read(&path, &self.bytes().await?)
     }
+}
+
+fn read<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, DaemonError> {
+    serde_json::from_slice(bytes).map_err(|source| DaemonError::Answer { path: path.to_owned(), source })
 }
 
 /// One row of `GET /containers/json`.

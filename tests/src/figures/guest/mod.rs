@@ -10,6 +10,7 @@ mod unit;
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -60,6 +61,8 @@ struct Series {
     later: Vec<Spent>,
     keys: Vec<Spent>,
     ssh_keygen: Vec<Spent>,
+    /// Of this machine, which may have another OpenSSL.
+    ssh_keygen_here: Vec<Spent>,
     unit: Vec<Duration>,
     unit_of_true: Vec<Duration>,
 }
@@ -83,6 +86,7 @@ fn processes(goldens: &Path, count: usize, table: &mut Table) -> Result<()> {
             series.later.append(&mut round.later);
             series.keys.append(&mut round.keys);
             series.ssh_keygen.append(&mut round.ssh_keygen);
+            series.ssh_keygen_here.append(&mut round.ssh_keygen_here);
             series.unit.append(&mut round.unit);
             series.unit_of_true.append(&mut round.unit_of_true);
         }
@@ -107,6 +111,7 @@ fn one_round(guest: Leader, binary: &Path, round: &mut Series) -> Result<()> {
     round.keys.push(process::run(guest, &[AGENT, "keys"])?);
     forget(guest)?;
     round.ssh_keygen.push(process::run(guest, &["/usr/bin/ssh-keygen", "-A"])?);
+    round.ssh_keygen_here.push(ssh_keygen_here()?);
     forget(guest)?;
     round.unit.push(unit::start(guest, unit::OURS)?);
     round.unit_of_true.push(unit::start(guest, unit::TRUE)?);
@@ -126,10 +131,20 @@ impl Series {
         table.ratio("three keys / `ssh-keygen -A`: wall", &ours, &theirs, Aim::AtMost(0.5));
         let (ours, theirs) = (cpu(&self.keys), cpu(&self.ssh_keygen));
         table.ratio("three keys / `ssh-keygen -A`: processor", &ours, &theirs, Aim::AtMost(0.7));
+        let (ours, theirs) = (wall(&self.keys), wall(&self.ssh_keygen_here));
+        table.ratio("three keys / this machine's ssh-keygen: wall", &ours, &theirs, Aim::AtMost(0.5));
+        let (ours, theirs) = (cpu(&self.keys), cpu(&self.ssh_keygen_here));
+        table.ratio("three keys / this machine's: processor", &ours, &theirs, Aim::AtMost(0.7));
         table.bytes("peak memory: identity, first boot", peak(&self.first), Aim::AtMost(5.0e6));
         table.bytes("peak memory: identity, later boots", peak(&self.later), Aim::AtMost(5.0e6));
         table.bytes("peak memory: keys", peak(&self.keys), Aim::AtMost(5.0e6));
     }
+}
+
+fn ssh_keygen_here() -> Result<Spent> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir_all(folder.path().join("etc/ssh"))?;
+    process::run_here(Command::new("ssh-keygen").arg("-A").arg("-f").arg(folder.path()).stdout(Stdio::null()))
 }
 
 fn forget(guest: Leader) -> Result<()> {

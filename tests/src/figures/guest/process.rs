@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::guest::Leader;
-use crate::wait;
+use crate::{run, wait};
 
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,17 @@ pub(super) fn run(guest: Leader, words: &[&str]) -> Result<Spent> {
     nsenter.wait()?;
     let (wall, peak) = watched.with_context(|| format!("`{}` cannot be watched", words.join(" ")))?;
     Ok(Spent { wall, cpu: children_cpu()?.saturating_sub(before), peak })
+}
+
+/// The same on this machine, without the peak of memory.
+///
+/// # Errors
+/// It cannot be started, or did not end with exit code 0.
+pub(super) fn run_here(command: &mut Command) -> Result<Spent> {
+    let (before, start) = (children_cpu()?, Instant::now());
+    run::must(command)?;
+    let wall = start.elapsed();
+    Ok(Spent { wall, cpu: children_cpu()?.saturating_sub(before), peak: 0 })
 }
 
 fn watch(nsenter: &mut Child, words: &[&str]) -> Result<(Duration, u64)> {

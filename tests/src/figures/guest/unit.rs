@@ -20,11 +20,14 @@ pub(super) fn prepare(root: &Path) -> Result<()> {
     ensure!(unit.lines().filter(begins).count() == 1, "{IDENTITY} starts other than one program");
     // Without [Install]: nothing wants them, so that the boot is as it was.
     let unit = unit.split("[Install]").next().unwrap_or_default();
-    let folder = root.join("etc/systemd/system");
-    fs::write(folder.join(OURS), unit)?;
+    // Each is started again and again, so it must stop.
+    let ours: Vec<&str> = unit.lines().filter(|line| !line.starts_with("RefuseManualStop=")).collect();
     let of_true: Vec<&str> =
-        unit.lines().map(|line| if begins(&line) { "ExecStart=/bin/true" } else { line }).collect();
-    fs::write(folder.join(TRUE), format!("{}\n", of_true.join("\n")))?;
+        ours.iter().map(|line| if begins(line) { "ExecStart=/bin/true" } else { line }).collect();
+    let folder = root.join("etc/systemd/system");
+    for (name, lines) in [(OURS, ours), (TRUE, of_true)] {
+        fs::write(folder.join(name), format!("{}\n", lines.join("\n")))?;
+    }
     Ok(())
 }
 
@@ -33,7 +36,8 @@ pub(super) fn start(guest: Leader, unit: &str) -> Result<Duration> {
     let ran = guest.run(&["/usr/bin/systemctl", "start", unit])?;
     ensure!(ran.ok(), "{unit} cannot be started: {}", ran.said());
     let spent = spent(guest, unit)?;
-    guest.run(&["/usr/bin/systemctl", "stop", unit])?;
+    let ran = guest.run(&["/usr/bin/systemctl", "stop", unit])?;
+    ensure!(ran.ok(), "{unit} cannot be stopped: {}", ran.said());
     Ok(spent)
 }
 

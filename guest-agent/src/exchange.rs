@@ -8,14 +8,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// The head of an answer, and the connection on which its body comes.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     body: Incoming,
     connection: Connection,
 }
@@ -32,7 +32,7 @@ impl Drop for Connection {
 
 /// # Errors
 /// The other side speaks no HTTP, or hangs up.
-pub(super) async fn send(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
+pub(crate) async fn send(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = Connection(tokio::spawn(connection));
     let answer: Response<Incoming> = sender.send_request(request).await?;
@@ -45,7 +45,7 @@ impl Answer {
     ///
     /// # Errors
     /// The other side hangs up.
-    pub(super) async fn bytes(mut self, limit: usize) -> hyper::Result<(Vec<u8>, bool)> {
+    pub(crate) async fn bytes(mut self, limit: usize) -> hyper::Result<(Vec<u8>, bool)> {
         let mut bytes = Vec::new();
         while let Some(frame) = self.body.frame().await {
             if let Some(data) = frame?.data_ref() {
