@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use crypto_bigint::{NonZero, U1536, U3072, Uint};
-use crypto_primes::hazmat::{SetBits, SmallFactorsSieveFactory};
-use crypto_primes::{Flavor, is_prime, sieve_and_find};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
+use firstlight_primes::prime;
 use ssh_key::Mpint;
 use ssh_key::private::{RsaKeypair, RsaPrivateKey};
 use ssh_key::public::RsaPublicKey;
@@ -46,23 +43,11 @@ fn two_primes() -> Result<(U1536, U1536), KeyError> {
                 move || while !enough.load(Ordering::Relaxed) && sender.send(prime(enough)).is_ok() {},
             );
         }
-        let next = || receiver.recv().map_err(|_| KeyError::Primes { reason: "its threads ended" })?;
+        let next = || receiver.recv().unwrap_or(Err("its threads ended"));
         let found = next().and_then(|p| Ok((p, next()?)));
         enough.store(true, Ordering::Relaxed);
-        found
+        found.map_err(|reason| KeyError::Primes { reason })
     })
-}
-
-/// A prime; or, once there are enough, any candidate at once, which nobody then takes.
-fn prime(enough: &AtomicBool) -> Result<U1536, KeyError> {
-    let failed = |reason| KeyError::Primes { reason };
-    let factory = SmallFactorsSieveFactory::new(Flavor::Any, PRIME_BITS, SetBits::TwoMsb)
-        .map_err(|_| failed("the sieve could not be made"))?;
-    sieve_and_find(&mut UnwrapErr(SysRng), factory, |_, candidate: &U1536| {
-        enough.load(Ordering::Relaxed) || is_prime(Flavor::Any, candidate)
-    })
-    .map_err(|_| failed("no random candidates"))?
-    .ok_or(failed("the sieve ran dry"))
 }
 
 /// None if this pair of primes breaks a rule; a new pair is then needed.
