@@ -9,7 +9,8 @@ firstlight-guest: gives a clone its own identity, checks it, and reports
 Usage: firstlight-guest [--root DIR] COMMAND
 
 Commands:
-  identity          give this machine its own identity (run early in the boot, before sshd)
+  identity          give this machine its own identity (run early in the boot, before sshd);
+                    in an image its stamp counts for nothing: every clone renews again
   report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery

@@ -52,7 +52,7 @@ fn run(arguments: cli::Arguments) -> End {
         Command::Version => return print(concat!("firstlight-guest ", env!("CARGO_PKG_VERSION"))),
         _ => {}
     }
-    let machine = match Machine::open(&arguments.root) {
+    let mut machine = match Machine::open(&arguments.root) {
         Ok(machine) => machine,
         Err(error) => {
             eprintln!("error: {}", Chain(&error));
@@ -60,7 +60,12 @@ fn run(arguments: cli::Arguments) -> End {
         }
     };
     match arguments.command {
-        Command::Identity => run_identity(&machine),
+        Command::Identity => {
+            if machine.is_chroot() {
+                machine.live = false;
+            }
+            run_identity(&machine)
+        }
         Command::Adopt { json } => run_adopt(&machine, json),
         Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),

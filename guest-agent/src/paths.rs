@@ -2,7 +2,9 @@
 
 /// What this machine's identity was when it was last proved; written last.
 pub(crate) const STAMP: &str = "var/lib/firstlight/stamp.json";
-/// Folder of the stamp; also the lock that keeps two runs apart.
+/// Keeps two runs apart.
+pub(crate) const LOCK: &str = "var/lib/firstlight/lock";
+/// Folder of the stamp.
 pub(crate) const STATE_DIR: &str = "var/lib/firstlight";
 /// What the golden had, as `seal` recorded it; the first one found counts.
 pub(crate) const GOLDEN: [&str; 2] = ["usr/lib/firstlight/golden.json", "var/lib/firstlight/golden.json"];
@@ -59,6 +61,7 @@ pub(crate) const DMI_PRODUCT: &str = "sys/class/dmi/id/product_name";
 /// driver itself has no file.
 pub(crate) const VM_GENERATION: &str = "sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw";
 pub(crate) const NETWORK_CARDS: &str = "sys/class/net";
+pub(crate) const CPUINFO: &str = "proc/cpuinfo";
 pub(crate) const PID1_ENVIRONMENT: &str = "proc/1/environ";
 /// 0400 root; in a container it is the node's.
 pub(crate) const DMI_SERIAL: &str = "sys/class/dmi/id/product_serial";

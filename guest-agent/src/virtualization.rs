@@ -28,7 +28,15 @@ pub(crate) fn detect(machine: &Machine) -> Option<String> {
     if !machine.live {
         return None;
     }
-    vendor_of(&text(paths::DMI_VENDOR), &text(paths::DMI_PRODUCT)).map(str::to_owned)
+    let known = vendor_of(&text(paths::DMI_VENDOR), &text(paths::DMI_PRODUCT)).map(str::to_owned);
+    // Vendors may be changed (Proxmox' `smbios1: manufacturer=`); the processor still says that there is a hypervisor.
+    known.or_else(|| has_hypervisor_flag(&text(paths::CPUINFO)).then(|| "vm-other".to_owned()))
+}
+
+/// The CPUID bit as the kernel lists it for x86.
+fn has_hypervisor_flag(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().find_map(|line| line.strip_prefix("flags")?.split_once(':'));
+    flags.is_some_and(|(_, flags)| flags.split_ascii_whitespace().any(|flag| flag == "hypervisor"))
 }
 
 pub(crate) fn is_container(machine: &Machine) -> bool {

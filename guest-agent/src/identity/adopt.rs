@@ -75,7 +75,7 @@ pub(crate) struct Adopted {
 /// # Errors
 /// This machine cannot be stamped as it is; nothing was changed then, but for a copy of the old stamp.
 pub(crate) fn adopt(machine: &Machine) -> Result<Adopted, AdoptError> {
-    let _lock = machine.root.lock(paths::STATE_DIR);
+    let _lock = machine.root.lock(paths::LOCK);
     let seen = observe(machine);
     let mut problems = refuse(machine, &seen)?;
     let mut kept_aside = None;
@@ -96,6 +96,7 @@ pub(crate) fn adopt(machine: &Machine) -> Result<Adopted, AdoptError> {
         claim_id: seen.claim.as_ref().map(|claim| claim.id.clone()),
         host_keys: keys.iter().map(|key| key.fingerprint.clone()).collect(),
         pending: Vec::new(),
+        in_image: false,
         unfinished: Vec::new(),
     };
     stamp::save(&machine.root, &stamp).map_err(AdoptError::Stamp)?;

@@ -76,13 +76,14 @@ fn judge(
             say(Decision::AlreadyProvisioned, "this is the machine of the stamp: provisioned already")
         }
         (Difference::None, _) => say(Decision::Keep, "this is the machine of the stamp"),
-        (Difference::Machine(what), Some(Intent::Restore)) => {
+        // The claim of an earlier restore lives on in the guest's configuration, which a clone copies.
+        (Difference::Machine(what), Some(Intent::Restore)) if other_claim => {
             (Decision::Restamp, format!("another {}, but the claim says restore: kept", what.join(" and ")))
         }
         (Difference::Machine(what), _) => {
             (Decision::Renew, format!("another {} than the stamp's: a clone", what.join(" and ")))
         }
-        (Difference::Macs, Some(Intent::Restore)) => {
+        (Difference::Macs, Some(Intent::Restore)) if other_claim => {
             say(Decision::Restamp, "other MAC addresses, but the claim says restore: kept")
         }
         (Difference::Macs, Some(Intent::Provision)) if other_claim => {
@@ -92,10 +93,10 @@ fn judge(
             Decision::AlreadyProvisioned,
             "other MAC addresses, but the claim is the stamped one: a retry",
         ),
-        (Difference::Macs, None) if policy == SuspectPolicy::Renew => {
+        (Difference::Macs, _) if policy == SuspectPolicy::Renew => {
             say(Decision::Renew, "other MAC addresses, and guest.toml says that this is a clone")
         }
-        (Difference::Macs, None) => {
+        (Difference::Macs, _) => {
             say(Decision::SuspectClone, "other MAC addresses and nobody said provision: kept, maybe a clone")
         }
     }

@@ -43,7 +43,7 @@ use crate::sys::{Machine, Stopwatch, millis};
 pub(crate) fn run(machine: &Machine) -> Outcome {
     let watch = Stopwatch::start();
     // Another run may be at work; without a state folder yet there is nothing to wait for.
-    let _lock = machine.root.lock(paths::STATE_DIR);
+    let _lock = machine.root.lock(paths::LOCK);
     let mut timings_ms = BTreeMap::new();
     if let Some(age) = machine.age_of_boot() {
         timings_ms.insert("boot_to_identity_start".to_owned(), millis(age));
@@ -119,7 +119,7 @@ fn stamp_of(
         None => seen.evidence.clone(),
     };
     // A machine-id that is still to be replaced says nothing about which machine this is.
-    let is_final = !unfinished.contains(&Unfinished::MachineId);
+    let is_final = !unfinished.contains(&Unfinished::MachineId) && !seen.machine_id_is_mounted;
     evidence.machine_id = identity.machine_id.derived.filter(|_| is_final);
     let claim_id = seen.claim.as_ref().map(|claim| claim.id.clone());
     Stamp {
@@ -132,6 +132,7 @@ fn stamp_of(
         claim_id: claim_id.or_else(|| seen.stamp.valid()?.claim_id.clone()),
         host_keys: identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect(),
         pending: identity.pending.clone(),
+        in_image: !seen.runs,
         unfinished: unfinished.to_vec(),
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Observation {
     pub machine_id_is_fresh: bool,
     /// The machine-id is on a mount of its own, as where /etc was read-only when systemd made it.
     pub machine_id_is_mounted: bool,
+    /// systemd booted from this root: no image that is being made, and no chroot.
+    pub runs: bool,
     pub origins: Origins,
     /// /var/lib/dbus/machine-id is a file of its own; what it holds.
     pub dbus_copy: Option<MachineIdFile>,
@@ -49,9 +51,11 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
     let claim = claim::load(machine, &mut problems);
     let golden = golden::load(root, &mut problems);
     let machine_id = read_machine_id(machine, &mut problems);
+    let is_mounted = root.is_mount(paths::MACHINE_ID);
     let origins = origins(machine, machine_id);
     let evidence = Evidence {
-        machine_id: machine_id.valid().map(|id| id.derived()),
+        // A mount over the file is gone at the next boot, and its id with it.
+        machine_id: machine_id.valid().filter(|_| !is_mounted).map(|id| id.derived()),
         container_uuid: origins.container_uuid.map(|id| id.derived()),
         product_uuid: virtualization::product_uuid(machine).map(|id| id.derived()),
         vm_generation: virtualization::vm_generation(machine).map(|id| id.derived()),
@@ -77,7 +81,8 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
         evidence,
         machine_id,
         machine_id_is_fresh: is_fresh(machine),
-        machine_id_is_mounted: root.is_mount(paths::MACHINE_ID),
+        machine_id_is_mounted: is_mounted,
+        runs: machine.runs(),
         origins,
         dbus_copy: (root.kind(paths::DBUS_MACHINE_ID) == Some(Kind::File))
             .then(|| classify(root.read(paths::DBUS_MACHINE_ID).ok().flatten().as_deref())),
@@ -113,6 +118,8 @@ fn origins(machine: &Machine, present: MachineIdFile) -> Origins {
         credential: credential.and_then(|bytes| parse(&String::from_utf8_lossy(&bytes))),
         container_uuid: machine
             .pid1_variable("container_uuid")
+            // In a virtual machine it is a word of the kernel's command line, so of a boot loader on the root disk.
+            .filter(|_| virtualization::is_container(machine))
             .and_then(|text| parse(&text))
             .filter(|uuid| !(is_nspawn && !is_fresh && present.valid() == Some(*uuid))),
         product_uuid: virtualization::machine_id_of_product(machine),
@@ -156,8 +163,11 @@ fn hostname_owner(machine: &Machine, kernel_hostname: Option<&str>, hosts: Optio
 /// renewed without need; the other error, a duplicate, takes a clock set back beyond the time of the unpacking.
 fn is_fresh(machine: &Machine) -> bool {
     let fresh = || {
-        let started = machine.clock().now().checked_sub(machine.age_of_boot()?)?;
-        Some(machine.root.written_at(paths::MACHINE_ID)? >= started)
+        let now = machine.clock().now();
+        let started = now.checked_sub(machine.age_of_boot()?)?;
+        let written = machine.root.written_at(paths::MACHINE_ID)?;
+        // Written later than now: the clock was set back since the golden was unpacked, and tells nothing.
+        Some(started <= written && written <= now)
     };
     fresh().unwrap_or(false)
 }

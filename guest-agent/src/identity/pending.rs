@@ -21,7 +21,7 @@ pub(super) fn make_pending_with(
     make: impl Fn(KeyType) -> Result<MadeKey, KeyError>,
 ) -> PendingOutcome {
     let watch = Stopwatch::start();
-    let _lock = machine.root.lock(paths::STATE_DIR);
+    let _lock = machine.root.lock(paths::LOCK);
     let mut outcome = PendingOutcome::default();
     for kind in pending.iter().filter_map(|name| KeyType::parse(name)) {
         match make_one(machine, kind, &make) {

@@ -104,7 +104,10 @@ impl Plan {
 pub(crate) fn plan(seen: &Observation) -> Plan {
     let claim = seen.claim.as_ref();
     let word = Word { intent: claim.and_then(|c| c.intent), claim_id: claim.map(|c| c.id.as_str()) };
-    let judged = decide(&seen.stamp, &seen.evidence, word, seen.settings.suspect_clone);
+    // A stamp that was made in an image says nothing of the clones that now run from it.
+    let of_an_image = seen.runs && seen.stamp.valid().is_some_and(|stamp| stamp.in_image);
+    let stamp = if of_an_image { &StampState::None } else { &seen.stamp };
+    let judged = decide(stamp, &seen.evidence, word, seen.settings.suspect_clone);
     let Judgement { decision, reason, other_generation } = judged;
     let mut problems = seen.problems.clone();
     match decision {

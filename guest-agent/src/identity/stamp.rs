@@ -52,6 +52,9 @@ pub(crate) struct Stamp {
     pub host_keys: Vec<String>,
     /// Key types that the report phase still has to make, and items that it has to have renewed.
     pub pending: Vec<String>,
+    /// Made in a root that did not run. It says nothing of the machines that are cloned from it.
+    #[serde(default)]
+    pub in_image: bool,
     /// Items that should have been renewed and could not be: the next run tries again.
     #[serde(default)]
     pub unfinished: Vec<Unfinished>,
@@ -82,6 +85,7 @@ impl Stamp {
             claim_id: None,
             host_keys: Vec::new(),
             pending: Vec::new(),
+            in_image: false,
             unfinished: Vec::new(),
         }
     }

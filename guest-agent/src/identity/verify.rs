@@ -99,6 +99,13 @@ fn judge_keys(seen: &Observation, plan: &Plan, applied: &Applied, now: &HostKeys
     if !names.is_empty() {
         return Some(IdentityError::GoldenKey { names: names.join(", ") });
     }
+    // A key of a form that is not read here, without its public half: it may be one that golden.json names.
+    let keeps = matches!(plan.decision, Decision::UnknownHistory | Decision::RestoreFirst);
+    let has_record = seen.golden.as_ref().is_some_and(|golden| !golden.host_keys.is_empty());
+    let unknowable = |key: &KeyFile| key.private == Private::Opaque && key.fingerprint().is_none();
+    if keeps && has_record && now.keys.iter().any(unknowable) {
+        return Some(IdentityError::Unreadable);
+    }
     let usable = |key: &KeyFile| matches!(key.private, Private::Readable(_) | Private::Opaque);
     (plan.needs_keys && !now.keys.iter().any(usable)).then_some(IdentityError::NoHostKey)
 }

@@ -2,6 +2,8 @@
 //! the keys on another volume keeps working; but never to a file that is no key.
 
 use super::path_of;
+use firstlight_shared::error::Chain;
+
 use crate::paths;
 use crate::sys::{Kind, Root, SysError, staged_name};
 
@@ -61,7 +63,17 @@ impl Place {
             None if has_agent && root.kind(&self.public).is_some() => Some(by_agent()),
             None => None,
             Some(Kind::File | Kind::Symlink) => {
-                let bytes = root.read(&self.private)?.map(zeroize::Zeroizing::new);
+                let bytes = match root.read(&self.private) {
+                    Ok(bytes) => bytes.map(zeroize::Zeroizing::new),
+                    // sshd cannot load it either.
+                    Err(error) if error.cannot_be_a_key() => {
+                        return Ok(Some(format!(
+                            "{name} is named as a host key: {}: left alone",
+                            Chain(&error)
+                        )));
+                    }
+                    Err(error) => return Err(error),
+                };
                 let is_key = bytes.as_ref().is_none_or(|bytes| is_private_key(bytes));
                 let is_public = bytes.is_some_and(|bytes| is_public_key(&bytes));
                 match (is_key, is_public && has_agent) {
@@ -119,8 +131,11 @@ fn followed(root: &Root, path: &str, fits: fn(&[u8]) -> bool) -> String {
 
 /// Or an empty file, as a crash leaves it.
 fn is_private_key(bytes: &[u8]) -> bool {
-    let text = bytes.trim_ascii_start();
-    text.is_empty() || text.starts_with(b"-----BEGIN ")
+    // PEM may have words before it (`openssl pkcs12` writes bag attributes), and a certificate is PEM, too.
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().any(|line| {
+        line.strip_prefix("-----BEGIN ").is_some_and(|rest| rest.trim_end().ends_with("PRIVATE KEY-----"))
+    })
 }
 
 fn is_public_key(bytes: &[u8]) -> bool {

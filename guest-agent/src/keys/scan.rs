@@ -104,6 +104,11 @@ impl HostKeys {
 /// A folder or a file cannot be read. An absent folder has no keys.
 pub(crate) fn scan(root: &Root) -> Result<HostKeys, SysError> {
     let config = SshdConfig::load(root);
+    if config.is_cut_off {
+        // A `HostKey` line may be in the part that was not read.
+        let problem = std::io::Error::other(config.problems.join("; "));
+        return Err(SysError::new("read the whole configuration of sshd below", paths::SSH_DIR, problem));
+    }
     let mut found = HostKeys {
         problems: config.problems.clone(),
         is_configured: config.names_host_keys(),
@@ -166,14 +171,30 @@ fn add(places: &mut Vec<Place>, place: Place) {
 }
 
 fn read_key(root: &Root, place: &Place) -> Result<KeyFile, SysError> {
-    let private = match root.read(&place.private)?.map(Zeroizing::new) {
+    // What sshd cannot load either (a link in a circle, a folder behind it, too large) keeps nobody from the rest.
+    let read = |path: &str| match root.read(path) {
+        Err(error) if error.cannot_be_a_key() => Ok(Some(Vec::new())),
+        read => read,
+    };
+    let private = match read(&place.private)?.map(Zeroizing::new) {
         Some(bytes) => read_private(&bytes),
         None => Private::Absent,
     };
-    let public = root.read(&place.public)?;
+    let public = read(&place.public)?;
     let public = public.and_then(|bytes| PublicKey::from_openssh(std::str::from_utf8(&bytes).ok()?).ok());
     let is_file = |path: &&String| matches!(root.kind(path), Some(Kind::File | Kind::Symlink));
-    let files = [&place.certificate, &place.public, &place.private].into_iter().filter(is_file).cloned();
+    // Beside a key elsewhere, a file of that name may be somebody's: only what is such a thing belongs to the key.
+    let usual = place.name.starts_with("ssh_host_");
+    let is_certificate = || {
+        root.read_text(&place.certificate).is_ok_and(|text| text.is_some_and(|t| t.contains("-cert-v01@")))
+    };
+    let parts = [
+        (&place.certificate, usual || is_certificate()),
+        (&place.public, usual || public.is_some()),
+        (&place.private, usual || !matches!(private, Private::Absent | Private::Torn)),
+    ];
+    let own = parts.into_iter().filter(|(_, own)| *own).map(|(path, _)| path);
+    let files = own.filter(is_file).cloned();
     Ok(KeyFile {
         name: place.name.clone(),
         private,

@@ -220,12 +220,47 @@ fn certificates_go_with_their_key_wherever_they_are() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_read_is_never_taken_for_empty() {
-    let folder = root("HostKey /keys/ed25519\n");
+fn a_configuration_that_was_not_read_whole_is_never_taken_for_one_without_keys() {
+    let long = "# x\n".repeat(60_000);
+    let folder = root(&format!("{long}HostKey /keys/ed25519\n"));
     bake(folder.path(), "keys/ed25519", KeyType::Ed25519);
-    // Larger than any key: reading it is an error.
-    put(folder.path(), "keys/ed25519", &vec![b'-'; 2 << 20]);
     assert_eq!(run(folder.path()).failure.unwrap().code, "host-keys-unreadable");
+}
+
+/// sshd cannot load these either: they lock nobody out.
+#[test]
+fn what_nobody_can_load_as_a_key_is_told_and_left() {
+    let folder = root("HostKey /keys/ed25519\nHostKey /etc/ssh/ssh_host_ecdsa_key\n");
+    put(folder.path(), "keys/ed25519", &vec![b'-'; 2 << 20]);
+    symlink("/var", folder.path().join("etc/ssh/ssh_host_old_key")).unwrap();
+    symlink("ssh_host_loop_key", folder.path().join("etc/ssh/ssh_host_loop_key")).unwrap();
+    let outcome = run(folder.path());
+    assert_eq!(outcome.failure, None, "{:?}", outcome.identity.problems);
+    assert!(outcome.identity.problems.iter().any(|problem| problem.contains("/keys/ed25519")));
+    assert_eq!(fs::metadata(folder.path().join("keys/ed25519")).unwrap().len(), 2 << 20);
+}
+
+/// A `HostKey` line may name anything: only what is a private key goes, and beside it only what is a part of it.
+#[test]
+fn files_that_are_no_keys_are_never_removed() {
+    let folder = root(
+        "HostKey /srv/ca.pem\nHostKey /srv/empty\nHostKey /srv/brochure\nHostKey /srv/bag_rsa\nHostKey /etc/ssh/ssh_host_ecdsa_key\n",
+    );
+    let certificate = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    put(folder.path(), "srv/ca.pem", certificate);
+    put(folder.path(), "srv/empty", b"");
+    put(folder.path(), "srv/brochure.pub", b"precious");
+    put(
+        folder.path(),
+        "srv/bag_rsa",
+        b"Bag Attributes\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n",
+    );
+    let outcome = run(folder.path());
+    assert_eq!(outcome.failure, None, "{:?}", outcome.identity.problems);
+    assert_eq!(fs::read(folder.path().join("srv/ca.pem")).unwrap(), certificate);
+    assert_eq!(fs::read(folder.path().join("srv/brochure.pub")).unwrap(), b"precious");
+    assert!(folder.path().join("srv/empty").exists());
+    assert!(!folder.path().join("srv/bag_rsa").exists(), "sshd would serve it");
 }
 
 /// As the test of the usual places in `identity`, for keys elsewhere: one on another volume behind a link.

@@ -84,6 +84,8 @@ pub(crate) struct SshdConfig {
     pub host_key_algorithms: Option<String>,
     /// Patterns of `Include` lines outside of any `Match` block that does not apply.
     includes: Vec<String>,
+    /// There is more that was not read.
+    pub is_cut_off: bool,
     /// What cannot be read, and what sshd refuses.
     pub problems: Vec<String>,
 }
@@ -103,7 +105,10 @@ impl SshdConfig {
                 reader.file(path, &bytes, &mut active, false, 0);
             }
             Ok(None) => {}
-            Err(problem) => reader.config.problems.push(problem),
+            Err(problem) => {
+                reader.config.is_cut_off = true;
+                reader.config.problems.push(problem);
+            }
         }
         reader.config
     }
@@ -202,6 +207,7 @@ impl<F: Files> Reader<'_, F> {
         for (number, text) in line::lines(bytes).iter().enumerate() {
             self.lines_read += 1;
             if self.lines_read > MAX_LINES {
+                self.config.is_cut_off = true;
                 return self.problem(format!("{path}: the configuration of sshd is too long to be read"));
             }
             let place = format!("{path} line {}", number + 1);
@@ -277,6 +283,7 @@ impl<F: Files> Reader<'_, F> {
     fn another_file(&mut self) -> Result<(), String> {
         self.files_read += 1;
         if self.files_read > MAX_FILES {
+            self.config.is_cut_off = true;
             return Err("more files are included than can be read".to_owned());
         }
         Ok(())
@@ -303,7 +310,10 @@ impl<F: Files> Reader<'_, F> {
                 match self.files.read(&path) {
                     Ok(Some(bytes)) => self.file(&path, &bytes, active, !outer, depth + 1),
                     Ok(None) => self.problem(format!("{path}: cannot be opened, sshd refuses it")),
-                    Err(problem) => self.problem(problem),
+                    Err(problem) => {
+                        self.config.is_cut_off = true;
+                        self.problem(problem);
+                    }
                 }
                 *active = outer;
             }

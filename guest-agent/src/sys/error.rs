@@ -18,6 +18,13 @@ impl SysError {
         Self { action, object: object.to_owned(), source: source.into() }
     }
 
+    /// What stands there, nobody can load as a key: a folder, a link in a circle, a name or a file that is too long.
+    pub(crate) fn cannot_be_a_key(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, InvalidFilename, IsADirectory};
+        matches!(self.source.kind(), FileTooLarge | InvalidFilename | IsADirectory)
+            || self.source.raw_os_error() == Some(nix::libc::ELOOP)
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         self.source.kind() == io::ErrorKind::ReadOnlyFilesystem
     }

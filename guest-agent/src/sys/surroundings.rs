@@ -105,16 +105,34 @@ impl Machine {
             })
     }
 
+    /// Whether this machine runs from this root: no image, no chroot in which one is made.
+    pub(crate) fn runs(&self) -> bool {
+        #[cfg(test)]
+        if self.made_up.is_some() {
+            return true;
+        }
+        self.is_booted()
+    }
+
+    /// In a chroot the kernel's host name and network are another machine's.
+    pub(crate) fn is_chroot(&self) -> bool {
+        self.live && !is_own_root()
+    }
+
     /// Whether systemd booted from this root: `/` and no chroot in which a package is being installed.
     ///
     /// Source: sd_booted(3); the second question as systemd's own running_in_chroot().
     pub(crate) fn is_booted(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let same = match (std::fs::metadata("/proc/1/root/."), std::fs::metadata("/")) {
-            (Ok(first), Ok(own)) => (first.dev(), first.ino()) == (own.dev(), own.ino()),
-            // Hidden from this process: a chroot is mostly a plain folder, a booted root is a mount.
-            _ => super::root::is_mount_root(rustix::fs::CWD, "/"),
-        };
-        self.live && same && self.root.kind("run/systemd/system").is_some()
+        self.live && is_own_root() && self.root.kind("run/systemd/system").is_some()
+    }
+}
+
+/// Whether `/` is PID 1's, too. Source: running_in_chroot() of systemd.
+fn is_own_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata("/proc/1/root/."), std::fs::metadata("/")) {
+        (Ok(first), Ok(own)) => (first.dev(), first.ino()) == (own.dev(), own.ino()),
+        // Hidden from this process: a chroot is mostly a plain folder, a booted root is a mount.
+        _ => super::root::is_mount_root(rustix::fs::CWD, "/"),
     }
 }

@@ -138,7 +138,9 @@ fn every_pair_of_absent_and_present_signals_is_judged_alike() {
                 (RESTORE, Some("first")),
             ] {
                 let expected = match (other_machine, mac == Other, intent) {
-                    (true, _, RESTORE) | (false, true, RESTORE) => Decision::Restamp,
+                    (true, _, RESTORE) | (false, true, RESTORE) if claim_id == Some("second") => {
+                        Decision::Restamp
+                    }
                     (true, _, _) => Decision::Renew,
                     (false, true, PROVISION) if claim_id == Some("second") => Decision::Renew,
                     (false, _, PROVISION) => Decision::AlreadyProvisioned,

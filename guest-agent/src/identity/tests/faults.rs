@@ -260,7 +260,7 @@ fn a_read_only_root_stops_sshd_only_without_a_key_of_its_own() {
     assert_eq!(read_only(golden_root().path()), (Decision::Renew, stops("golden-host-key")));
     assert_eq!(read_only(bare_root().path()), (Decision::Renew, stops("no-host-key")));
     let stamped = golden_root();
-    run(&machine(stamped.path()));
+    run(&MadeUp::default().named("web-01").card(1).machine(stamped.path()));
     assert_eq!(read_only(stamped.path()), (Decision::Keep, None));
     // A missing type, a machine-id of the golden, an odd stamp: degraded.
     fs::remove_file(stamped.path().join("etc/ssh/ssh_host_ecdsa_key")).unwrap();
@@ -273,7 +273,6 @@ fn a_read_only_root_stops_sshd_only_without_a_key_of_its_own() {
     assert_eq!(read_only(stamped.path()), (Decision::UnknownHistory, stops("golden-host-key")));
     // Keys that cannot be read may be anybody's.
     let unreadable = golden_root();
-    fs::remove_file(unreadable.path().join("etc/ssh/ssh_host_rsa_key")).unwrap();
-    symlink("ssh_host_rsa_key", unreadable.path().join("etc/ssh/ssh_host_rsa_key")).unwrap();
+    fs::write(unreadable.path().join("etc/ssh/sshd_config"), "\n".repeat(60_000)).unwrap();
     assert_eq!(read_only(unreadable.path()), (Decision::Renew, stops("host-keys-unreadable")));
 }

@@ -405,3 +405,72 @@ fn a_container_that_moved_to_another_node_is_kept() {
     in_qemu(folder.path(), UUID_TWO, 2);
     assert_eq!(run(&guest().machine(folder.path())).identity.decision, Decision::Renew);
 }
+
+/// An image on which the phase ran in a chroot or with `--root`: its stamp is no clone's.
+#[test]
+fn clones_of_an_image_that_was_stamped_before_it_ever_ran_differ() {
+    let image = golden_root();
+    run(&machine(image.path()));
+    let baked = fingerprints(image.path());
+    assert!(stamp(image.path()).in_image);
+    for name in ["one", "two"] {
+        let outcome = run(&MadeUp::default().named(name).card(3).machine(image.path()));
+        assert_eq!((outcome.identity.decision, outcome.failure), (Decision::Renew, None));
+        assert!(fingerprints(image.path()).iter().all(|key| !baked.contains(key)));
+        assert!(!stamp(image.path()).in_image);
+        fs::remove_file(image.path().join(paths::STAMP)).unwrap();
+        run(&machine(image.path()));
+    }
+}
+
+/// A vendor that nobody knows: the processor tells that there is a hypervisor.
+#[test]
+fn a_clone_of_a_virtual_machine_of_an_unknown_vendor_is_renewed() {
+    let folder = golden_root();
+    let vendor = |uuid| {
+        in_qemu(folder.path(), uuid, 1);
+        put(folder.path(), "sys/class/dmi/id/sys_vendor", "Dell Inc.\n");
+    };
+    put(folder.path(), "proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\n");
+    vendor(UUID_ONE);
+    run(&guest().machine(folder.path()));
+    vendor(UUID_TWO);
+    assert_eq!(run(&guest().machine(folder.path())).identity.decision, Decision::Renew);
+    // Without the flag it is a board that was replaced.
+    let folder = golden_root();
+    let board = |uuid| {
+        in_qemu(folder.path(), uuid, 1);
+        put(folder.path(), "sys/class/dmi/id/sys_vendor", "Dell Inc.\n");
+    };
+    board(UUID_ONE);
+    run(&guest().machine(folder.path()));
+    board(UUID_TWO);
+    assert_eq!(run(&guest().machine(folder.path())).identity.decision, Decision::Keep);
+}
+
+/// The claim stays in a guest's configuration, which a clone copies.
+#[test]
+fn a_restore_counts_once() {
+    let folder = golden_root();
+    in_qemu(folder.path(), UUID_ONE, 1);
+    run(&guest().machine(folder.path()));
+    claim(folder.path(), "r1", Intent::Restore, "");
+    in_qemu(folder.path(), UUID_TWO, 1);
+    assert_eq!(run(&guest().machine(folder.path())).identity.decision, Decision::Restamp);
+    in_qemu(folder.path(), "99999999-2222-4333-8444-555555555555", 1);
+    assert_eq!(run(&guest().machine(folder.path())).identity.decision, Decision::Renew);
+}
+
+#[test]
+fn two_first_runs_at_once_end_with_one_whole_identity() {
+    for _ in 0..10 {
+        let folder = golden_root();
+        let _ = fs::remove_dir_all(folder.path().join(paths::STATE_DIR));
+        let path = folder.path().to_owned();
+        let other = std::thread::spawn(move || run(&machine(&path)).failure);
+        assert_eq!((run(&machine(folder.path())).failure, other.join().unwrap()), (None, None));
+        let keys = crate::keys::scan(&machine(folder.path()).root).unwrap();
+        assert!(keys.keys.iter().all(KeyFile::is_whole), "{keys:?}");
+        assert_eq!(stamp(folder.path()).host_keys.len(), 2);
+    }
+}

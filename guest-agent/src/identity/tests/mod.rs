@@ -67,7 +67,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::System
             let meta = fs::symlink_metadata(&path).unwrap();
             if meta.is_dir() {
                 open.push(path);
-            } else {
+            } else if !path.ends_with(paths::LOCK) {
                 let bytes = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
                 files.insert(path, (bytes, meta.permissions().mode(), meta.modified().unwrap()));
             }

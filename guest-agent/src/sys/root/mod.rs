@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2, renameat};
@@ -21,6 +21,8 @@ use super::{Fuse, SysError};
 
 /// Larger files are not what they should be; an error, not a truncated read.
 const MAX_READ: u64 = 1 << 20;
+/// The search for RSA primes may take so long; systemd gives the identity phase a minute.
+const LOCK_LIMIT: Duration = Duration::from_secs(20);
 /// Ends the name of every temporary file, so that leftovers are known as ours.
 pub(crate) const STAGED: &str = ".firstlight-new";
 
@@ -92,7 +94,7 @@ impl Root {
             Err(errno) => return Err(failed(errno.into())),
         };
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(failed(io::Error::other("it is no regular file")));
+            return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is no regular file")));
         }
         let mut bytes = Vec::new();
         file.take(MAX_READ + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -308,11 +310,33 @@ impl Root {
         self.sync_folder_of(path)
     }
 
-    /// Holds other runs of this program off until dropped; none where the folder cannot be made or locked
-    /// (a read-only root has nothing to protect).
-    pub(crate) fn lock(&self, folder: &str) -> Option<Flock<File>> {
-        let fd = self.open_in(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY).ok()?;
-        Flock::lock(File::from(fd), FlockArg::LockExclusive).ok()
+    /// Holds other runs of this program off until dropped; none where the file cannot be made (a read-only root has
+    /// nothing to protect), or where another run holds it for too long, which is noted.
+    ///
+    /// A file of its own, which only root can open: a folder that others may read could be locked by anybody.
+    pub(crate) fn lock(&self, path: &str) -> Option<Flock<File>> {
+        for (end, _) in path.match_indices('/') {
+            if let Ok((folder, name)) = self.parent(&path[..end]) {
+                let _ = mkdirat(&folder, name, Mode::from_bits_truncate(0o755)); // it may be there
+            }
+        }
+        let (folder, name) = self.parent(path).ok()?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::openat(&folder, name, flags, Mode::from_bits_truncate(0o600)).ok()?;
+        let mut file = File::from(fd);
+        let end = Instant::now() + LOCK_LIMIT;
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(held) => return Some(held),
+                Err((file, Errno::EWOULDBLOCK)) if Instant::now() < end => file,
+                Err((_, errno)) => {
+                    let note = format!("/{path} is locked by another run ({errno}): gone on without it");
+                    self.notes.borrow_mut().push(note);
+                    return None;
+                }
+            };
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
