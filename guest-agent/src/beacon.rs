@@ -24,14 +24,16 @@ use ssh_key::{Algorithm, PublicKey};
 use crate::config::{self, Settings};
 use crate::identity::{self, Outcome};
 use crate::paths;
-use crate::report::{self, DeliveryState};
 use crate::sys::{Loopback, LoopbackAddress, Machine, NetlinkError};
 use memory::Memory;
 
-/// Ends the identity phase: says that it is done, or failed and why. What cannot be done is a problem in its outcome.
-pub(crate) fn after_identity(machine: &Machine, outcome: &mut Outcome) {
+/// Ends the identity phase: says that it is done, or failed and why.
+///
+/// # Errors
+/// One line that says what could not be done.
+pub(crate) fn after_identity(machine: &Machine, outcome: &Outcome) -> Result<(), String> {
     if !machine.live {
-        return;
+        return Ok(());
     }
     // The phase itself has said already what is wrong with the configuration.
     let settings = config::load(&machine.root, &mut Vec::new());
@@ -43,9 +45,7 @@ pub(crate) fn after_identity(machine: &Machine, outcome: &mut Outcome) {
         }
         None => identity_done(machine, &outcome.identity),
     };
-    if let Err(problem) = raise_or_clear(machine, &settings, &beacon, Some(outcome), false) {
-        outcome.identity.problems.push(problem);
-    }
+    raise_or_clear(machine, &settings, &beacon, Some(outcome), false)
 }
 
 /// Of an identity that succeeded. A second run in a boot that has its report already does not take that back.
@@ -77,25 +77,16 @@ pub(crate) fn without_report(machine: &Machine, settings: &Settings) {
     warn(raise_or_clear(machine, settings, &beacon, outcome.as_ref(), false));
 }
 
-/// If the host has acknowledged this boot's report, remembers it and takes the beacon down.
-pub(crate) fn delivered(machine: &Machine) {
-    if report::load_delivery(&machine.root).is_some_and(|log| log.state == DeliveryState::Acknowledged) {
-        warn(acknowledged(machine));
-    }
-}
-
-/// The host has this machine's report. Remembered first: a crash then leaves a beacon that ends by itself.
-///
-/// # Errors
-/// One line that says what could not be done.
-fn acknowledged(machine: &Machine) -> Result<(), String> {
+/// The host has this machine's report: remembers it and takes the beacon down. Remembered first: a crash then leaves a
+/// beacon that ends by itself.
+pub(crate) fn acknowledged(machine: &Machine) {
     let outcome = identity::load_outcome(&machine.root);
     let remembered = match outcome {
         // What failed may succeed at the next boot, and that is news.
         Some(outcome) if outcome.failure.is_none() => memory::remember(machine, subject(&outcome.identity)),
         _ => Ok(()),
     };
-    remembered.and(clear(machine).map_err(|error| format!("the beacon stays: {}", Chain(&error))))
+    warn(remembered.and(clear(machine).map_err(|error| format!("the beacon stays: {}", Chain(&error)))));
 }
 
 /// For `adopt`: nobody waits for a machine that lives already, so it raises no beacon until its identity changes.

@@ -8,10 +8,27 @@ use firstlight_shared::ids::GuestName;
 use firstlight_shared::pin::SpkiPin;
 use serde::Deserialize;
 
-use crate::identity::{RebootPolicy, SuspectPolicy};
-use crate::keys::KeyType;
+use crate::keys::{HostKeys, KeyType};
 use crate::paths;
 use crate::sys::Root;
+
+/// What happens where only MAC addresses differ and nobody said provision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SuspectPolicy {
+    #[default]
+    Report,
+    Renew,
+}
+
+/// Whether a machine whose machine-id had to be replaced reboots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RebootPolicy {
+    #[default]
+    Never,
+    Once,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -50,6 +67,15 @@ impl Default for Settings {
             check_interval: Duration::from_millis(250),
             skipped_checks: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// The types to make: those of guest.toml if it names any; else all that sshd is told to load.
+    pub(crate) fn host_key_types(&self, keys: &HostKeys) -> Vec<KeyType> {
+        let told = keys.told_types().filter(|_| !self.key_types_are_named);
+        let is_told = |kind: &KeyType| told.as_ref().is_none_or(|told| told.contains(kind));
+        self.key_types.iter().copied().filter(is_told).collect()
     }
 }
 

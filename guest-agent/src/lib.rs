@@ -89,6 +89,11 @@ fn print(text: &str) -> End {
 
 fn run_identity(machine: &Machine) -> End {
     let mut outcome = identity::run(machine);
+    if let Err(problem) = beacon::after_identity(machine, &outcome) {
+        outcome.identity.problems.push(problem);
+        // If this cannot be written either, the problem still stands in the log.
+        let _ = identity::save_outcome(&machine.root, &outcome);
+    }
     if outcome.reboot {
         reboot(machine, &mut outcome);
     }
@@ -138,7 +143,7 @@ fn run_keys(machine: &Machine) -> End {
     let mut problems = Vec::new();
     let settings = config::load(&machine.root, &mut problems);
     problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
-    match keys::make_missing(&machine.root, &settings) {
+    match keys::make_missing(&machine.root, |keys| settings.host_key_types(keys)) {
         Ok(made) => {
             let lines = made.iter().map(|key| format!("{} {}", key.fingerprint(), key.kind.as_str()));
             lines.for_each(|line| eprintln!("made {line}"));

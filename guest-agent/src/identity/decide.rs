@@ -1,24 +1,15 @@
 //! Is this still the machine of the stamp? A pure table over stamp, evidence and intent.
 
 use firstlight_shared::wire::{Decision, Intent};
-use serde::Deserialize;
 
 use super::stamp::{Evidence, StampState};
+use crate::config::SuspectPolicy;
 
 /// What the hypervisor said of this guest; none of it from the network or the root disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Word<'a> {
     pub intent: Option<Intent>,
     pub claim_id: Option<&'a str>,
-}
-
-/// What happens where only MAC addresses differ and nobody said provision.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SuspectPolicy {
-    #[default]
-    Report,
-    Renew,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,14 +17,12 @@ mod stamp;
 mod verify;
 
 pub(crate) use adopt::{AdoptError, Adopted, adopt};
-pub(crate) use decide::SuspectPolicy;
 #[cfg(feature = "fuzzing")]
 pub(crate) use hosts::{Signs, owner as hostname_owner, rename as rename_hosts};
 pub(crate) use observe::observe;
 pub(crate) use outcome::{Failure, Outcome, load as load_outcome, save as save_outcome};
 pub(crate) use pending::{PendingOutcome, make_pending};
 pub(crate) use plan::{MachineIdPlan, Plan, plan};
-pub(crate) use reboot::RebootPolicy;
 #[cfg(feature = "fuzzing")]
 pub(crate) use stamp::parse as parse_stamp;
 pub(crate) use stamp::{Stamp, StampState, load as load_stamp, save as save_stamp};
@@ -79,7 +77,6 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
         finished_at_ms: machine.clock().now_ms(),
         timings_ms,
     };
-    crate::beacon::after_identity(machine, &mut outcome);
     if machine.live
         && let Err(error) = save_outcome(&machine.root, &outcome)
     {

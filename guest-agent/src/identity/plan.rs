@@ -206,7 +206,7 @@ fn plan_keys(seen: &Observation, decision: Decision) -> KeyPlan {
         Some(key) => goes(key) || matches!(key.private, Private::Absent | Private::Torn),
         None => true,
     };
-    let types = seen.keys.types(&seen.settings);
+    let types = seen.settings.host_key_types(&seen.keys);
     // Where only slow types are wanted, sshd waits for them rather than stay without any key.
     let only_slow = types.iter().all(|kind| kind.is_slow());
     let (late, early): (Vec<_>, Vec<_>) =

@@ -8,17 +8,9 @@ use firstlight_shared::ids::DerivedMachineId;
 use firstlight_shared::wire::{Identity, MachineIdState};
 use serde::{Deserialize, Serialize};
 
+use crate::config::RebootPolicy;
 use crate::paths;
 use crate::sys::{Machine, SysError};
-
-/// Whether a machine whose machine-id had to be replaced reboots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RebootPolicy {
-    #[default]
-    Never,
-    Once,
-}
 
 /// Stands on the disk from before the reboot until the machine-id is found in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,6 @@ use zeroize::Zeroizing;
 
 use super::place::Place;
 use super::{KeyType, certificate, path_of};
-use crate::config::Settings;
 use crate::paths;
 use crate::sshd::SshdConfig;
 use crate::sys::{Kind, Root, STAGED, SysError};
@@ -92,11 +91,10 @@ impl HostKeys {
         self.named(&self.place_of(kind).name)
     }
 
-    /// The types to make: those of guest.toml if it names any; else all that sshd is told to load.
-    pub(crate) fn types(&self, settings: &Settings) -> Vec<KeyType> {
-        let told = |kind: &KeyType| self.wanted.iter().any(|(wanted, _)| wanted == kind);
-        let restricted = self.is_configured && !settings.key_types_are_named && !self.wanted.is_empty();
-        settings.key_types.iter().copied().filter(|kind| !restricted || told(kind)).collect()
+    /// The types of the `HostKey` lines; none where there are none, or none of a type that can be told.
+    pub(crate) fn told_types(&self) -> Option<Vec<KeyType>> {
+        let told: Vec<KeyType> = self.wanted.iter().map(|(kind, _)| *kind).collect();
+        (self.is_configured && !told.is_empty()).then_some(told)
     }
 }
 

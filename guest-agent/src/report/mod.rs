@@ -59,7 +59,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let kept = if again { None } else { kept_envelope(machine) };
     if kept.is_some() && load_delivery(&machine.root).is_some_and(|delivery| delivery.is_final()) {
         eprintln!("the report of this boot was delivered already");
-        crate::beacon::delivered(machine);
+        delivered(machine);
         return ReportEnd::Done;
     }
     let mut unwritten = false;
@@ -94,7 +94,7 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
         give_up_after: settings.give_up_after,
     };
     let end = deliver::deliver(machine, channels, parcel).await;
-    crate::beacon::delivered(machine);
+    delivered(machine);
     match (end, unusable.first()) {
         _ if unwritten => ReportEnd::NotWritten,
         (ReportEnd::Done, Some(error)) if !has_host => {
@@ -143,6 +143,13 @@ fn write(machine: &Machine, envelope: &Envelope) -> Result<(), SysError> {
 
 fn kept_envelope(machine: &Machine) -> Option<Envelope> {
     Envelope::parse(&machine.root.read(paths::REPORT).ok()??).ok()
+}
+
+/// Where the host has acknowledged, the beacon has done its work.
+fn delivered(machine: &Machine) {
+    if load_delivery(&machine.root).is_some_and(|log| log.state == DeliveryState::Acknowledged) {
+        crate::beacon::acknowledged(machine);
+    }
 }
 
 /// # Errors
