@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::Look;
-use super::spec::AbsolutePath;
+use super::value::AbsolutePath;
 use crate::config::Span;
 use crate::sys::{Ended, Ran, aside, run_program};
 

@@ -3,7 +3,7 @@
 use firstlight_shared::error::Chain;
 use serde::Deserialize;
 
-use super::spec::{AbsolutePath, Sha256Text};
+use super::value::{AbsolutePath, Sha256Text};
 use super::{Look, owner};
 use crate::sys::{FileFacts, SysError, aside, file_facts, sha256_of};
 

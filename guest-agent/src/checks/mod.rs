@@ -23,6 +23,7 @@ mod tcp;
 mod tls;
 mod tls_leaf;
 mod units;
+mod value;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use dns::fuzz_dns;

@@ -6,7 +6,7 @@ use firstlight_shared::error::Chain;
 use serde::Deserialize;
 
 use super::Look;
-use super::spec::{AbsolutePath, OneOrMore};
+use super::value::{AbsolutePath, OneOrMore};
 use crate::sys::{Mount, Space, SysError, aside, mount_at, prove_writable, space_of};
 
 #[derive(Debug, Clone, Deserialize)]

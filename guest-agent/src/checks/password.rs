@@ -9,7 +9,7 @@ use sha_crypt::password_hash::{Error, PasswordVerifier};
 use yescrypt::Yescrypt;
 
 use super::Look;
-use super::units::names;
+use super::value::names;
 use crate::sys::{SysError, aside, bytes_of};
 
 const SHADOW: &str = "/etc/shadow";

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::Look;
-use super::spec::AbsolutePath;
+use super::value::AbsolutePath;
 use crate::sys::{LinkFacts, aside, link_facts};
 
 #[derive(Debug, Clone, Deserialize)]

@@ -3,7 +3,7 @@
 use firstlight_shared::check::Verdict;
 use firstlight_shared::error::Chain;
 
-use super::units::names;
+use super::value::names;
 use super::{Context, Look};
 
 pub(super) async fn look(context: &Context<'_>) -> Look {

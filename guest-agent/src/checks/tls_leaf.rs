@@ -11,7 +11,7 @@ use rustls::server::ParsedCertificate;
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use super::spec::{AbsolutePath, Sha256Text};
+use super::value::{AbsolutePath, Sha256Text};
 use super::{Look, tls};
 use crate::sys::{aside, bytes_of};
 

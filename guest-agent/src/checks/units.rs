@@ -3,12 +3,9 @@
 use firstlight_shared::error::Chain;
 use serde::Deserialize;
 
-use super::spec::matches;
+use super::value::{matches, names};
 use super::{Context, Look};
 use crate::bus::UnitState;
-
-/// Names that a reason shows.
-const SHOWN: usize = 5;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -76,12 +73,6 @@ pub(super) fn judge_replicas(units: &[UnitState], count: Option<usize>) -> Look 
     }
     let others: Vec<String> = others.iter().map(|unit| format!("{} {}", unit.name, unit.active)).collect();
     if others.is_empty() { Look::not_yet(seen) } else { Look::not_yet(format!("{seen}: {}", names(&others))) }
-}
-
-/// Some of the names, and how many more there are.
-pub(super) fn names(all: &[String]) -> String {
-    let shown = all.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if all.len() > SHOWN { format!("{shown} and {} more", all.len() - SHOWN) } else { shown }
 }
 
 /// What a test compares: the verdict that counts at the deadline, and the reason.

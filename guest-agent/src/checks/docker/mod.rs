@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use self::api::{Daemon, DaemonError};
 use super::Look;
-use super::spec::{AbsolutePath, OneOrMore};
+use super::value::{AbsolutePath, OneOrMore};
 use crate::config::Span;
 
 const RUN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,8 +4,8 @@ use firstlight_shared::error::Chain;
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use super::super::spec::matches;
-use super::super::units::{judge_replicas, names};
+use super::super::units::judge_replicas;
+use super::super::value::{matches, names};
 use super::super::{Context, Look};
 use super::Socket;
 use super::api::{Container, Daemon, DaemonError};

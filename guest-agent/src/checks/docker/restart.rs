@@ -6,8 +6,8 @@ use firstlight_shared::check::Verdict;
 use serde::Deserialize;
 
 use super::super::Look;
-use super::super::spec::matches;
-use super::super::units::names;
+use super::super::value::matches;
+use super::super::value::names;
 use super::Socket;
 use super::api::{Container, Daemon, DaemonError};
 
