@@ -22,7 +22,7 @@ use crate::{run, wait};
 pub const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// The shell of the rig; systemd takes units as credentials since version 256.
 const SHELL_UNIT: &str = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nRestart=always\nRestartSec=200ms\n\
-    ExecStart=/bin/sh -c 'exec sh <>/dev/virtio-ports/org.firstlight.rig >&0 2>&1'\n";
+    ExecStart=/bin/sh -c 'until test -c /dev/virtio-ports/org.firstlight.rig; do sleep 0.2; done; exec sh <>/dev/virtio-ports/org.firstlight.rig >&0 2>&1'\n";
 
 /// What the hypervisor sets for one boot.
 #[derive(Debug, Clone, Default)]
