@@ -23,6 +23,7 @@ mod report;
 mod show;
 mod sshd;
 mod sys;
+mod tls;
 mod virtualization;
 
 use std::ffi::OsString;

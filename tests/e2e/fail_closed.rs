@@ -8,7 +8,10 @@ use firstlight_tests::guest::{Boot, Leader};
 use firstlight_tests::run;
 
 use crate::support::unpacked;
-use crate::whole::{boot_as_own_machine, boot_with_own_keys, drop_in, problems, put, status, systemctl};
+use crate::whole::{
+    assert_nobody_listens_for_ssh, boot_as_own_machine, boot_with_own_keys, drop_in, problems, put, status,
+    systemctl,
+};
 
 /// Everything by which somebody could come in, after boot and when started by hand.
 fn assert_every_way_in_is_shut(guest: Leader) {
@@ -19,11 +22,7 @@ fn assert_every_way_in_is_shut(guest: Leader) {
         assert!(!started.ok(), "{unit} could be started");
         assert_ne!(guest.unit_state(unit).unwrap(), "active", "{unit} is open");
     }
-    let listening = guest.run(&["/usr/bin/ss", "-Hltnx"]).unwrap();
-    assert!(listening.ok(), "{}", listening.said());
-    let open: Vec<&str> =
-        listening.stdout.lines().filter(|line| line.contains(":22 ") || line.contains("ssh")).collect();
-    assert!(open.is_empty(), "{open:#?}");
+    assert_nobody_listens_for_ssh(guest);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use firstlight_tests::guest::bare::Root;
 use firstlight_tests::{paths, run};
 
 use crate::support::unpacked;
-use crate::whole::{boot_as_own_machine, drop_in, put, systemctl};
+use crate::whole::{assert_nobody_listens_for_ssh, boot_as_own_machine, drop_in, put, systemctl};
 
 #[test]
 fn systemd_finds_nothing_to_say_about_our_units() {
@@ -72,11 +72,7 @@ fn assert_way_in(name: &str, units: &[&str], prepare: impl Fn(&Root)) {
         assert_ne!(guest.unit_state(unit).unwrap(), "active", "{unit} is open after boot");
         assert!(!guest.run(&["/usr/bin/systemctl", "start", unit]).unwrap().ok(), "{unit} could be started");
     }
-    let listening = guest.run(&["/usr/bin/ss", "-Hltnx"]).unwrap();
-    assert!(listening.ok(), "{}", listening.said());
-    let open: Vec<&str> =
-        listening.stdout.lines().filter(|line| line.contains(":22 ") || line.contains("ssh")).collect();
-    assert!(open.is_empty(), "{open:#?}");
+    assert_nobody_listens_for_ssh(guest);
 }
 
 /// Debian's own names; the sockets that systemd 257 generates are there beside them.

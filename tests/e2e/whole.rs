@@ -93,3 +93,12 @@ pub(crate) fn systemctl(root: &Root, words: &[&str]) {
     command.arg(root.path()).args(["systemctl", "--quiet"]).args(words);
     firstlight_tests::run::must(&mut command).unwrap();
 }
+
+/// No socket of ssh's, whoever holds it.
+pub(crate) fn assert_nobody_listens_for_ssh(guest: Leader) {
+    let listening = guest.run(&["/usr/bin/ss", "-Hltnx"]).unwrap();
+    assert!(listening.ok(), "{}", listening.said());
+    let open: Vec<&str> =
+        listening.stdout.lines().filter(|line| line.contains(":22 ") || line.contains("ssh")).collect();
+    assert!(open.is_empty(), "{open:#?}");
+}

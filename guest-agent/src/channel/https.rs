@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use super::AnyError;
 use super::http::Stream;
-use super::tls;
+use crate::tls;
 
 /// # Errors
 /// Nobody there, or not the holder of the pinned key.

@@ -13,7 +13,6 @@ mod choose;
 mod http;
 mod https;
 mod incus;
-mod tls;
 mod unix;
 mod virtio_port;
 mod vsock;

@@ -52,7 +52,8 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
     let golden = golden::load(root, &mut problems);
     let machine_id = read_machine_id(machine, &mut problems);
     let is_mounted = root.is_mount(paths::MACHINE_ID);
-    let origins = origins(machine, machine_id);
+    let is_fresh = is_fresh(machine);
+    let origins = origins(machine, machine_id, is_fresh);
     let evidence = Evidence {
         // A mount over the file is gone at the next boot, and its id with it.
         machine_id: machine_id.valid().filter(|_| !is_mounted).map(|id| id.derived()),
@@ -80,9 +81,9 @@ pub(crate) fn observe(machine: &Machine) -> Observation {
         stamp: stamp::load(root),
         evidence,
         machine_id,
-        machine_id_is_fresh: is_fresh(machine),
+        machine_id_is_fresh: is_fresh,
         machine_id_is_mounted: is_mounted,
-        runs: machine.runs(),
+        runs: machine.is_booted(),
         origins,
         dbus_copy: (root.kind(paths::DBUS_MACHINE_ID) == Some(Kind::File))
             .then(|| classify(root.read(paths::DBUS_MACHINE_ID).ok().flatten().as_deref())),
@@ -109,11 +110,10 @@ fn read_machine_id(machine: &Machine, problems: &mut Vec<String>) -> MachineIdFi
 
 /// What systemd would make a machine-id of. systemd-nspawn hands the root's own id back as `container_uuid`: that is no
 /// word of the host's.
-fn origins(machine: &Machine, present: MachineIdFile) -> Origins {
+fn origins(machine: &Machine, present: MachineIdFile, is_fresh: bool) -> Origins {
     let parse = |text: &str| text.trim().parse::<MachineId>().ok();
     let credential = machine.system_credential("system.machine_id").ok().flatten();
     let is_nspawn = virtualization::container(machine).as_deref() == Some("systemd-nspawn");
-    let is_fresh = is_fresh(machine);
     Origins {
         credential: credential.and_then(|bytes| parse(&String::from_utf8_lossy(&bytes))),
         container_uuid: machine
@@ -160,13 +160,13 @@ fn hostname_owner(machine: &Machine, kernel_hostname: Option<&str>, hosts: Optio
 /// and systemd needs longer than that from its start to the machine-id, so an id that it made is always later. An id
 /// from the golden was written before the unpacking ended, so before anybody could start PID 1: even a root that was
 /// unpacked right before the boot is earlier. A clock set forward in between makes a fresh id look old, and it is then
-/// renewed without need; the other error, a duplicate, takes a clock set back beyond the time of the unpacking.
+/// renewed without need. One set back beyond the time of the unpacking makes the golden's look later than now, which is
+/// no sign of anything.
 fn is_fresh(machine: &Machine) -> bool {
     let fresh = || {
         let now = machine.clock().now();
         let started = now.checked_sub(machine.age_of_boot()?)?;
         let written = machine.root.written_at(paths::MACHINE_ID)?;
-        // Written later than now: the clock was set back since the golden was unpacked, and tells nothing.
         Some(started <= written && written <= now)
     };
     fresh().unwrap_or(false)

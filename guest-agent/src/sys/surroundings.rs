@@ -105,24 +105,19 @@ impl Machine {
             })
     }
 
-    /// Whether this machine runs from this root: no image, no chroot in which one is made.
-    pub(crate) fn runs(&self) -> bool {
-        #[cfg(test)]
-        if self.made_up.is_some() {
-            return true;
-        }
-        self.is_booted()
-    }
-
     /// In a chroot the kernel's host name and network are another machine's.
     pub(crate) fn is_chroot(&self) -> bool {
         self.live && !is_own_root()
     }
 
-    /// Whether systemd booted from this root: `/` and no chroot in which a package is being installed.
+    /// Whether systemd booted from this root: no image, and no chroot in which one is made or a package installed.
     ///
     /// Source: sd_booted(3); the second question as systemd's own running_in_chroot().
     pub(crate) fn is_booted(&self) -> bool {
+        #[cfg(test)]
+        if self.made_up.is_some() {
+            return true;
+        }
         self.live && is_own_root() && self.root.kind("run/systemd/system").is_some()
     }
 }

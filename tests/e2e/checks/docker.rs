@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use firstlight_tests::guest::bare::cgroup_mount;
+use firstlight_tests::guest::bare::{cgroup_mount, end_cgroup};
 use firstlight_tests::run::Ran;
 use firstlight_tests::{paths, run, wait};
 use tempfile::TempDir;
@@ -108,27 +108,11 @@ impl Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        let _ = fs::write(self.cgroup.join("cgroup.kill"), "1");
-        if let Some(mut daemon) = self.daemon.take() {
-            let _ = daemon.wait();
-        }
-        let cgroup = self.cgroup.clone();
-        let gone =
-            wait::until("an empty cgroup", Duration::from_secs(20), || remove_tree(&cgroup).then_some(()));
+        let gone = end_cgroup(&self.cgroup, self.daemon.take());
         if let (Err(error), false) = (gone, std::thread::panicking()) {
             panic!("the docker daemon left something: {error}");
         }
     }
-}
-
-fn remove_tree(cgroup: &Path) -> bool {
-    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&entry.path());
-        }
-    }
-    let _ = fs::remove_dir(cgroup);
-    !cgroup.exists()
 }
 
 /// The folder with dockerd, containerd, runc and docker: Debian's packages, fetched once.

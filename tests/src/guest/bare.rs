@@ -184,13 +184,7 @@ impl Booted {
 
 impl Drop for Booted {
     fn drop(&mut self) {
-        let _ = fs::write(self.cgroup.join("cgroup.kill"), "1");
-        if let Some(mut nspawn) = self.nspawn.take() {
-            let _ = nspawn.wait();
-        }
-        let cgroup = self.cgroup.clone();
-        let gone =
-            wait::until("an empty cgroup", Duration::from_secs(20), || remove_tree(&cgroup).then_some(()));
+        let gone = end_cgroup(&self.cgroup, self.nspawn.take());
         let _ = run::run(&mut run::command(["ip", "netns", "del", &self.namespace]));
         // A systemd-nspawn that is killed leaves the lock on its root behind.
         if let Ok(root) = fs::metadata(&self.root) {
@@ -229,6 +223,15 @@ pub fn cgroup_mount() -> Result<PathBuf> {
         (words.next()? == "cgroup2").then(|| PathBuf::from(folder))
     });
     cgroup2.context("no cgroup2 hierarchy is mounted")
+}
+
+/// Ends everything in a cgroup, and waits until `child` is reaped and the cgroup is gone.
+pub fn end_cgroup(cgroup: &Path, child: Option<Child>) -> Result<()> {
+    let _ = fs::write(cgroup.join("cgroup.kill"), "1");
+    if let Some(mut child) = child {
+        let _ = child.wait();
+    }
+    wait::until("an empty cgroup", Duration::from_secs(20), || remove_tree(cgroup).then_some(()))
 }
 
 /// Removes an empty cgroup and those below it; whether it is gone.

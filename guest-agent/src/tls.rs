@@ -1,7 +1,7 @@
-//! TLS to the host: its key is pinned, its certificate's names, dates and issuer do not matter.
+//! TLS, where a certificate's names, dates and issuer do not matter: the guest's clock may be anything this early.
 //!
-//! The guest's clock may be anything this early. Whoever holds the pinned key is the host: the handshake signature
-//! is verified by the provider as always.
+//! The host's key is pinned. Checks take any certificate, and compare it themselves before a byte is sent. Possession of
+//! its key is proved by the handshake's signature in both, which the provider verifies as always.
 
 use std::sync::Arc;
 
@@ -20,16 +20,31 @@ struct WrongKey {
 }
 
 #[derive(Debug)]
-struct PinVerifier {
-    pin: SpkiPin,
+struct Verifier {
+    /// None takes any certificate.
+    pin: Option<SpkiPin>,
     provider: Arc<CryptoProvider>,
 }
 
+/// Only whoever holds the pinned key.
+///
 /// # Errors
 /// The provider lacks what TLS 1.3 needs; ours does not.
-pub(super) fn pinned(pin: SpkiPin) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn pinned(pin: SpkiPin) -> Result<Arc<ClientConfig>, Error> {
+    config(Some(pin))
+}
+
+/// Whoever answers; what its certificate is worth is decided afterwards.
+///
+/// # Errors
+/// As [`pinned`].
+pub(crate) fn with_any_certificate() -> Result<Arc<ClientConfig>, Error> {
+    config(None)
+}
+
+fn config(pin: Option<SpkiPin>) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(crate::provider::tls());
-    let verifier = Arc::new(PinVerifier { pin, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(Verifier { pin, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -38,7 +53,7 @@ pub(super) fn pinned(pin: SpkiPin) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-impl ServerCertVerifier for PinVerifier {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -47,12 +62,13 @@ impl ServerCertVerifier for PinVerifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(wanted) = self.pin else { return Ok(ServerCertVerified::assertion()) };
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let found = SpkiPin::of(&certificate.subject_public_key_info());
-        if found == self.pin {
+        if found == wanted {
             return Ok(ServerCertVerified::assertion());
         }
-        let wrong = WrongKey { wanted: self.pin, found };
+        let wrong = WrongKey { wanted, found };
         Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
     }
 
