@@ -76,14 +76,15 @@ impl Machine {
             .map_err(failed)
     }
 
-    /// Starts an orderly reboot; early in the boot systemctl asks PID 1 itself, without D-Bus.
+    /// Starts an orderly reboot by PID 1 itself. Not `systemctl reboot`: that asks logind first, over a system bus whose
+    /// socket may listen already while its daemon waits for this very unit to end.
     ///
     /// # Errors
     /// There is no systemctl, or PID 1 says no.
     pub(crate) fn reboot(&self) -> Result<(), SysError> {
-        let failed = |error| SysError::new("run", "systemctl reboot", error);
+        let failed = |error| SysError::new("run", "systemctl start reboot.target", error);
         self.root.fuse.pass().map_err(failed)?;
-        let words = ["--no-block", "reboot"].map(str::to_owned);
+        let words = ["start", "--no-block", "--job-mode=replace-irreversibly", "reboot.target"].map(str::to_owned);
         let ran = run_program("systemctl", &words, REBOOT_LIMIT, 1024)?;
         match ran.ended {
             Ended::Exited(0) => Ok(()),
