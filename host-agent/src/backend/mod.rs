@@ -10,7 +10,7 @@ use firstlight_shared::ids::{GuestName, MacAddress};
 use firstlight_shared::wire::Claim;
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,15 @@ pub struct Observed {
     pub mounts: Vec<PathBuf>,
 }
 
+/// One guest (or a part of one) with our stamp, as a survey found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surveyed {
+    /// The job of the stamp.
+    pub job: String,
+    pub guest: String,
+    pub running: bool,
+}
+
 #[async_trait]
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// As written in specs.
@@ -117,8 +126,25 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     async fn act(&self, stage: Stage, guest: &Placement) -> Act;
 
+    /// Waits for the end of a task that `act` or `probe` named. Never repeats the request.
+    async fn follow(&self, stage: Stage, _guest: &Placement, task: &str) -> Followed {
+        Followed::Unknown(Fault::new(
+            "no-tasks",
+            format!("{stage:?} of `{}` has no task `{task}`", self.name()),
+        ))
+    }
+
     /// Ensures that what this stage makes is absent; touches only what carries the job's stamp. Repeatable.
-    async fn undo(&self, stage: Stage, guest: &Placement) -> Result<(), Fault>;
+    async fn undo(&self, stage: Stage, guest: &Placement) -> Undo;
+
+    /// Waits for the end of a task that `undo` named.
+    async fn follow_undo(&self, _stage: Stage, _guest: &Placement, _task: &str) {}
+
+    /// Everything that carries a stamp of ours, in one look at the hypervisor, however many guests there are.
+    async fn survey(&self) -> Result<Vec<Surveyed>, Fault>;
+
+    /// What a bring-up works on, as `kind:name`: `node:pve1`, `storage:local-lvm`. See `job::Limits`.
+    fn resources(&self, plan: &GuestPlan) -> Vec<String>;
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault>;
 

@@ -53,7 +53,7 @@ impl Bringups {
     /// True: the job is final and could be asked to unwind.
     async fn drive_once(self: &Arc<Self>, job: &str, cancel: &Arc<Cancel>) -> bool {
         let Some(state) = self.registry.get(job) else { return false };
-        let saga = serde_json::from_value(state.spec.clone())
+        let saga = serde_json::from_value(state.spec.spec.clone())
             .map_err(|error| Fault::new("spec-unreadable", error.to_string()))
             .and_then(|spec| BringUp::new(self, spec, job));
         let saga = match saga {
@@ -91,7 +91,7 @@ impl Bringups {
     }
 
     pub(super) fn has_guests(&self, backend: &dyn Backend) -> bool {
-        let live = |state: &State| state.backend == backend.name() && !state.phase.is_gone();
+        let live = |state: &State| state.spec.backend == backend.name() && !state.phase.is_gone();
         self.registry.all().iter().any(|(_, state)| live(state))
     }
 
@@ -110,7 +110,8 @@ impl Bringups {
 #[async_trait]
 impl Journal for Bringups {
     async fn append(&self, job: &str, recorded: &Recorded) -> Result<(), JournalError> {
-        let failed = |source: StoreError| JournalError { job: job.to_owned(), source: Box::new(source) };
+        let failed =
+            |source: StoreError| JournalError::Store { job: job.to_owned(), source: Box::new(source) };
         self.store.append(job, recorded).await.map_err(failed)
     }
 
@@ -121,11 +122,13 @@ impl Journal for Bringups {
     fn publish(&self, job: &str, state: &State) {
         let step = state.current_step().map_or("", |info| info.name.as_str());
         match state.phase {
-            Phase::Done => tracing::info!(job, guest = %state.guest, "done"),
+            Phase::Done => tracing::info!(job, guest = %state.spec.guest, "done"),
             Phase::NeedsOperator => {
-                tracing::error!(job, guest = %state.guest, failure = ?state.failure, "an operator is needed")
+                tracing::error!(job, guest = %state.spec.guest, failure = ?state.failure, "an operator is needed")
             }
-            phase => tracing::debug!(job, guest = %state.guest, phase = phase.as_str(), step, "job changed"),
+            phase => {
+                tracing::debug!(job, guest = %state.spec.guest, phase = phase.as_str(), step, "job changed")
+            }
         }
         self.registry.set(job, state.clone());
     }

@@ -127,7 +127,7 @@ impl Bringups {
             let recorded = Recorded { seq: 0, at_ms: now_ms(), event };
             self.append(&job, &recorded).await.map_err(SubmitError::Journal)?;
             let state = State::created(&recorded).map_err(|illegal| {
-                SubmitError::Journal(JournalError { job: job.clone(), source: illegal.into() })
+                SubmitError::Journal(JournalError::Store { job: job.clone(), source: illegal.into() })
             })?;
             self.registry.set(&job, state);
             jobs.push(job);
@@ -196,13 +196,18 @@ impl BringUp {
     fn created(&self) -> Result<Event, Fault> {
         let spec = serde_json::to_value(self.spec())
             .map_err(|error| Fault::new("spec-unwritable", error.to_string()))?;
-        Ok(Event::Created {
+        Ok(Event::Created(crate::job::JobSpec {
             guest: self.spec().plan.name.to_string(),
             backend: self.spec().backend.clone(),
             spec,
             steps: self.step_infos(),
             keep_on_failure: self.spec().keep_on_failure,
-        })
+            batch: String::new(),
+            resources: Vec::new(),
+            deadline_ms: None,
+            retry_of: None,
+            by: String::new(),
+        }))
     }
 }
 

@@ -93,8 +93,8 @@ impl Bringups {
             view.add_report(&stored);
         }
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
-        if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.backend)) {
-            let spec = serde_json::from_value::<GuestSpec>(state.spec.clone()).ok();
+        if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.spec.backend)) {
+            let spec = serde_json::from_value::<GuestSpec>(state.spec.spec.clone()).ok();
             view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan)));
         }
         Ok(Some(view))
@@ -122,7 +122,7 @@ impl Bringups {
             }
             let report = self.store.report_of_job(&job).await?;
             if let Some(opened) = report.and_then(|stored| stored.envelope.open().ok()) {
-                fleet.push(identities(&state.guest, &opened.report));
+                fleet.push(identities(&state.spec.guest, &opened.report));
             }
         }
         Ok(fleet)
@@ -166,7 +166,7 @@ impl Bringups {
     pub async fn known_hosts(&self, guests: &[String]) -> Result<Vec<KnownHost>, StoreError> {
         let mut hosts = Vec::new();
         for (job, state) in self.registry.all() {
-            let named = guests.is_empty() || guests.contains(&state.guest);
+            let named = guests.is_empty() || guests.contains(&state.spec.guest);
             if !named || state.phase != Phase::Done {
                 continue;
             }
@@ -177,10 +177,14 @@ impl Bringups {
             let Ok(opened) = stored.envelope.open() else { continue };
             let addresses =
                 Allocated::of(&state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
-            let names = std::iter::once(state.guest.clone())
+            let names = std::iter::once(state.spec.guest.clone())
                 .chain(addresses.iter().map(ToString::to_string))
                 .collect();
-            hosts.push(KnownHost { guest: state.guest, names, keys: opened.report.identity.ssh_host_keys });
+            hosts.push(KnownHost {
+                guest: state.spec.guest,
+                names,
+                keys: opened.report.identity.ssh_host_keys,
+            });
         }
         Ok(hosts)
     }
@@ -207,9 +211,9 @@ impl GuestView {
             }
         };
         Self {
-            name: state.guest.clone(),
+            name: state.spec.guest.clone(),
             job: job.to_owned(),
-            backend: state.backend.clone(),
+            backend: state.spec.backend.clone(),
             state: state.phase,
             step: state.current_step().map(|info| info.name.clone()),
             trust: None,

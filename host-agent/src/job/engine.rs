@@ -5,36 +5,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::backoff::Backoff;
-use firstlight_shared::error::Code;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::event::{Event, Recorded};
 use super::fold::{Phase, State};
+use super::journal::JournalError;
 use super::step::{Context, Saga, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 /// How long an unknown outcome is probed before an operator is asked.
 const UNKNOWN_DEADLINE: Duration = Duration::from_secs(300);
 /// How often an undo is tried before an operator is asked.
 const UNDO_ATTEMPTS: u32 = 5;
 const RETRY: Backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(10) };
-
-/// An event could not be made durable: the job stops where it is and is resumed by the next start.
-#[derive(Debug, thiserror::Error)]
-#[error("the journal did not take an event of job {job}")]
-pub struct JournalError {
-    pub job: String,
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl Code for JournalError {
-    fn code(&self) -> &'static str {
-        "journal"
-    }
-}
 
 /// Where events become durable. `append` returns only when the event is on disk, and refuses a number that is taken.
 #[async_trait]
@@ -103,15 +88,27 @@ impl Engine {
         loop {
             match self.state.phase {
                 Phase::Queued | Phase::Running | Phase::Waiting => match self.cancel.requested() {
-                    Some(reason) => self.record(Event::UnwindRequested { reason }).await?,
+                    Some(reason) => {
+                        self.record(Event::UnwindRequested {
+                            by: String::new(),
+                            fault: Fault::new("operator", reason),
+                            successor: None,
+                        })
+                        .await?
+                    }
                     None => self.forward().await?,
                 },
-                Phase::Unwinding if self.state.keep_on_failure && !self.state.unwind_ordered => {
-                    self.keep().await?
-                }
+                Phase::Unwinding if self.state.keeps() => self.keep().await?,
                 Phase::Unwinding => self.backward().await?,
                 Phase::Done | Phase::NeedsOperator => match self.cancel.requested() {
-                    Some(reason) => self.record(Event::UnwindRequested { reason }).await?,
+                    Some(reason) => {
+                        self.record(Event::UnwindRequested {
+                            by: String::new(),
+                            fault: Fault::new("operator", reason),
+                            successor: None,
+                        })
+                        .await?
+                    }
                     None => return Ok(()),
                 },
                 Phase::RolledBack | Phase::Abandoned => return Ok(()),
@@ -161,7 +158,7 @@ impl Engine {
                     ));
                 }
                 Ok(Probe::InFlight(task)) => {
-                    if self.state.task.as_ref() != Some(&task) {
+                    if self.state.tasks.get(step.name()) != Some(&task) {
                         self.record(Event::StepProgress { step: step.name().to_owned(), task: task.clone() })
                             .await?;
                     }
@@ -170,6 +167,7 @@ impl Engine {
                 Ok(Probe::Absent) => match step.act(&self.context()).await {
                     Act::Applied(output) => return Ok(Settled::Done(output)),
                     Act::Refused(fault) => return Ok(Settled::Failed(fault)),
+                    Act::Started(task) => Fault::new("in-flight", task),
                     Act::Unknown(fault) => {
                         let event =
                             Event::StepUncertain { step: step.name().to_owned(), fault: fault.clone() };
@@ -196,9 +194,12 @@ impl Engine {
         self.record(Event::UndoStarted { step: step.name().to_owned() }).await?;
         for attempt in 1.. {
             match step.undo(&self.context()).await {
-                Ok(()) => return self.record(Event::UndoFinished { step: step.name().to_owned() }).await,
-                Err(fault) if attempt >= UNDO_ATTEMPTS => return self.stuck(fault).await,
-                Err(fault) => {
+                Undo::Absent => {
+                    return self.record(Event::UndoFinished { step: step.name().to_owned() }).await;
+                }
+                Undo::Failed(fault) if attempt >= UNDO_ATTEMPTS => return self.stuck(fault).await,
+                Undo::Started(_) => {}
+                Undo::Failed(fault) => {
                     tracing::warn!(job = %self.job, step = step.name(), attempt, error = %fault, "undo failed, trying again");
                     sleep(RETRY.delay(attempt, rand::random())).await;
                 }
@@ -228,7 +229,7 @@ impl Engine {
         let recorded = Recorded { seq: self.state.events, at_ms: self.journal.now_ms(), event };
         let mut next = self.state.clone();
         next.apply(&recorded)
-            .map_err(|illegal| JournalError { job: self.job.clone(), source: illegal.into() })?;
+            .map_err(|illegal| JournalError::Store { job: self.job.clone(), source: illegal.into() })?;
         self.journal.append(&self.job, &recorded).await?;
         tracing::debug!(job = %self.job, event = ?recorded.event, "journaled");
         self.state = next;
@@ -246,6 +247,3 @@ enum Settled {
 fn find<'a>(saga: &'a dyn Saga, name: &str) -> Option<&'a dyn Step> {
     saga.steps().iter().map(|step| &**step).find(|step| step.name() == name)
 }
-
-#[cfg(test)]
-mod tests;

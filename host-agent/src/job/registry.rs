@@ -38,7 +38,8 @@ impl Registry {
 
     /// The newest job of a guest that is not gone; a guest's last gone job if there is no other.
     pub fn job_of_guest(&self, guest: &str) -> Option<(String, State)> {
-        let of_guest = self.all().into_iter().filter(|(_, state)| state.guest == guest).collect::<Vec<_>>();
+        let of_guest =
+            self.all().into_iter().filter(|(_, state)| state.spec.guest == guest).collect::<Vec<_>>();
         let live = of_guest.iter().rfind(|(_, state)| !state.phase.is_gone()).cloned();
         live.or_else(|| of_guest.into_iter().next_back())
     }

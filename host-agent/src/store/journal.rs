@@ -18,7 +18,7 @@ impl Store {
         let body = serde_json::to_string(&recorded.event)
             .map_err(|source| StoreError::Row { what: "an event", source })?;
         let mut transaction = self.pool.begin().await.map_err(failed("begin a transaction"))?;
-        if let Event::Created { guest, .. } = &recorded.event {
+        if let Event::Created(crate::job::JobSpec { guest, .. }) = &recorded.event {
             sqlx::query("INSERT INTO jobs (id, guest, created_at_ms) VALUES (?, ?, ?)")
                 .bind(job)
                 .bind(guest)

@@ -11,13 +11,18 @@ async fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn created() -> Recorded {
-    let event = Event::Created {
+    let event = Event::Created(crate::job::JobSpec {
         guest: "web-01".into(),
         backend: "local".into(),
         spec: json!({}),
-        steps: vec![StepInfo { name: "a".into(), waits: false }],
+        steps: vec![StepInfo { name: "a".into(), waits: false, deadline_ms: None }],
         keep_on_failure: false,
-    };
+        batch: "b1".into(),
+        resources: vec![],
+        deadline_ms: None,
+        retry_of: None,
+        by: "test".into(),
+    });
     Recorded { seq: 0, at_ms: 5, event }
 }
 

@@ -34,8 +34,10 @@ use self::allocate::Allocator;
 use self::fabric::Fabric;
 use self::keeper::Keeper;
 use self::names::Names;
-use crate::backend::{Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Taken};
-use crate::outcome::{Act, Fault, Probe};
+use crate::backend::{
+    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 /// What the local backend must be told.
 #[derive(Debug, Clone)]
@@ -114,8 +116,16 @@ impl Backend for Local {
         }
     }
 
-    async fn undo(&self, stage: Stage, guest: &Placement) -> Result<(), Fault> {
-        self.undo_stage(stage, guest).await
+    async fn undo(&self, stage: Stage, guest: &Placement) -> Undo {
+        self.undo_stage(stage, guest).await.into()
+    }
+
+    async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn resources(&self, _plan: &GuestPlan) -> Vec<String> {
+        vec!["node:local".to_owned()]
     }
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::{ALLOCATE, Allocated, Common, store_fault};
 use crate::backend::{Allocation, Taken};
 use crate::job::{Context, State, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 pub(super) struct Allocate(pub(super) Arc<Common>);
 
@@ -58,16 +58,20 @@ impl Step for Allocate {
         }
     }
 
-    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
+    async fn undo(&self, context: &Context<'_>) -> Undo {
+        self.forget(context).await.into()
+    }
+}
+
+impl Allocate {
+    async fn forget(&self, context: &Context<'_>) -> Result<(), Fault> {
         let service = self.0.service()?;
         service.store.expire_claim(context.job).await.map_err(store_fault)?;
         service.store.retire_keys(context.job).await.map_err(store_fault)?;
         service.reservations.lock().await.remove(context.job);
         Ok(())
     }
-}
 
-impl Allocate {
     async fn choose(&self, context: &Context<'_>) -> Result<Allocated, Fault> {
         let service = self.0.service()?;
         let url = service.endpoints.ensure(&*self.0.backend).await?;

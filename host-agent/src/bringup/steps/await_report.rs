@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{AWAIT_REPORT, Allocated, Common, store_fault};
 use crate::clock::now_ms;
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 /// How often to see whether the guest still runs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,11 +38,8 @@ impl Step for AwaitReport {
         }
     }
 
-    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
-        if let Some(allocated) = Allocated::of(context.state) {
-            self.0.service()?.inbox.forget(&allocated.claim_id);
-        }
-        Ok(())
+    async fn undo(&self, context: &Context<'_>) -> Undo {
+        self.forget(context).await.into()
     }
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {
@@ -51,6 +48,13 @@ impl Step for AwaitReport {
 }
 
 impl AwaitReport {
+    async fn forget(&self, context: &Context<'_>) -> Result<(), Fault> {
+        if let Some(allocated) = Allocated::of(context.state) {
+            self.0.service()?.inbox.forget(&allocated.claim_id);
+        }
+        Ok(())
+    }
+
     async fn stored(&self, context: &Context<'_>) -> Result<Option<Value>, Fault> {
         let report = self.0.service()?.store.report_of_job(context.job).await.map_err(store_fault)?;
         Ok(report.map(|report| json!({ "sha256": report.sha256, "received_at_ms": report.received_at_ms })))

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Common, nothing, store_fault};
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 pub(super) struct Finish(pub(super) Arc<Common>);
 
@@ -28,8 +28,8 @@ impl Step for Finish {
         }
     }
 
-    async fn undo(&self, _: &Context<'_>) -> Result<(), Fault> {
-        Ok(())
+    async fn undo(&self, _: &Context<'_>) -> Undo {
+        Undo::Absent
     }
 }
 

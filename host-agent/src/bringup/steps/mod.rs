@@ -101,7 +101,9 @@ impl BringUp {
 
     pub(super) fn step_infos(&self) -> Vec<StepInfo> {
         let steps = self.steps.iter();
-        steps.map(|step| StepInfo { name: step.name().to_owned(), waits: step.waits() }).collect()
+        steps
+            .map(|step| StepInfo { name: step.name().to_owned(), waits: step.waits(), deadline_ms: None })
+            .collect()
     }
 }
 
@@ -111,7 +113,7 @@ impl Saga for BringUp {
     }
 
     fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
-        let mut commands = vec![format!("firstlight destroy {}", context.state.guest)];
+        let mut commands = vec![format!("firstlight destroy {}", context.state.spec.guest)];
         if let Ok(placement) = self.common.bare_placement(context) {
             commands.extend(self.common.backend.manual_cleanup(&placement));
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::Common;
 use crate::backend::Stage;
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 pub(super) struct StageStep {
     common: Arc<Common>,
@@ -38,8 +38,24 @@ impl Step for StageStep {
         }
     }
 
-    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
-        self.common.backend.undo(self.stage, &self.common.placement(context).await?).await
+    async fn follow(&self, context: &Context<'_>, task: &str) -> Followed {
+        match self.common.placement(context).await {
+            Ok(placement) => self.common.backend.follow(self.stage, &placement, task).await,
+            Err(fault) => Followed::Unknown(fault),
+        }
+    }
+
+    async fn undo(&self, context: &Context<'_>) -> Undo {
+        match self.common.placement(context).await {
+            Ok(placement) => self.common.backend.undo(self.stage, &placement).await,
+            Err(fault) => Undo::Failed(fault),
+        }
+    }
+
+    async fn follow_undo(&self, context: &Context<'_>, task: &str) {
+        if let Ok(placement) = self.common.placement(context).await {
+            self.common.backend.follow_undo(self.stage, &placement, task).await;
+        }
     }
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {

@@ -11,7 +11,7 @@ use super::{Common, VERIFY, store_fault};
 use crate::backend::Placement;
 use crate::intake::{Expected, verdict};
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 pub(super) struct Verify(pub(super) Arc<Common>);
 
@@ -32,8 +32,8 @@ impl Step for Verify {
         }
     }
 
-    async fn undo(&self, _: &Context<'_>) -> Result<(), Fault> {
-        Ok(())
+    async fn undo(&self, _: &Context<'_>) -> Undo {
+        Undo::Absent
     }
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {
