@@ -193,7 +193,7 @@ fn a_network_that_is_down_and_a_host_that_is_not_there_only_degrade() {
         (delivery["state"] == "gave-up").then_some(delivery)
     });
     delivery.unwrap_or_else(|error| panic!("{error}: {:#}", status(guest)));
-    assert_eq!(guest.unit_state("ssh.service").unwrap(), "active");
+    assert_eq!(guest.final_unit_state("ssh.service").unwrap(), "active");
 }
 
 #[test]
@@ -204,5 +204,5 @@ fn an_rsa_key_that_cannot_be_made_later_only_degrades() {
     let (_booted, guest) = boot_as_own_machine(&root, &Boot::named("no-rsa"));
     assert_ne!(assert_reported(guest), "ready");
     assert_eq!(status(guest)["stamp"]["pending"], serde_json::json!(["rsa"]));
-    assert_eq!(guest.unit_state("ssh.service").unwrap(), "active");
+    assert_eq!(guest.final_unit_state("ssh.service").unwrap(), "active");
 }

@@ -143,7 +143,7 @@ fn a_restart_of_the_identity_unit_is_refused_and_ssh_runs_on() {
             assert!(!ran.ok(), "{verb} {unit} was done");
         }
     }
-    assert_eq!(guest.unit_state("ssh.service").unwrap(), "active");
+    assert_eq!(guest.final_unit_state("ssh.service").unwrap(), "active");
 }
 
 /// Exposure as systemd counts it, and no option that would need a mount namespace.

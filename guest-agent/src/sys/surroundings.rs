@@ -84,7 +84,8 @@ impl Machine {
     pub(crate) fn reboot(&self) -> Result<(), SysError> {
         let failed = |error| SysError::new("run", "systemctl start reboot.target", error);
         self.root.fuse.pass().map_err(failed)?;
-        let words = ["start", "--no-block", "--job-mode=replace-irreversibly", "reboot.target"].map(str::to_owned);
+        let words =
+            ["start", "--no-block", "--job-mode=replace-irreversibly", "reboot.target"].map(str::to_owned);
         let ran = run_program("systemctl", &words, REBOOT_LIMIT, 1024)?;
         match ran.ended {
             Ended::Exited(0) => Ok(()),
