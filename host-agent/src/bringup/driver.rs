@@ -131,5 +131,7 @@ impl Journal for Bringups {
             }
         }
         self.registry.set(job, state.clone());
+        // Nobody may be listening.
+        let _ = self.changes.send(crate::job::Change::Job(job.to_owned()));
     }
 }

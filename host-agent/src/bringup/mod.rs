@@ -1,5 +1,6 @@
 //! The one saga: bring a guest up. Owns the steps and the service that submits, resumes and unwinds them.
 
+mod api;
 mod driver;
 mod endpoints;
 mod service;
@@ -7,7 +8,11 @@ mod spec;
 mod steps;
 mod view;
 
+pub use api::{
+    Applied, JobFilter, JobLine, JobPage, PlanAction, PlannedGuest, ReportFilter, ReportPage, StepState,
+    StepView, Submitted,
+};
 pub use endpoints::{Endpoints, ServeReports};
-pub use service::{Bringups, SubmitError};
+pub use service::{Bringups, Parts, SubmitError};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_spec};
-pub use view::{GuestView, KnownHost, RefusalList, ReportView, Summary};
+pub use view::{GuestView, KnownHost, ReportView, Summary};

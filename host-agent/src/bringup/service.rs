@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firstlight_shared::pin::SpkiPin;
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, broadcast, watch};
 use tokio::task::JoinSet;
 
+use super::api::{
+    Applied, JobFilter, JobLine, JobPage, PlanAction, PlannedGuest, ReportFilter, ReportPage, Submitted,
+};
 use super::endpoints::Endpoints;
 use super::spec::GuestSpec;
 use super::steps::{BringUp, Reservations};
 use crate::backend::Backend;
 use crate::clock::now_ms;
 use crate::intake::Inbox;
-use crate::job::{Cancel, Event, Journal, JournalError, Recorded, Registry, State, fold};
+use crate::job::{Cancel, Change, Event, Journal, JournalError, Limits, Recorded, Registry, State, fold};
 use crate::outcome::Fault;
 use crate::store::{Store, StoreError};
 
@@ -33,6 +36,20 @@ pub struct Bringups {
     submitting: AsyncMutex<()>,
     pub(super) running: AsyncMutex<JoinSet<()>>,
     pub(super) stopping: watch::Sender<bool>,
+    pub(super) changes: broadcast::Sender<Change>,
+}
+
+/// What bring-ups are made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Store,
+    pub inbox: Inbox,
+    pub endpoints: Endpoints,
+    /// Of the key of the report listener, for guests to pin.
+    pub pin: SpkiPin,
+    pub backends: Vec<Arc<dyn Backend>>,
+    /// As the runner has them: for `plan` to tell of.
+    pub limits: Limits,
 }
 
 impl std::fmt::Debug for Bringups {
@@ -51,26 +68,110 @@ pub enum SubmitError {
 }
 
 impl Bringups {
-    pub fn new(
-        store: Store,
-        inbox: Inbox,
-        endpoints: Endpoints,
-        pin: SpkiPin,
-        backends: Vec<Arc<dyn Backend>>,
-    ) -> Arc<Self> {
+    pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            store,
+            store: parts.store,
             registry: Arc::default(),
-            inbox,
-            endpoints,
-            pin,
-            backends,
+            inbox: parts.inbox,
+            endpoints: parts.endpoints,
+            pin: parts.pin,
+            backends: parts.backends,
             reservations: Reservations::default(),
             driven: Mutex::default(),
             submitting: AsyncMutex::default(),
             running: AsyncMutex::default(),
             stopping: watch::Sender::new(false),
+            changes: broadcast::Sender::new(1024),
         })
+    }
+
+    /// Watches over all bring-ups until it is dropped: reports that other companions took, guests that stopped, things
+    /// that came late. Beside it a [`crate::job::Runner`] drives the jobs.
+    pub async fn run(self: Arc<Self>) {
+        std::future::pending::<()>().await;
+    }
+
+    /// What is committed from now on, by whichever companion.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// The job of this id, or the newest of the guest of this name (one that is not gone, if there is any).
+    pub async fn resolve(&self, job_or_guest: &str) -> Result<Option<String>, StoreError> {
+        if self.registry.get(job_or_guest).is_some() {
+            return Ok(Some(job_or_guest.to_owned()));
+        }
+        Ok(self.registry.job_of_guest(job_or_guest).map(|(job, _)| job))
+    }
+
+    /// One page of jobs, newest first.
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<JobPage, StoreError> {
+        let mut jobs = Vec::new();
+        for (id, state) in self.registry.all().into_iter().rev() {
+            let fits = (filter.states.is_empty() || filter.states.contains(&state.phase))
+                && filter.guest.as_ref().is_none_or(|guest| *guest == state.spec.guest)
+                && filter.batch.as_ref().is_none_or(|batch| *batch == state.spec.batch)
+                && filter.before.as_ref().is_none_or(|before| id < *before);
+            if fits {
+                let trust = self.store.report_of_job(&id).await?.map(|report| report.trust);
+                jobs.push(JobLine {
+                    id,
+                    guest: state.spec.guest.clone(),
+                    backend: state.spec.backend.clone(),
+                    batch: state.spec.batch.clone(),
+                    state: state.phase,
+                    step: state.current_step().map(|info| info.name.clone()),
+                    trust,
+                    failure: state.failure.clone(),
+                    created_at_ms: state.created_ms,
+                    ended_at_ms: state.ended_ms,
+                });
+            }
+        }
+        Ok(JobPage { jobs, next: None })
+    }
+
+    /// One page of reports and refusals, newest first.
+    pub async fn reports(&self, filter: &ReportFilter) -> Result<ReportPage, StoreError> {
+        self.all_reports(filter.guest.as_deref()).await
+    }
+
+    /// What [`Bringups::submit`] would do with these guests. Changes nothing.
+    pub async fn plan(&self, specs: &[GuestSpec]) -> Result<Vec<PlannedGuest>, Fault> {
+        let mut planned = Vec::new();
+        for spec in specs {
+            planned.push(PlannedGuest {
+                guest: spec.plan.name.to_string(),
+                action: PlanAction::Create,
+                job: None,
+                differences: Vec::new(),
+                problems: self.admit(spec).await.err().into_iter().collect(),
+                steps: Vec::new(),
+                resources: Vec::new(),
+            });
+        }
+        Ok(planned)
+    }
+
+    /// Asks for a job to be stopped and undone.
+    pub async fn cancel(self: &Arc<Self>, job: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let state = self.registry.get(job).ok_or_else(|| no_such_job(job))?;
+        self.destroy(&state.spec.guest, by, reason).await
+    }
+
+    /// Asks for the failed step to be tried again, or (`anew`) for a new job once everything is undone: answers the job
+    /// to follow.
+    pub async fn retry(self: &Arc<Self>, job: &str, anew: bool, by: &str) -> Result<String, Fault> {
+        let _ = (anew, by);
+        self.registry.get(job).ok_or_else(|| no_such_job(job))?;
+        Err(Fault::new("cannot-retry", "this job cannot be tried again"))
+    }
+
+    /// Leaves everything of a job that needs an operator as it is, and frees the guest's name.
+    pub async fn abandon(self: &Arc<Self>, job: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let _ = (by, reason);
+        self.registry.get(job).ok_or_else(|| no_such_job(job))?;
+        Err(Fault::new("cannot-abandon", "this job cannot be abandoned"))
     }
 
     /// Goes on with every job that is not final.
@@ -114,7 +215,12 @@ impl Bringups {
     }
 
     /// Checks every guest, then makes a job for each. All or none.
-    pub async fn submit(self: &Arc<Self>, specs: &[GuestSpec]) -> Result<Vec<String>, SubmitError> {
+    pub async fn submit(
+        self: &Arc<Self>,
+        specs: &[GuestSpec],
+        by: &str,
+    ) -> Result<Vec<Submitted>, SubmitError> {
+        let _ = by;
         let _one_at_a_time = self.submitting.lock().await;
         for spec in specs {
             self.admit(spec).await.map_err(SubmitError::Refused)?;
@@ -130,10 +236,11 @@ impl Bringups {
                 SubmitError::Journal(JournalError::Store { job: job.clone(), source: illegal.into() })
             })?;
             self.registry.set(&job, state);
-            jobs.push(job);
+            let guest = spec.plan.name.to_string();
+            jobs.push(Submitted { guest, job, action: Applied::Created });
         }
-        for job in &jobs {
-            self.spawn(job).await;
+        for submitted in &jobs {
+            self.spawn(&submitted.job).await;
         }
         Ok(jobs)
     }
@@ -153,7 +260,8 @@ impl Bringups {
     }
 
     /// Asks for everything of this guest to be undone.
-    pub async fn destroy(self: &Arc<Self>, guest: &str, reason: &str) -> Result<String, Fault> {
+    pub async fn destroy(self: &Arc<Self>, guest: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let _ = by;
         let (job, state) =
             self.registry.job_of_guest(guest).filter(|(_, state)| !state.phase.is_gone()).ok_or_else(
                 || {
@@ -209,6 +317,11 @@ impl BringUp {
             by: String::new(),
         }))
     }
+}
+
+fn no_such_job(job: &str) -> Fault {
+    Fault::new("no-such-job", format!("there is no job {job}"))
+        .with_hint("`firstlight jobs` lists what there is")
 }
 
 /// A job id: the time in milliseconds and some chance, in hexadecimal; ids sort by age.

@@ -9,6 +9,7 @@ use firstlight_shared::text::escape;
 use firstlight_shared::wire::{HostKey, Report, Trust};
 use serde::{Deserialize, Serialize};
 
+use super::api::{ReportPage, StepView};
 use super::service::Bringups;
 use super::spec::GuestSpec;
 use super::steps::{Allocated, VERIFY};
@@ -16,7 +17,7 @@ use crate::backend::Observed;
 use crate::fleet::{Duplicate, Identities, duplicates, identities};
 use crate::job::{Phase, Recorded, State};
 use crate::outcome::Fault;
-use crate::store::{Refused, StoreError, StoredReport};
+use crate::store::{StoreError, StoredReport};
 
 /// One guest: its job's state joined with its report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +46,20 @@ pub struct GuestView {
     /// Put before `ssh` to reach the guest's network from here.
     pub reach: Option<String>,
     pub created_at_ms: u64,
+    pub ended_at_ms: Option<u64>,
+    pub batch: String,
+    /// Who asked for it.
+    pub by: String,
+    /// The job that this one repeats from the beginning.
+    pub retry_of: Option<String>,
+    /// The job that begins anew when this one is rolled back.
+    pub successor: Option<String>,
+    /// The companion that took the job over last, if any did.
+    pub companion: Option<String>,
+    /// The failed step can be tried again.
+    pub can_retry: bool,
+    /// The job's timeline, in the order of the steps.
+    pub steps: Vec<StepView>,
 }
 
 /// Several guests, and what they share: nothing, if all is well.
@@ -65,13 +80,6 @@ pub struct ReportView {
     pub source: String,
     pub trust: Trust,
     pub report: Report,
-}
-
-/// Reports that were taken and reports that were not.
-#[derive(Debug, Serialize)]
-pub struct RefusalList {
-    pub reports: Vec<ReportView>,
-    pub refusals: Vec<Refused>,
 }
 
 /// What known_hosts needs of one guest.
@@ -134,7 +142,7 @@ impl Bringups {
     }
 
     /// Reports and refusals, of one guest or of all.
-    pub async fn reports(&self, guest: Option<&str>) -> Result<RefusalList, StoreError> {
+    pub(super) async fn all_reports(&self, guest: Option<&str>) -> Result<ReportPage, StoreError> {
         let wanted = |name: &str| guest.is_none_or(|guest| guest == name);
         let mut reports = Vec::new();
         for stored in self.store.reports().await?.into_iter().filter(|stored| wanted(&stored.guest)) {
@@ -159,7 +167,7 @@ impl Bringups {
             .into_iter()
             .filter(|refused| guest.is_none() || refused.guest.as_deref() == guest)
             .collect();
-        Ok(RefusalList { reports, refusals })
+        Ok(ReportPage { reports, refusals, next: None })
     }
 
     /// Verified keys of guests that exist; all if `guests` is empty.
@@ -229,6 +237,14 @@ impl GuestView {
             leftovers: state.leftovers.clone(),
             reach: None,
             created_at_ms: state.created_ms,
+            ended_at_ms: state.ended_ms,
+            batch: state.spec.batch.clone(),
+            by: state.spec.by.clone(),
+            retry_of: state.spec.retry_of.clone(),
+            successor: state.successor.clone(),
+            companion: state.companion.clone(),
+            can_retry: state.can_retry(),
+            steps: Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::backend::Backend;
 use crate::backend::local::{Local, LocalConfig};
-use crate::bringup::{Bringups, Endpoints, ServeReports};
+use crate::bringup::{Bringups, Endpoints, Parts, ServeReports};
 use crate::http::{api_router, serve_reports};
 use crate::intake::{Inbox, Intake};
 use crate::store::{Store, StoreError};
@@ -152,7 +152,15 @@ impl Companion {
         };
         let local = Local::new(LocalConfig { state: state.clone(), report_port: settings.report_port });
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
-        let service = Bringups::new(store.clone(), inbox, Endpoints::new(serve), identity.pin(), backends);
+        let parts = Parts {
+            store: store.clone(),
+            inbox,
+            endpoints: Endpoints::new(serve),
+            pin: identity.pin(),
+            backends,
+            limits: crate::job::Limits::default(),
+        };
+        let service = Bringups::new(parts);
 
         let mut tasks = Vec::new();
         if let Some(listener) = listener {

@@ -13,7 +13,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bringup::{Bringups, GuestSpec, GuestView, SubmitError};
+use crate::bringup::{Bringups, GuestSpec, GuestView, ReportFilter, SubmitError};
 use crate::outcome::Fault;
 use crate::store::StoreError;
 
@@ -80,8 +80,11 @@ async fn up(
     State(service): State<Arc<Bringups>>,
     Json(request): Json<UpRequest>,
 ) -> Result<Response, ApiError> {
-    match service.submit(&request.guests).await {
-        Ok(jobs) => Ok(Json(json!({ "jobs": jobs })).into_response()),
+    match service.submit(&request.guests, "").await {
+        Ok(jobs) => {
+            let jobs = jobs.into_iter().map(|one| one.job).collect::<Vec<_>>();
+            Ok(Json(json!({ "jobs": jobs })).into_response())
+        }
         Err(SubmitError::Refused(fault)) => Err(ApiError(StatusCode::UNPROCESSABLE_ENTITY, fault)),
         Err(SubmitError::Journal(error)) => {
             Err(ApiError(StatusCode::INTERNAL_SERVER_ERROR, Fault::new("journal", Chain(&error).to_string())))
@@ -121,7 +124,10 @@ async fn job(State(service): State<Arc<Bringups>>, Path(id): Path<String>) -> Re
             fault.with_hint("`firstlight jobs` lists what there is"),
         ));
     };
-    let refusals = service.reports(Some(&view.name)).await?.refusals;
+    let refusals = service
+        .reports(&ReportFilter { guest: Some(view.name.clone()), ..Default::default() })
+        .await?
+        .refusals;
     let refusals =
         refusals.into_iter().filter(|refused| refused.job.as_ref() == Some(&job)).collect::<Vec<_>>();
     let mut shown = serde_json::to_value(&view).unwrap_or_default();
@@ -140,7 +146,8 @@ async fn reports(
     State(service): State<Arc<Bringups>>,
     Query(query): Query<GuestQuery>,
 ) -> Result<Response, ApiError> {
-    Ok(Json(service.reports(query.guest.as_deref()).await?).into_response())
+    Ok(Json(service.reports(&ReportFilter { guest: query.guest, ..Default::default() }).await?)
+        .into_response())
 }
 
 async fn known_hosts(
@@ -167,7 +174,7 @@ async fn destroy(
 ) -> Result<Response, ApiError> {
     let mut jobs = Vec::new();
     for guest in &request.guests {
-        let job = service.destroy(guest, "destroyed by the operator").await;
+        let job = service.destroy(guest, "", "destroyed by the operator").await;
         jobs.push(job.map_err(|fault| ApiError(StatusCode::NOT_FOUND, fault))?);
     }
     Ok(Json(json!({ "jobs": jobs })).into_response())
