@@ -6,6 +6,7 @@ pub mod backend;
 pub mod bringup;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod daemon;
 pub mod fleet;
 pub mod http;

@@ -55,9 +55,15 @@ pub enum Task {
     /// Print figures, side by side in one run
     Bench {
         subject: BenchSubject,
-        /// Build and measure the unoptimised companion
+        /// Build and measure the unoptimised companion (skeleton)
         #[arg(long)]
         dev: bool,
+        /// How many jobs the engine's cost is measured with, and wait at once at most (engine)
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Replay the random walk of this seed (engine)
+        #[arg(long)]
+        seed: Option<u64>,
         /// How often each process is run (guest)
         #[arg(long, default_value_t = 40)]
         runs: usize,
@@ -89,4 +95,6 @@ pub enum BenchSubject {
     Skeleton,
     /// The guest agent's time, size and memory against its peers
     Guest,
+    /// The job engine, its store and the intake of reports, each beside its aim
+    Engine,
 }

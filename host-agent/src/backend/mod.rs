@@ -14,9 +14,12 @@ use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct GuestPlan {
+    #[schema(value_type = String, example = "web-01")]
     pub name: GuestName,
     /// Absolute path of the golden archive.
+    #[schema(value_type = String)]
     pub golden: PathBuf,
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -26,6 +29,7 @@ pub struct GuestPlan {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Size {
     pub cores: Option<u32>,
     pub memory_bytes: Option<u64>,
@@ -34,8 +38,10 @@ pub struct Size {
 
 /// A data volume of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Mount {
     /// Absolute path in the guest.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     pub size_bytes: Option<u64>,
 }

@@ -11,6 +11,7 @@ use super::view::ReportView;
 
 /// What became of one guest of a spec that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Submitted {
     pub guest: String,
     /// The job to follow.
@@ -19,6 +20,7 @@ pub struct Submitted {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Applied {
     /// A new job was made.
@@ -31,6 +33,7 @@ pub enum Applied {
 
 /// What applying the spec would do for one guest. Looking changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct PlannedGuest {
     pub guest: String,
     pub action: PlanAction,
@@ -47,6 +50,7 @@ pub struct PlannedGuest {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanAction {
     Create,
@@ -69,6 +73,7 @@ pub struct JobFilter {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct JobPage {
     pub jobs: Vec<JobLine>,
     /// Give it as `before` for the next page; none: this is the last one.
@@ -77,6 +82,7 @@ pub struct JobPage {
 
 /// One job in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct JobLine {
     pub id: String,
     pub guest: String,
@@ -85,6 +91,7 @@ pub struct JobLine {
     pub state: Phase,
     /// The step at work, or where it failed.
     pub step: Option<String>,
+    #[schema(value_type = Option<String>, example = "attested")]
     pub trust: Option<Trust>,
     pub failure: Option<Fault>,
     pub created_at_ms: u64,
@@ -103,6 +110,7 @@ pub struct ReportFilter {
 
 /// Reports that were taken and reports that were not.
 #[derive(Debug, Serialize)]
+#[derive(utoipa::ToSchema)]
 pub struct ReportPage {
     pub reports: Vec<ReportView>,
     pub refusals: Vec<Refused>,
@@ -112,6 +120,7 @@ pub struct ReportPage {
 
 /// One step of a job as a timeline shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct StepView {
     pub name: String,
     pub state: StepState,
@@ -136,6 +145,7 @@ pub struct StepView {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     #[default]

@@ -96,6 +96,11 @@ impl Bringups {
         self.changes.subscribe()
     }
 
+    /// Turns true when the companion stops: whoever shows something shall end.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     /// The job of this id, or the newest of the guest of this name (one that is not gone, if there is any).
     pub async fn resolve(&self, job_or_guest: &str) -> Result<Option<String>, StoreError> {
         if self.registry.get(job_or_guest).is_some() {

@@ -21,6 +21,7 @@ use crate::store::{StoreError, StoredReport};
 
 /// One guest: its job's state joined with its report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct GuestView {
     pub name: String,
     pub job: String,
@@ -28,15 +29,19 @@ pub struct GuestView {
     pub state: Phase,
     /// The step at work, or where it failed.
     pub step: Option<String>,
+    #[schema(value_type = Option<String>, example = "attested")]
     pub trust: Option<Trust>,
     pub mac: Option<String>,
+    #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
     /// Derived, see `MachineId::derived`; the raw one never leaves the guest.
     pub machine_id: Option<String>,
     pub hostname: Option<String>,
+    #[schema(value_type = Vec<Object>)]
     pub ssh_host_keys: Vec<HostKey>,
     /// Milliseconds per step, `total` from submission to the end, and the guest's own phases as `guest.*`.
     pub timings_ms: BTreeMap<String, u64>,
+    #[schema(value_type = Vec<Object>)]
     pub checks: Vec<CheckResult>,
     pub failure: Option<Fault>,
     /// The guest's last console lines, if it failed.
@@ -64,6 +69,7 @@ pub struct GuestView {
 
 /// Several guests, and what they share: nothing, if all is well.
 #[derive(Debug, Serialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Summary {
     pub guests: Vec<GuestView>,
     pub duplicates: Vec<Duplicate>,
@@ -71,6 +77,7 @@ pub struct Summary {
 
 /// A report that was taken.
 #[derive(Debug, Serialize)]
+#[derive(utoipa::ToSchema)]
 pub struct ReportView {
     pub sha256: String,
     pub guest: String,
@@ -78,16 +85,20 @@ pub struct ReportView {
     pub claim_id: String,
     pub received_at_ms: u64,
     pub source: String,
+    #[schema(value_type = String, example = "attested")]
     pub trust: Trust,
+    #[schema(value_type = Object)]
     pub report: Report,
 }
 
 /// What known_hosts needs of one guest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct KnownHost {
     pub guest: String,
     /// The guest's name and addresses.
     pub names: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
     pub keys: Vec<HostKey>,
 }
 

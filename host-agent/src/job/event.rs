@@ -7,6 +7,7 @@ use crate::outcome::Fault;
 
 /// A step as the journal names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct StepInfo {
     pub name: String,
     /// The step waits for the guest; shown as Waiting. From here on the job takes no place of a limit.
@@ -18,6 +19,7 @@ pub struct StepInfo {
 
 /// What was asked for, resolved; enough to build the same steps again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct JobSpec {
     /// One guest is worked on by one job at a time.
     pub guest: String,
@@ -45,6 +47,7 @@ pub struct JobSpec {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
     Created(JobSpec),
@@ -126,6 +129,7 @@ pub enum Event {
 
 /// An event with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Recorded {
     /// From 0, without gaps.
     pub seq: u64,

@@ -10,6 +10,7 @@ use crate::outcome::Fault;
 
 /// A job's state as people see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     Queued,

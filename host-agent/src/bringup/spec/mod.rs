@@ -23,9 +23,11 @@ const MAX_SPEC: u64 = 1 << 20;
 
 /// One guest, resolved: what a job's journal keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct GuestSpec {
     pub backend: String,
     pub plan: GuestPlan,
+    #[schema(value_type = String, example = "provision")]
     pub intent: Intent,
     pub keep_on_failure: bool,
     /// How long to wait for the report, in milliseconds from the guest's start.
