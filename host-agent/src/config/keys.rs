@@ -101,11 +101,14 @@ pub(super) fn variables() -> impl Iterator<Item = (String, &'static str)> {
 pub(super) fn nearest(path: &[String]) -> &'static str {
     let written = path.join(".");
     let last = path.last().map_or("", String::as_str);
-    // A right word in the wrong table is as near as a wrong word in the right one.
+    // A right word in the wrong table is as near as a wrong word in the right one, and tables are misspelt too.
     let distance = |key: &Key| {
         let whole = strsim::damerau_levenshtein(&written, key.path);
         let word = strsim::damerau_levenshtein(last, key.path.rsplit('.').next().unwrap_or_default());
-        (whole.min(word + 2), whole)
+        let tables = key.path.match_indices('.').map(|(end, _)| key.path.get(..end).unwrap_or_default());
+        let table =
+            tables.map(|table| strsim::damerau_levenshtein(&written, table)).min().unwrap_or(usize::MAX);
+        (whole.min(word + 2).min(table), whole)
     };
     KEYS.iter().min_by_key(|key| distance(key)).map_or("state", |key| key.path)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::keys::{self, DEFAULT_LIMITS, KEYS};
 use super::merge::{KeyPath, Located, Merged, shown};
-use super::origin::{ConfigError, Origin, Problem};
+use super::origin::{ConfigError, Origin};
 use super::secret::SecretFile;
 use super::value::{Account, Kept, Role, Setting, Value};
 
@@ -323,7 +323,8 @@ impl Reader<'_> {
         let is_secret = keys::find(path).is_some_and(|key| key.is_secret());
         let said = if is_secret { String::new() } else { format!(" = {}", found.value) };
         let message = format!("{}{said}: {} is wanted", shown(path), T::WANTED);
-        self.merged.problems.push(Problem { origin: found.origin.clone(), message });
+        let origin = found.origin.clone();
+        self.merged.problem(origin, message);
         T::default()
     }
 
