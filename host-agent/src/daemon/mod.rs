@@ -2,6 +2,7 @@
 
 mod identity;
 mod lock;
+mod policy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::store::{Store, StoreError};
 
 pub use identity::ListenerIdentity;
 pub use lock::StateLock;
+pub use policy::{PolicyError, policy};
 
 /// What a companion needs to know.
 #[derive(Debug, Clone)]

@@ -1,9 +1,8 @@
 //! The report listener: TLS with the companion's own key, one route, small limits. The other side is hostile.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firstlight_shared::paths::REPORT_ENDPOINT;
@@ -17,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::share::Sources;
 use crate::intake::{Intake, IntakeError};
 
 /// Connections at once; more wait in the kernel's queue.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>, intake: Intake) {
     let acceptor = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let sources = Sources::default();
+    let sources = Sources::new(CONNECTIONS_OF_ONE);
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
@@ -53,41 +53,6 @@ pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>
                 // Out of file descriptors, for one: give the others time to end.
                 tracing::warn!(%error, "no connection accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// How many connections each address has.
-#[derive(Debug, Clone, Default)]
-struct Sources(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Sources {
-    /// None: the address has its share, and the new connection is closed at once.
-    fn take(&self, address: IpAddr) -> Option<Seat> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= CONNECTIONS_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { sources: self.clone(), address })
-    }
-}
-
-/// One connection's place in its address's share, given back when it ends.
-struct Seat {
-    sources: Sources,
-    address: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut counts = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
             }
         }
     }
@@ -173,22 +138,4 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Full<Bytes>> {
     let content_type = hyper::header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_its_share_and_no_more() {
-        let (sources, one, other) =
-            (Sources::default(), IpAddr::from([10, 77, 0, 10]), IpAddr::from([10, 77, 0, 11]));
-        let mut seats: Vec<Seat> = (0..CONNECTIONS_OF_ONE).filter_map(|_| sources.take(one)).collect();
-        assert_eq!(seats.len(), CONNECTIONS_OF_ONE);
-        assert!(sources.take(one).is_none() && sources.take(other).is_some());
-        seats.pop();
-        assert!(sources.take(one).is_some());
-        drop(seats);
-        assert!(sources.0.lock().unwrap().is_empty());
-    }
 }
