@@ -6,8 +6,7 @@ use serde_json::Value;
 use crate::outcome::Fault;
 
 /// A step as the journal names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepInfo {
     pub name: String,
     /// The step waits for the guest; shown as Waiting. From here on the job takes no place of a limit.
@@ -18,8 +17,7 @@ pub struct StepInfo {
 }
 
 /// What was asked for, resolved; enough to build the same steps again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobSpec {
     /// One guest is worked on by one job at a time.
     pub guest: String,
@@ -46,8 +44,7 @@ pub struct JobSpec {
     pub by: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
     Created(JobSpec),
@@ -128,8 +125,7 @@ pub enum Event {
 }
 
 /// An event with its place in the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recorded {
     /// From 0, without gaps.
     pub seq: u64,

@@ -9,8 +9,7 @@ use super::event::{Event, JobSpec, Recorded, StepInfo};
 use crate::outcome::Fault;
 
 /// A job's state as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     Queued,
