@@ -26,8 +26,7 @@ pub struct StoredReport {
 }
 
 /// A report that was not taken, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Refused {
     pub at_ms: u64,
     pub source: String,
