@@ -10,7 +10,8 @@ use crate::store::Refused;
 use super::view::ReportView;
 
 /// What became of one guest of a spec that was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Submitted {
     pub guest: String,
     /// The job to follow.
@@ -18,7 +19,8 @@ pub struct Submitted {
     pub action: Applied,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Applied {
     /// A new job was made.
@@ -30,7 +32,8 @@ pub enum Applied {
 }
 
 /// What applying the spec would do for one guest. Looking changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct PlannedGuest {
     pub guest: String,
     pub action: PlanAction,
@@ -46,7 +49,8 @@ pub struct PlannedGuest {
     pub resources: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanAction {
     Create,
@@ -68,7 +72,8 @@ pub struct JobFilter {
     pub before: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct JobPage {
     pub jobs: Vec<JobLine>,
     /// Give it as `before` for the next page; none: this is the last one.
@@ -76,7 +81,8 @@ pub struct JobPage {
 }
 
 /// One job in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct JobLine {
     pub id: String,
     pub guest: String,
@@ -103,7 +109,8 @@ pub struct ReportFilter {
 }
 
 /// Reports that were taken and reports that were not.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize)]
+#[derive(utoipa::ToSchema)]
 pub struct ReportPage {
     pub reports: Vec<ReportView>,
     pub refusals: Vec<Refused>,
@@ -112,7 +119,8 @@ pub struct ReportPage {
 }
 
 /// One step of a job as a timeline shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct StepView {
     pub name: String,
     pub state: StepState,
@@ -136,7 +144,8 @@ pub struct StepView {
     pub fault: Option<Fault>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     #[default]

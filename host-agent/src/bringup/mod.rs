@@ -1,6 +1,7 @@
 //! The one saga: bring a guest up. Owns the steps and the service that submits, resumes and unwinds them.
 
 mod api;
+mod decide;
 mod driver;
 mod endpoints;
 mod service;

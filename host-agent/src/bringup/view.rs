@@ -20,7 +20,8 @@ use crate::outcome::Fault;
 use crate::store::{StoreError, StoredReport};
 
 /// One guest: its job's state joined with its report.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct GuestView {
     pub name: String,
     pub job: String,
@@ -67,14 +68,16 @@ pub struct GuestView {
 }
 
 /// Several guests, and what they share: nothing, if all is well.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize)]
+#[derive(utoipa::ToSchema)]
 pub struct Summary {
     pub guests: Vec<GuestView>,
     pub duplicates: Vec<Duplicate>,
 }
 
 /// A report that was taken.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize)]
+#[derive(utoipa::ToSchema)]
 pub struct ReportView {
     pub sha256: String,
     pub guest: String,
@@ -89,7 +92,8 @@ pub struct ReportView {
 }
 
 /// What known_hosts needs of one guest.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema)]
 pub struct KnownHost {
     pub guest: String,
     /// The guest's name and addresses.
