@@ -16,6 +16,7 @@ mod jobs;
 mod legacy;
 mod old;
 mod reports;
+mod reservations;
 mod rows;
 mod schema;
 mod sqlite;
