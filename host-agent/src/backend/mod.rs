@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestPlan {
     #[schema(value_type = String, example = "web-01")]
     pub name: GuestName,
@@ -28,8 +27,7 @@ pub struct GuestPlan {
     pub size: Size,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Size {
     pub cores: Option<u32>,
     pub memory_bytes: Option<u64>,
@@ -37,8 +35,7 @@ pub struct Size {
 }
 
 /// A data volume of the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Mount {
     /// Absolute path in the guest.
     #[schema(value_type = String)]
