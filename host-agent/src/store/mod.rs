@@ -19,6 +19,7 @@ mod lists;
 mod old;
 mod query;
 mod reports;
+mod reservations;
 mod rows;
 mod schema;
 mod secrets;
