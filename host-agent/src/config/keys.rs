@@ -33,6 +33,7 @@ pub const KEYS: &[Key] = &[
     key("state", Some("/var/lib/firstlight-host"), RESTART, "folder of the store, the lock and the control socket"),
     key("store.url", None, RESTART, "sqlite:/PATH or postgres://USER@HOST/DATABASE; default: sqlite in the state folder"),
     key("store.password_file", None, RESTART, "file or credential with the password of PostgreSQL"),
+    key("store.root_certificate", None, RESTART, "file of the authority (PEM) that signed PostgreSQL's certificate, which is then demanded"),
     key("companion.name", None, RESTART, "name of this companion among those of one store; default: the host name"),
     key("companion.room", Some("10000"), RESTART, "jobs driven at once, waiting ones included"),
     key("companion.lease", Some("20s"), RESTART, "how long a job stays ours without being renewed"),

@@ -38,6 +38,8 @@ pub struct StoreSettings {
     /// Without the password.
     pub url: String,
     pub password: Option<SecretFile>,
+    /// PEM of the authority that signed the server's certificate.
+    pub root_certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +148,11 @@ impl Reader<'_> {
     fn settings(&mut self, host_name: &str) -> Settings {
         let state: PathBuf = self.get("state");
         Settings {
-            store: StoreSettings { url: self.store_url(&state), password: self.get("store.password_file") },
+            store: StoreSettings {
+                url: self.store_url(&state),
+                password: self.get("store.password_file"),
+                root_certificate: self.get("store.root_certificate"),
+            },
             companion: self.companion(host_name),
             limits: self.limits(),
             reports: ReportSettings {

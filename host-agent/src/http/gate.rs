@@ -16,10 +16,11 @@ use tokio::time::Instant;
 
 use super::auth::{Access, Caller, Denied};
 use super::slow::Failures;
+use crate::metrics::Metrics;
 use crate::outcome::Fault;
 
-/// In bytes; a spec of ten thousand guests fits.
-const MAX_BODY: usize = 16 << 20;
+/// In bytes; a batch of some thousand guests fits.
+const MAX_BODY: usize = 4 << 20;
 /// A body must have come in by then.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// Routes that tell nothing but whether somebody is there.
@@ -55,11 +56,17 @@ pub struct Gate {
     /// Turns true when connections shall end.
     pub(super) closing: watch::Receiver<bool>,
     failures: Arc<Failures>,
+    metrics: Arc<Metrics>,
 }
 
 impl Gate {
-    pub fn new(router: Router, policy: watch::Receiver<Arc<Policy>>, closing: watch::Receiver<bool>) -> Self {
-        Self { router, policy, closing, failures: Arc::default() }
+    pub fn new(
+        router: Router,
+        policy: watch::Receiver<Arc<Policy>>,
+        closing: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { router, policy, closing, failures: Arc::default(), metrics }
     }
 
     /// Answers one request. `address` is none on the control socket.
@@ -103,6 +110,7 @@ impl Gate {
         address: Option<IpAddr>,
         request: &Request<Incoming>,
     ) -> Response<Body> {
+        self.metrics.api_denied.inc();
         let (method, path) = (request.method(), escape(request.uri().path(), 100));
         match (address, caller) {
             (Some(address), _) => {
@@ -139,7 +147,7 @@ async fn read(body: Incoming) -> Result<Body, (StatusCode, Fault)> {
     match tokio::time::timeout(BODY_PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(whole)) => Ok(Body::from(whole.to_bytes())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, Fault::new("too-large", "a request may have 16 MiB")))
+            Err((StatusCode::PAYLOAD_TOO_LARGE, Fault::new("too-large", "a request may have 4 MiB")))
         }
         Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, Fault::new("cut-off", "the request broke off"))),
         Err(_) => Err((
