@@ -6,20 +6,18 @@ use serde_json::Value;
 use crate::outcome::Fault;
 
 /// A step as the journal names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepInfo {
     pub name: String,
     /// The step waits for the guest; shown as Waiting. From here on the job takes no place of a limit.
     pub waits: bool,
-    /// How long the step may take, in milliseconds; none: as long as the job.
+    /// How long the step may take, in milliseconds. None: as long as it is known to be at work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
 }
 
 /// What was asked for, resolved; enough to build the same steps again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobSpec {
     /// One guest is worked on by one job at a time.
     pub guest: String,
@@ -35,7 +33,8 @@ pub struct JobSpec {
     /// What the job takes a place of while it works, as `kind:name` (`node:pve1`, `storage:local-lvm`); see `Limits`.
     #[serde(default)]
     pub resources: Vec<String>,
-    /// From the first step's start to the last one's end, in milliseconds.
+    /// From the first step's start (or the last retry) to the last one's end, in milliseconds. It unwinds the job only
+    /// between steps and in a waiting one: never while an outcome is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// The job that this one repeats from the beginning.
@@ -46,8 +45,7 @@ pub struct JobSpec {
     pub by: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
     Created(JobSpec),
@@ -121,6 +119,11 @@ pub enum Event {
         by: String,
         reason: String,
     },
+    /// The job that begins anew exists; or it cannot be made, and why.
+    SuccessorSettled {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
     /// After the end: something that carried the job's stamp had come late and was removed.
     Swept {
         what: Vec<String>,
@@ -128,8 +131,7 @@ pub enum Event {
 }
 
 /// An event with its place in the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recorded {
     /// From 0, without gaps.
     pub seq: u64,

@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::event::{Event, JobSpec, Recorded, StepInfo};
 use crate::outcome::Fault;
 
+/// Code of the fault that unwinds a job whose deadline ended.
+pub const JOB_DEADLINE: &str = "job-deadline";
+
 /// A job's state as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     Queued,
@@ -68,6 +70,10 @@ pub struct State {
     pub tasks: BTreeMap<String, String>,
     /// The remote task of the undo at work.
     pub undo_task: Option<String>,
+    /// How often the undo at work has failed since somebody asked for it.
+    pub undo_failures: u32,
+    /// Why it failed last.
+    pub undo_failure: Option<Fault>,
     pub outputs: BTreeMap<String, Value>,
     pub timings: BTreeMap<String, Timing>,
     /// How often a step's outcome was unknown or its undo failed, by step.
@@ -80,6 +86,8 @@ pub struct State {
     pub unwind_ordered: bool,
     /// Id of the job that begins anew when this one is rolled back.
     pub successor: Option<String>,
+    /// That job exists, or cannot be made.
+    pub successor_settled: bool,
     /// Who drives the job, if it was ever taken over.
     pub companion: Option<String>,
     pub failure: Option<Fault>,
@@ -88,6 +96,8 @@ pub struct State {
     pub created_ms: u64,
     /// When the first step was started.
     pub begun_ms: Option<u64>,
+    /// From when the job's deadline counts: the first step's start, or the last retry.
+    pub timed_ms: Option<u64>,
     pub ended_ms: Option<u64>,
     /// How many events were folded: the next event's `seq`.
     pub events: u64,
@@ -143,6 +153,8 @@ impl State {
             started: false,
             tasks: BTreeMap::new(),
             undo_task: None,
+            undo_failures: 0,
+            undo_failure: None,
             outputs: BTreeMap::new(),
             timings: BTreeMap::new(),
             doubts: BTreeMap::new(),
@@ -150,12 +162,14 @@ impl State {
             undo_begun: false,
             unwind_ordered: false,
             successor: None,
+            successor_settled: false,
             companion: None,
             failure: None,
             console: Vec::new(),
             leftovers: Vec::new(),
             created_ms: first.at_ms,
             begun_ms: None,
+            timed_ms: None,
             ended_ms: None,
             events: 1,
         })
@@ -176,19 +190,33 @@ impl State {
         self.phase == Phase::NeedsOperator && !self.undo_begun && self.current < self.spec.steps.len()
     }
 
+    /// The job takes a place of its resources' limits.
+    pub fn works(&self) -> bool {
+        match self.phase {
+            Phase::Running => !self.spec.steps.iter().take(self.current).any(|step| step.waits),
+            Phase::Unwinding => true,
+            _ => false,
+        }
+    }
+
+    /// Rolled back, and the job that begins anew is still to be made.
+    pub fn owes_successor(&self) -> bool {
+        self.phase == Phase::RolledBack && self.successor.is_some() && !self.successor_settled
+    }
+
+    /// A step is at work that cannot be left before its outcome is known.
+    pub fn is_committed(&self) -> bool {
+        self.started && self.phase == Phase::Running
+    }
+
     /// What the store keeps beside the journal.
     pub fn outline(&self) -> Outline {
-        let waited = self.spec.steps[..self.current.min(self.spec.steps.len())].iter().any(|step| step.waits);
         Outline {
             phase: self.phase,
             step: self.current_step().map(|info| info.name.clone()),
             failure: self.failure.clone(),
-            works: match self.phase {
-                Phase::Running => !waited,
-                Phase::Unwinding => true,
-                _ => false,
-            },
-            open: !self.phase.is_final() || (self.phase == Phase::RolledBack && self.successor.is_some()),
+            works: self.works(),
+            open: !self.phase.is_final() || self.owes_successor(),
             live: !self.phase.is_gone(),
             ended_ms: self.ended_ms,
         }
@@ -200,7 +228,7 @@ impl State {
         if recorded.seq != self.events {
             return illegal("its number is not the next one");
         }
-        match self.fits(&recorded.event) {
+        match self.misfit(&recorded.event) {
             Some(what) => illegal(what),
             None => {
                 self.take(&recorded.event, recorded.at_ms);
@@ -210,8 +238,8 @@ impl State {
         }
     }
 
-    /// Why the event cannot come now.
-    fn fits(&self, event: &Event) -> Option<&'static str> {
+    /// Why the event cannot come now; none: it can.
+    pub fn misfit(&self, event: &Event) -> Option<&'static str> {
         let unless = |fits: bool, what| (!fits).then_some(what);
         match event {
             Event::Created(_) => Some("a job is created once"),
@@ -222,7 +250,9 @@ impl State {
                 unless(begins, "no step may start now").or(unless(next, "this step is not the next one"))
             }
             Event::StepProgress { step, .. } => {
-                unless(self.is_at(step), "progress of a step that is not at work")
+                // A task that nobody knew of may be found while its step is undone.
+                let undone = self.phase == Phase::Unwinding && self.to_undo.last() == Some(step);
+                unless(self.is_at(step) || undone, "progress of a step that is not at work")
             }
             Event::StepUncertain { step, .. } => {
                 unless(self.is_at(step), "doubt about a step that is not at work")
@@ -233,9 +263,10 @@ impl State {
             Event::StepFailed { step, .. } => {
                 unless(self.is_at(step), "failure of a step that is not at work")
             }
-            Event::UnwindRequested { .. } => {
-                let possible = !self.phase.is_gone() && (self.phase != Phase::Unwinding || self.keeps());
-                unless(possible, "there is nothing to unwind")
+            Event::UnwindRequested { successor, .. } => {
+                // What unwinds already can still be given a successor, or lose it.
+                let news = self.phase != Phase::Unwinding || self.keeps() || self.successor != *successor;
+                unless(!self.phase.is_gone() && news, "there is nothing to unwind")
             }
             Event::UndoStarted { step }
             | Event::UndoProgress { step, .. }
@@ -249,7 +280,8 @@ impl State {
             Event::Abandoned { .. } => {
                 unless(self.phase == Phase::NeedsOperator, "only what needs an operator can be abandoned")
             }
-            Event::Swept { .. } => unless(self.phase.is_gone(), "the job is not gone"),
+            Event::Swept { .. } => unless(self.phase == Phase::RolledBack, "the job is not rolled back"),
+            Event::SuccessorSettled { .. } => unless(self.owes_successor(), "no job is to begin anew"),
         }
     }
 
@@ -263,6 +295,7 @@ impl State {
                 self.started = true;
                 self.phase = if waits { Phase::Waiting } else { Phase::Running };
                 self.begun_ms.get_or_insert(at);
+                self.timed_ms.get_or_insert(at);
                 self.timings.insert(step.clone(), Timing { started_ms: at, ended_ms: None });
                 if !self.to_undo.contains(step) {
                     self.to_undo.push(step.clone());
@@ -292,7 +325,9 @@ impl State {
             Event::UnwindRequested { fault, successor, .. } => {
                 self.started = false;
                 self.leftovers.clear();
-                self.unwind_ordered = true;
+                // An ended deadline is a failure like others: `keep_on_failure` still counts.
+                self.unwind_ordered |= fault.code != JOB_DEADLINE;
+                self.undo_failures = 0;
                 self.successor.clone_from(successor);
                 // Why it failed is worth more than why it was tidied up.
                 self.failure.get_or_insert_with(|| fault.clone());
@@ -300,12 +335,16 @@ impl State {
             }
             Event::UndoStarted { .. } => self.undo_begun = true,
             Event::UndoProgress { task, .. } => self.undo_task = Some(task.clone()),
-            Event::UndoFailed { step, .. } => {
+            Event::UndoFailed { step, fault } => {
                 self.undo_task = None;
+                self.undo_failures = self.undo_failures.saturating_add(1);
+                self.undo_failure = Some(fault.clone());
                 self.doubt(step);
             }
             Event::UndoFinished { step } => {
                 self.undo_task = None;
+                self.undo_failures = 0;
+                self.undo_failure = None;
                 self.tasks.remove(step);
                 self.to_undo.pop();
                 self.unwind(at);
@@ -321,9 +360,11 @@ impl State {
                 self.failure = None;
                 self.console.clear();
                 self.leftovers.clear();
+                self.timed_ms = Some(at);
                 self.ended_ms = None;
                 self.phase = Phase::Running;
             }
+            Event::SuccessorSettled { .. } => self.successor_settled = true,
             Event::Abandoned { .. } => {
                 self.phase = Phase::Abandoned;
                 self.ended_ms = Some(at);
@@ -332,7 +373,8 @@ impl State {
     }
 
     fn doubt(&mut self, step: &str) {
-        *self.doubts.entry(step.to_owned()).or_default() += 1;
+        let doubts = self.doubts.entry(step.to_owned()).or_default();
+        *doubts = doubts.saturating_add(1);
     }
 
     fn unwind(&mut self, at: u64) {

@@ -16,19 +16,23 @@
 //! Everything known about a job is [`fold()`]ed from its events: by the engine, by recovery, by the CLI alike. A job is
 //! driven by whoever holds its [`Lease`]; requests of people go through the store, so that any companion can take them.
 
+mod cell;
+mod deadline;
 mod engine;
 mod event;
 mod fold;
 mod journal;
+mod old;
 mod queue;
 mod registry;
 mod runner;
 mod step;
 
-pub use engine::{Cancel, Engine, Journal};
+pub use deadline::{UNDO_ATTEMPTS, UNKNOWN_DEADLINE, WallClock};
 pub use event::{Event, JobSpec, Recorded, StepInfo};
-pub use fold::{IllegalEvent, Outline, Phase, State, Timing, fold};
+pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
 pub use journal::{Change, Claimant, Claimed, JobStore, JournalError, Lease, NewJob, Request, RequestKind};
+pub use old::{Cancel, Engine, Journal};
 pub use queue::{Limits, Taken, Waiting, choose};
 pub use registry::Registry;
 pub use runner::{Runner, RunnerConfig};

@@ -2,10 +2,13 @@
 
 use firstlight_shared::wire::{Ack, Envelope, Trust};
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::{Store, StoreError, failed, signed, unsigned};
+use super::error::failed;
+use super::rows::{parsed, signed, text, unsigned};
+use super::{Store, StoreError};
+use crate::job::Change;
 
 /// Refusals beyond this number are forgotten, oldest first: a hostile guest must not fill the disk.
 const REFUSALS_KEPT: i64 = 10_000;
@@ -50,39 +53,47 @@ impl Store {
         report: &StoredReport,
         fingerprints: &[String],
     ) -> Result<bool, StoreError> {
-        let envelope = text(&report.envelope)?;
-        let mut transaction = self.pool.begin().await.map_err(failed("begin a transaction"))?;
-        let done = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "INSERT INTO reports ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        )))
-        .bind(&report.sha256)
-        .bind(&report.claim_id)
-        .bind(&report.job)
-        .bind(&report.guest)
-        .bind(signed(report.received_at_ms))
-        .bind(&report.source)
-        .bind(report.trust.as_str())
-        .bind(envelope)
-        .bind(text(&report.ack)?)
-        .execute(&mut *transaction)
+        let (report, fingerprints) = (report.clone(), fingerprints.to_vec());
+        let (envelope, ack) = (text("a report", &report.envelope)?, text("a report", &report.ack)?);
+        self.write(move |writing| {
+            Box::pin(async move {
+                let insert = format!(
+                    "INSERT INTO reports ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                     ON CONFLICT DO NOTHING"
+                );
+                let done = sqlx::query(AssertSqlSafe(insert))
+                    .bind(&report.sha256)
+                    .bind(&report.claim_id)
+                    .bind(&report.job)
+                    .bind(&report.guest)
+                    .bind(signed(report.received_at_ms))
+                    .bind(&report.source)
+                    .bind(report.trust.as_str())
+                    .bind(envelope)
+                    .bind(ack)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("store a report"))?;
+                if done.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                for fingerprint in fingerprints {
+                    sqlx::query(
+                        "INSERT INTO identities (kind, value, job, guest) VALUES ('ssh-host-key', $1, $2, $3) \
+                         ON CONFLICT DO NOTHING",
+                    )
+                    .bind(fingerprint)
+                    .bind(&report.job)
+                    .bind(&report.guest)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("store an identity"))?;
+                }
+                writing.changes.push(Change::Report { claim: report.claim_id });
+                Ok(true)
+            })
+        })
         .await
-        .map_err(failed("store a report"))?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        for fingerprint in fingerprints {
-            sqlx::query(
-                "INSERT INTO host_keys (fingerprint, job, guest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            )
-            .bind(fingerprint)
-            .bind(&report.job)
-            .bind(&report.guest)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed("store a host key"))?;
-        }
-        transaction.commit().await.map_err(failed("commit a report"))?;
-        Ok(true)
     }
 
     /// The guest of another job that reported with this host key, whether it still exists or not. A guest's own key,
@@ -93,36 +104,48 @@ impl Store {
         job: &str,
         guest: &str,
     ) -> Result<Option<String>, StoreError> {
-        let other = "SELECT guest FROM host_keys \
-                     WHERE fingerprint = ? AND job <> ? AND NOT (retired = 1 AND guest = ?) LIMIT 1";
+        let other = "SELECT guest FROM identities WHERE kind = 'ssh-host-key' AND value = $1 AND job <> $2 \
+                     AND NOT (retired = 1 AND guest = $3) LIMIT 1";
         sqlx::query_scalar(other)
             .bind(fingerprint)
             .bind(job)
             .bind(guest)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.reader().await?)
             .await
             .map_err(failed("look for a host key"))
     }
 
     /// The guest of this job is no more; see [`Store::holder_of_key`].
     pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE host_keys SET retired = 1 WHERE job = ?")
-            .bind(job)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("retire host keys"))?;
-        Ok(())
+        let job = job.to_owned();
+        self.write(move |writing| {
+            Box::pin(async move {
+                sqlx::query("UPDATE identities SET retired = 1 WHERE job = $1")
+                    .bind(job)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("retire host keys"))?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Raises the trust of a report once the hypervisor has shown the same bytes.
     pub async fn set_trust(&self, sha256: &str, trust: Trust) -> Result<(), StoreError> {
-        sqlx::query("UPDATE reports SET trust = ? WHERE sha256 = ?")
-            .bind(trust.as_str())
-            .bind(sha256)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("record a report's trust"))?;
-        Ok(())
+        let sha256 = sha256.to_owned();
+        self.write(move |writing| {
+            Box::pin(async move {
+                sqlx::query("UPDATE reports SET trust = $1 WHERE sha256 = $2")
+                    .bind(trust.as_str())
+                    .bind(sha256)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("record a report's trust"))?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     pub async fn report(&self, sha256: &str) -> Result<Option<StoredReport>, StoreError> {
@@ -142,48 +165,53 @@ impl Store {
         column: &'static str,
         value: &str,
     ) -> Result<Option<StoredReport>, StoreError> {
-        let row =
-            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM reports WHERE {column} = ?")))
-                .bind(value)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed("read a report"))?;
+        let row = sqlx::query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM reports WHERE {column} = $1")))
+            .bind(value)
+            .fetch_optional(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("read a report"))?;
         row.as_ref().map(read_report).transpose()
     }
 
     /// Every report, oldest first.
     pub async fn reports(&self) -> Result<Vec<StoredReport>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM reports ORDER BY received_at_ms, sha256"
         )))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.reader().await?)
         .await
         .map_err(failed("list the reports"))?;
         rows.iter().map(read_report).collect()
     }
 
     pub async fn refuse_report(&self, refused: &Refused) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(signed(refused.at_ms))
-        .bind(&refused.source)
-        .bind(&refused.code)
-        .bind(&refused.message)
-        .bind(&refused.claim_id)
-        .bind(&refused.guest)
-        .bind(&refused.job)
-        .bind(&refused.sha256)
-        .execute(&self.pool)
+        let refused = refused.clone();
+        self.write(move |writing| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                )
+                .bind(signed(refused.at_ms))
+                .bind(&refused.source)
+                .bind(&refused.code)
+                .bind(&refused.message)
+                .bind(&refused.claim_id)
+                .bind(&refused.guest)
+                .bind(&refused.job)
+                .bind(&refused.sha256)
+                .execute(&mut *writing.sql)
+                .await
+                .map_err(failed("record a refusal"))?;
+                sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - $1")
+                    .bind(REFUSALS_KEPT)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("forget old refusals"))?;
+                Ok(())
+            })
+        })
         .await
-        .map_err(failed("record a refusal"))?;
-        sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?")
-            .bind(REFUSALS_KEPT)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("forget old refusals"))?;
-        Ok(())
     }
 
     /// Every refusal, oldest first.
@@ -191,31 +219,28 @@ impl Store {
         let rows = sqlx::query(
             "SELECT at_ms, source, code, message, claim_id, guest, job, sha256 FROM refusals ORDER BY id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.reader().await?)
         .await
         .map_err(failed("list the refusals"))?;
-        Ok(rows
-            .iter()
-            .map(|row| Refused {
-                at_ms: unsigned(row.get(0)),
-                source: row.get(1),
-                code: row.get(2),
-                message: row.get(3),
-                claim_id: row.get(4),
-                guest: row.get(5),
-                job: row.get(6),
-                sha256: row.get(7),
-            })
-            .collect())
+        Ok(rows.iter().map(read_refusal).collect())
     }
 }
 
-fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|source| StoreError::Row { what: "a report", source })
+fn read_refusal(row: &AnyRow) -> Refused {
+    Refused {
+        at_ms: unsigned(row.get(0)),
+        source: row.get(1),
+        code: row.get(2),
+        message: row.get(3),
+        claim_id: row.get(4),
+        guest: row.get(5),
+        job: row.get(6),
+        sha256: row.get(7),
+    }
 }
 
-fn read_report(row: &SqliteRow) -> Result<StoredReport, StoreError> {
-    let unreadable = |source| StoreError::Row { what: "a report", source };
+fn read_report(row: &AnyRow) -> Result<StoredReport, StoreError> {
+    let what = "a report";
     let trust: String = row.get(6);
     Ok(StoredReport {
         sha256: row.get(0),
@@ -224,8 +249,8 @@ fn read_report(row: &SqliteRow) -> Result<StoredReport, StoreError> {
         guest: row.get(3),
         received_at_ms: unsigned(row.get(4)),
         source: row.get(5),
-        trust: serde_json::from_value(trust.into()).map_err(unreadable)?,
-        envelope: serde_json::from_str(row.get(7)).map_err(unreadable)?,
-        ack: serde_json::from_str(row.get(8)).map_err(unreadable)?,
+        trust: serde_json::from_value(trust.into()).map_err(|source| StoreError::row(what, source))?,
+        envelope: parsed(what, row.get(7))?,
+        ack: parsed(what, row.get(8))?,
     })
 }

@@ -1,6 +1,8 @@
 use firstlight_shared::secret::Secret;
 use serde_json::json;
 
+use firstlight_shared::error::Code;
+
 use super::*;
 use crate::job::{Event, Recorded, StepInfo};
 
@@ -61,7 +63,18 @@ async fn a_claim_is_made_once_per_job_and_its_secret_is_wiped() {
 async fn a_damaged_or_newer_store_is_not_opened() {
     let (folder, store) = store().await;
     let path = folder.path().join("firstlight.db");
-    sqlx::query("PRAGMA user_version = 99").execute(&store.pool).await.unwrap();
+    store
+        .write(|writing| {
+            Box::pin(async move {
+                sqlx::query("PRAGMA user_version = 99")
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(error::failed("x"))?;
+                Ok::<(), StoreError>(())
+            })
+        })
+        .await
+        .unwrap();
     store.close().await;
     assert_eq!(Store::open(&path).await.unwrap_err().code(), "store-newer");
 

@@ -1,4 +1,4 @@
-//! Drives one job from its journal: forward while steps succeed, backward when one is refused.
+//! The first engine, until bring-ups run on [`super::Runner`].
 
 use std::sync::Arc;
 use std::time::Duration;

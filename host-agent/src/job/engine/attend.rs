@@ -1,0 +1,75 @@
+//! Waiting for a step's call, and for whatever may end it early. Only these calls are ever dropped half-way, no write is.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Engine;
+use crate::job::deadline::{RETRY, over};
+
+/// Who may end a call before it has ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Nobody: the call would leave an outcome that nobody knows.
+    Never,
+    /// A drain: between two attempts nothing is under way.
+    Drain,
+    /// A drain, a request, the job's deadline: the step only waits.
+    Anything,
+}
+
+/// How a call ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    Deadline,
+    Left,
+}
+
+impl Engine {
+    pub(super) async fn attend<T>(
+        &self,
+        ends: Option<Instant>,
+        leave: Leave,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Cut> {
+        tokio::select! {
+            biased;
+            value = call => Ok(value),
+            () = self.left(leave) => Err(Cut::Left),
+            () = over(ends) => Err(Cut::Deadline),
+        }
+    }
+
+    /// Sleeps before the next attempt, not beyond `ends`. False: the job is to be left.
+    pub(super) async fn pause(&self, attempt: u32, ends: Option<Instant>, leave: Leave) -> bool {
+        let delay: Duration = RETRY.delay(attempt, rand::random());
+        self.attend(ends, leave, tokio::time::sleep(delay)).await != Err(Cut::Left)
+    }
+
+    async fn left(&self, leave: Leave) {
+        match leave {
+            Leave::Never => std::future::pending().await,
+            Leave::Drain => self.drained().await,
+            Leave::Anything => tokio::select! {
+                () = self.drained() => {}
+                () = self.asked() => {}
+                () = over(self.job_ends) => {}
+            },
+        }
+    }
+
+    async fn drained(&self) {
+        let mut draining = self.hands.draining.subscribe();
+        // The sender lives as long as the engine.
+        let _ = draining.wait_for(|draining| *draining).await;
+    }
+
+    async fn asked(&self) {
+        loop {
+            self.cell.asked.notified().await;
+            if self.request().await.is_some() {
+                return;
+            }
+        }
+    }
+}

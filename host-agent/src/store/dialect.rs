@@ -1,0 +1,63 @@
+//! Where the two databases want different words. Everything else is the same SQL.
+
+/// Which SQL is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// A migration, which is written as SQLite wants it. Text sorts by bytes in both.
+    pub(super) fn schema(self, migration: &str) -> String {
+        match self {
+            Self::Sqlite => migration.to_owned(),
+            Self::Postgres => migration
+                .replace("id INTEGER PRIMARY KEY", "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+                .replace("INTEGER", "BIGINT")
+                .replace("TEXT", "TEXT COLLATE \"C\"")
+                .replace("BLOB", "BYTEA")
+                .replace(") STRICT, WITHOUT ROWID", ")")
+                .replace(") STRICT", ")"),
+        }
+    }
+
+    /// Now, in milliseconds since the Unix epoch: the server's clock, or what is bound to `parameter`.
+    pub(super) fn now(self, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => parameter.to_owned(),
+            Self::Postgres => {
+                format!("coalesce({parameter}, (extract(epoch from clock_timestamp()) * 1000)::bigint)")
+            }
+        }
+    }
+
+    /// The texts of the JSON array that is bound to `parameter`, as a subquery.
+    pub(super) fn texts(self, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => format!("(SELECT value FROM json_each({parameter}))"),
+            Self::Postgres => format!("(SELECT jsonb_array_elements_text({parameter}::jsonb))"),
+        }
+    }
+
+    /// The pairs of text and number of the JSON array that is bound to `parameter`, as a table `pair(job, fence)`.
+    pub(super) fn pairs(self, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => format!(
+                "(SELECT value ->> 0 AS job, value ->> 1 AS fence FROM json_each({parameter})) AS pair"
+            ),
+            Self::Postgres => format!(
+                "(SELECT value ->> 0 AS job, (value ->> 1)::bigint AS fence \
+                 FROM jsonb_array_elements({parameter}::jsonb) AS value) AS pair"
+            ),
+        }
+    }
+
+    /// Locks the rows of a SELECT and passes over those that somebody else has locked. SQLite has one writer.
+    pub(super) fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+}

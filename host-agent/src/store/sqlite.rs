@@ -1,0 +1,227 @@
+//! The embedded store: WAL with `synchronous=FULL`. When a call returns, its rows survive a power cut.
+//!
+//! One connection writes; what many callers want at once goes into one commit, each in a savepoint of its own. Others read.
+//! Only one companion lives on the file (the lock of the state folder says so), so its leases end with its life, and time
+//! is counted from the opening: a clock that jumps ends no lease.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::task::JoinHandle;
+
+use super::database::{CHANGES_KEPT, Database, Operation, Writing};
+use super::dialect::Dialect;
+use super::error::{StoreError, failed};
+use super::schema;
+use crate::job::Change;
+
+/// How many operations go into one commit at most.
+const TOGETHER: usize = 128;
+const READERS: u32 = 4;
+
+/// Wiped secrets are overwritten, not only unlinked.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                       PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    readers: AnyPool,
+    queue: mpsc::Sender<Box<dyn Operation>>,
+    closing: Mutex<Option<Closing>>,
+    changes: broadcast::Sender<Change>,
+    opened: Instant,
+}
+
+#[derive(Debug)]
+struct Closing {
+    stop: tokio::sync::oneshot::Sender<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let shown = path.display().to_string();
+        let failed = |source| StoreError::open(&shown, source);
+        let options = options(path).map_err(failed)?;
+        let mut writer = options.connect().await.map_err(failed)?;
+        writer.execute(PRAGMAS).await.map_err(failed)?;
+        check(&mut writer, &shown).await?;
+        schema::migrate(&mut writer, Dialect::Sqlite, &shown).await?;
+        schema::end_all_leases(&mut writer).await.map_err(failed)?;
+        let readers = AnyPoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;").await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+
+        let changes = broadcast::Sender::new(CHANGES_KEPT);
+        let (queue, queued) = mpsc::channel(4 * TOGETHER);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let opened = Instant::now();
+        let line = Line { connection: writer, queued, changes: changes.clone(), opened, unwiped: false };
+        let writer = tokio::spawn(line.work(stopped));
+        Ok(Self { readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes, opened })
+    }
+}
+
+/// The only way to name a file with any characters to a connection by address.
+fn options(path: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let path = folder.canonicalize()?.join(path.file_name().unwrap_or_default());
+    let mut address = String::from("sqlite://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                address.push(char::from(*byte));
+            }
+            other => address.push_str(&format!("%{other:02x}")),
+        }
+    }
+    address.push_str("?mode=rwc");
+    Ok(address.parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
+/// Looks whether the file is whole.
+pub(super) async fn check(sql: &mut AnyConnection, shown: &str) -> Result<(), StoreError> {
+    let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+        .fetch_one(sql)
+        .await
+        .map_err(|source| StoreError::open(shown, source))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(StoreError::Damaged { store: shown.to_owned(), what: verdict }),
+    }
+}
+
+#[async_trait]
+impl Database for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn now(&self) -> Option<i64> {
+        Some(since(self.opened))
+    }
+
+    async fn write(&self, operation: Box<dyn Operation>) {
+        if let Err(refused) = self.queue.send(operation).await {
+            refused.0.answer(Err(StoreError::Closed));
+        }
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Any>, StoreError> {
+        self.readers.acquire().await.map_err(failed("open a connection to read"))
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    async fn close(&self) {
+        if let Some(closing) = self.closing.lock().await.take() {
+            let _ = closing.stop.send(());
+            let _ = closing.writer.await;
+        }
+        self.readers.close().await;
+    }
+}
+
+fn since(opened: Instant) -> i64 {
+    i64::try_from(opened.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The writer and those who wait for it.
+struct Line {
+    connection: AnyConnection,
+    queued: mpsc::Receiver<Box<dyn Operation>>,
+    changes: broadcast::Sender<Change>,
+    opened: Instant,
+    /// A wiped secret may still be in the log of writes, since somebody was reading there.
+    unwiped: bool,
+}
+
+impl Line {
+    async fn work(mut self, mut stopped: tokio::sync::oneshot::Receiver<()>) {
+        let mut batch = Vec::with_capacity(TOGETHER);
+        loop {
+            tokio::select! {
+                biased;
+                got = self.queued.recv_many(&mut batch, TOGETHER) => match got {
+                    0 => break,
+                    _ => self.commit(&mut batch).await,
+                },
+                _ = &mut stopped, if !self.queued.is_closed() => self.queued.close(),
+            }
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(error = %error, "the store was not closed well; it mends itself at the next start");
+        }
+    }
+
+    /// One commit for the whole batch; every operation is answered.
+    async fn commit(&mut self, batch: &mut Vec<Box<dyn Operation>>) {
+        let (committed, changes, wiped) = match self.run(batch).await {
+            Ok((changes, wiped)) => (Ok(()), changes, wiped),
+            Err(error) => {
+                // Most errors that end a batch have rolled it back already.
+                let _ = self.connection.execute("ROLLBACK").await;
+                (Err(error), Vec::new(), false)
+            }
+        };
+        if wiped || self.unwiped {
+            self.wipe().await;
+        }
+        for change in changes {
+            // Nobody listens: fine.
+            let _ = self.changes.send(change);
+        }
+        for operation in batch.drain(..) {
+            operation.answer(committed.clone());
+        }
+    }
+
+    async fn run(&mut self, batch: &mut [Box<dyn Operation>]) -> Result<(Vec<Change>, bool), StoreError> {
+        self.connection.execute("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
+        let mut writing = Writing {
+            sql: &mut self.connection,
+            dialect: Dialect::Sqlite,
+            now: Some(since(self.opened)),
+            changes: Vec::new(),
+            wiped: false,
+        };
+        for operation in batch {
+            let told = writing.changes.len();
+            writing.sql.execute("SAVEPOINT operation").await.map_err(failed("begin to write"))?;
+            if !operation.run(&mut writing).await {
+                // Fails if the database has given up the whole transaction: then all have failed.
+                let undo = "ROLLBACK TO operation";
+                writing.sql.execute(undo).await.map_err(failed("write everything that was to be written"))?;
+                writing.changes.truncate(told);
+            }
+            writing.sql.execute("RELEASE operation").await.map_err(failed("write"))?;
+        }
+        let (changes, wiped) = (writing.changes, writing.wiped);
+        self.connection.execute("COMMIT").await.map_err(failed("make its rows durable"))?;
+        Ok((changes, wiped))
+    }
+
+    /// The log of writes would keep a secret until it is overwritten.
+    async fn wipe(&mut self) {
+        let folded: Result<i64, _> =
+            sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut self.connection).await;
+        self.unwiped = !matches!(folded, Ok(0));
+    }
+}
