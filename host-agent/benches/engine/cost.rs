@@ -29,7 +29,10 @@ pub(crate) async fn measure(jobs: usize, table: &mut Table) {
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     let rate = jobs as f64 / ours.as_secs_f64();
     table.add(Row {
-        figure: format!("engine's cost of {jobs} jobs of {} steps, no latency, SQLite with full sync", STEPS.len()),
+        figure: format!(
+            "engine's cost of {jobs} jobs of {} steps, no latency, SQLite with full sync",
+            STEPS.len()
+        ),
         ours: format!("{:.2} s = {rate:.0} jobs/s, {:.2} x", ours.as_secs_f64(), ratio),
         beside: format!("sqlx, {commits} bare durable commits: {:.2} s", bare.as_secs_f64()),
         aim: "<= 3 x",

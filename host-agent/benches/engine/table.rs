@@ -1,6 +1,6 @@
 //! The table that is printed.
 
-use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::presets;
 
 /// One figure: what was measured, beside what, and what was aimed at.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Table {
 
     pub(crate) fn print(&self) {
         let mut table = comfy_table::Table::new();
-        table.load_preset(UTF8_BORDERS_ONLY).set_header(["figure", "measured", "beside", "aim", ""]);
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_header(["figure", "measured", "beside", "aim", ""]);
         for row in &self.rows {
             let met = match row.met {
                 Some(true) => "met",
@@ -44,7 +44,11 @@ impl Table {
 /// The value below which this share of the sorted values is, in milliseconds.
 pub(crate) fn percentile(sorted: &[std::time::Duration], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index between 0 and last")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index between 0 and last"
+    )]
     let place = (last as f64 * share).round() as usize;
     sorted.get(place).map_or(f64::NAN, |value| value.as_secs_f64() * 1000.0)
 }
