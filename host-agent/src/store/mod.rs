@@ -12,12 +12,17 @@ mod claims;
 mod database;
 mod dialect;
 mod error;
+mod identities;
 mod jobs;
 mod legacy;
+mod lists;
 mod old;
+mod query;
 mod reports;
+mod reservations;
 mod rows;
 mod schema;
+mod secrets;
 mod sqlite;
 
 use std::path::Path;
@@ -29,8 +34,10 @@ use database::{Database, Writing};
 
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
+pub use identities::Shared;
 pub use legacy::StoredJob;
-pub use reports::{Refused, StoredReport};
+pub use lists::{JobFilter, JobRow};
+pub use reports::{Refused, ReportFilter, StoredReport};
 
 /// Handle on the store; clones share it.
 #[derive(Debug, Clone)]
