@@ -17,38 +17,41 @@ use crate::table::{Row, Table};
 
 const STEPS: [&str; 10] =
     ["allocate", "restore", "mac", "hostname", "size", "mounts", "start", "await-report", "verify", "finish"];
-/// Jobs at once.
-const ROOM: usize = 64;
-
 pub(crate) async fn measure(jobs: usize, table: &mut Table) {
+    one_way(jobs, 64, table).await;
+    // Without company nobody shares a commit: the engine's own way of working shows.
+    one_way(jobs.div_ceil(5), 1, table).await;
+}
+
+async fn one_way(jobs: usize, room: usize, table: &mut Table) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("firstlight.db")).await.unwrap();
-    let (ours, commits) = run(&store, jobs).await;
+    let (ours, commits) = run(&store, jobs, room).await;
     store.close().await;
     let bare = bare::commits(folder.path(), commits).await;
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     let rate = jobs as f64 / ours.as_secs_f64();
     table.add(Row {
         figure: format!(
-            "engine's cost of {jobs} jobs of {} steps, no latency, SQLite with full sync",
+            "engine's cost: {jobs} jobs of {} idle steps, {room} at once, SQLite with full sync",
             STEPS.len()
         ),
-        ours: format!("{:.2} s = {rate:.0} jobs/s, {:.2} x", ours.as_secs_f64(), ratio),
-        beside: format!("sqlx, {commits} bare durable commits: {:.2} s", bare.as_secs_f64()),
+        ours: format!("{:.2} s, {rate:.0} jobs/s: {ratio:.2} x", ours.as_secs_f64()),
+        beside: format!("sqlx: {commits} bare durable commits in {:.2} s", bare.as_secs_f64()),
         aim: "<= 3 x",
         met: Some(ratio <= 3.0),
     });
 }
 
 /// Time from the first claim to the last end, and how many events were appended for it.
-async fn run(store: &Store, jobs: usize) -> (Duration, usize) {
+async fn run(store: &Store, jobs: usize, room: usize) -> (Duration, usize) {
     let store: Arc<dyn JobStore> = Arc::new(store.clone());
     let new: Vec<NewJob> = (0..jobs).map(job).collect();
     let mut changes = store.changes();
     store.create(&new).await.unwrap();
     let config = RunnerConfig {
         companion: "bench".to_owned(),
-        room: ROOM,
+        room,
         limits: Limits::default(),
         lease: Duration::from_secs(30),
         grace: Duration::from_secs(30),
