@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::share::Sources;
 use crate::intake::{Intake, IntakeError};
+use crate::metrics::Metrics;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
@@ -29,7 +30,12 @@ const FORGOTTEN: usize = 8 * MAX_ENVELOPE;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Takes reports until the task is aborted.
-pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>, intake: Intake) {
+pub async fn serve_reports(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    intake: Intake,
+    metrics: Arc<Metrics>,
+) {
     let acceptor = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let sources = Sources::new(CONNECTIONS_OF_ONE);
@@ -38,9 +44,9 @@ pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let Some(seat) = sources.take(peer.ip()) else { continue };
-                let (acceptor, intake) = (acceptor.clone(), intake.clone());
+                let (acceptor, taker) = (acceptor.clone(), Taker { intake: intake.clone(), metrics: Arc::clone(&metrics) });
                 tokio::spawn(async move {
-                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, intake))
+                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, taker))
                         .await
                         .is_err()
                     {
@@ -58,7 +64,14 @@ pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>
     }
 }
 
-async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, intake: Intake) {
+/// What takes a report, and what counts it.
+#[derive(Clone)]
+struct Taker {
+    intake: Intake,
+    metrics: Arc<Metrics>,
+}
+
+async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, taker: Taker) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY refused");
     }
@@ -67,8 +80,8 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, i
         Err(error) => return tracing::debug!(%peer, %error, "no TLS"),
     };
     let service = hyper::service::service_fn(move |request| {
-        let intake = intake.clone();
-        async move { Ok::<_, Infallible>(answer(request, peer, &intake).await) }
+        let taker = taker.clone();
+        async move { Ok::<_, Infallible>(answer(request, peer, &taker).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -81,7 +94,7 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, i
     }
 }
 
-async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> Response<Full<Bytes>> {
     if request.uri().path() != REPORT_ENDPOINT {
         return refusal(StatusCode::NOT_FOUND, "not-found", "only reports are taken here");
     }
@@ -91,9 +104,13 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -
     let Some(body) = read(request.into_body()).await else {
         return refusal(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the report is too large or was cut off");
     };
-    match intake.receive(&body, peer.ip().to_canonical()).await {
-        Ok(ack) => json(StatusCode::OK, &ack),
+    match taker.intake.receive(&body, peer.ip().to_canonical()).await {
+        Ok(ack) => {
+            taker.metrics.report("taken");
+            json(StatusCode::OK, &ack)
+        }
         Err(IntakeError::Refused(refused)) => {
+            taker.metrics.report(&refused.code);
             let status = match refused.code.as_str() {
                 "claim-used" | "replayed" | "shared-host-key" => StatusCode::CONFLICT,
                 "no-claim" | "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
@@ -103,6 +120,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -
             refusal(status, &refused.code, &refused.message)
         }
         Err(IntakeError::Store(error)) => {
+            taker.metrics.store_error("take-report");
             tracing::error!(error = %firstlight_shared::error::Chain(&error), "a report could not be stored");
             refusal(StatusCode::SERVICE_UNAVAILABLE, "store", "the report could not be stored; try again")
         }
