@@ -150,7 +150,7 @@ impl Companion {
             let (tls, intake) = (Arc::clone(&tls), intake.clone());
             Arc::new(move |listener| spawn_listener(listener, Arc::clone(&tls), intake.clone()))
         };
-        let local = Local::new(LocalConfig { state: state.clone(), report_port: settings.report_port });
+        let local = Local::new(LocalConfig { folder: state.clone(), report_port: settings.report_port });
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
         let parts = Parts {
             store: store.clone(),

@@ -55,6 +55,9 @@ const MIGRATIONS: &[&str] = &[
         retired INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, value, job)) STRICT, WITHOUT ROWID;
     CREATE INDEX identities_by_job ON identities(job);
     ALTER TABLE refusals ADD COLUMN is_final INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE reservations (
+        kind TEXT NOT NULL, value TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (kind, value)) STRICT, WITHOUT ROWID;
+    CREATE INDEX reservations_by_job ON reservations(job);
     INSERT INTO identities (kind, value, job, guest, retired)
         SELECT 'ssh-host-key', fingerprint, job, guest, retired FROM host_keys;
     DROP TABLE host_keys;
