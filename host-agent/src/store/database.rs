@@ -18,6 +18,8 @@ pub(super) const CHANGES_KEPT: usize = 8192;
 
 #[async_trait]
 pub(super) trait Database: Send + Sync + Debug {
+    fn dialect(&self) -> Dialect;
+
     /// Runs the operation in a transaction, commits durably, tells the changes, then answers the operation.
     async fn write(&self, operation: Box<dyn Operation>);
 

@@ -89,6 +89,10 @@ impl Drop for Postgres {
 
 #[async_trait]
 impl Database for Postgres {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
     /// In a task of its own: whoever asked may give up, the transaction ends well.
     async fn write(&self, mut operation: Box<dyn Operation>) {
         let hands = self.hands.clone();

@@ -104,6 +104,10 @@ pub(super) async fn check(sql: &mut AnyConnection, shown: &str) -> Result<(), St
 
 #[async_trait]
 impl Database for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     async fn write(&self, operation: Box<dyn Operation>) {
         if let Err(refused) = self.queue.send(operation).await {
             refused.0.answer(Err(StoreError::Closed));
