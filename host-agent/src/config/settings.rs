@@ -281,6 +281,11 @@ impl Reader<'_> {
             self.hide("store.url");
         } else if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             self.wrong("store.url", "sqlite:/PATH or postgres://USER@HOST/DATABASE is wanted");
+        } else if let Some(path) = url.strip_prefix("sqlite:")
+            && Path::new(path).parent() != Some(state)
+        {
+            // The lock of the folder is what keeps a second companion off the file.
+            self.wrong("store.url", "the embedded store lives in the state folder itself");
         }
         url
     }

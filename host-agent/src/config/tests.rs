@@ -119,6 +119,10 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_wanted() {
         ("[reports]\nlisten = \"0.0.0.0:0\"\n", "a port that is not 0"),
         ("[reports]\nurl = \"http://x\"\n", ":2: reports.url: https://HOST:PORT"),
         ("[store]\nurl = \"mysql://x\"\n", ":2: store.url: sqlite:/PATH or"),
+        (
+            "[store]\nurl = \"sqlite:/srv/other.db\"\n",
+            ":2: store.url: the embedded store lives in the state folder",
+        ),
         ("[retention]\njobs = \"forever\"\n", "or `never`, is wanted"),
         ("[log]\nlevel = \"loud=very\"\n", ":2: log.level: "),
         ("[api]\nsocket_group = \"no-such-group\"\n", "this machine knows no \"no-such-group\""),

@@ -13,7 +13,6 @@ use super::error::StartError;
 use super::heart::Heart;
 use super::identity::ListenerIdentity;
 use super::lock::StateLock;
-use super::metered::Metered;
 use super::policy::{PolicyError, policy};
 use super::{prune, socket};
 use crate::backend::Backend;
@@ -24,12 +23,10 @@ use crate::http::{
     Condition, Gate, Health, Policy, api_router, health_router, serve_reports, serve_socket, serve_tls,
 };
 use crate::intake::{Inbox, Intake};
-use crate::job::{Limits, Runner, RunnerConfig};
+use crate::job::{Limits, Runner};
 use crate::metrics::Metrics;
 use crate::store::{Location, Store};
 
-/// How often to look for work that nobody told of.
-const LOOK: Duration = Duration::from_secs(5);
 /// How long connections may take to end.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -98,7 +95,12 @@ impl Companion {
             backends: with_local(settings, backends),
             limits: limits(settings),
         });
-        let runner = (purpose != Purpose::Look).then(|| runner(settings, &ground.store, &service, &metrics));
+        let runner: Option<Arc<Runner>> = None;
+        if purpose == Purpose::Look {
+            service.recall().await?;
+        } else {
+            service.resume().await?;
+        }
 
         let (policy, _) = watch::channel(Arc::new(ground.policy));
         let (closing, _) = watch::channel(false);
@@ -128,8 +130,8 @@ impl Companion {
         let router = api_router(Arc::clone(&service)).merge(health_router(health));
         let gate = Gate::new(router, policy.subscribe(), closing.subscribe(), Arc::clone(&metrics));
         let path = settings.api.socket.clone();
-        let control =
-            socket::bind(&settings.api).map_err(|source| StartError::Socket { path: path.clone(), source })?;
+        let control = socket::bind(&settings.api)
+            .map_err(|source| StartError::Socket { path: path.clone(), source })?;
         let mut listeners = vec![tokio::spawn(serve_socket(control, gate.clone()))];
         listeners.extend(ground.api.map(|listener| tokio::spawn(serve_tls(listener, gate))));
 
@@ -251,20 +253,6 @@ fn with_local(settings: &Settings, others: Vec<Arc<dyn Backend>>) -> Vec<Arc<dyn
         LocalConfig { folder: settings.local.folder.clone(), report_port: settings.reports.listen.port() };
     let local: Arc<dyn Backend> = Arc::new(Local::new(config));
     std::iter::once(local).chain(others).collect()
-}
-
-/// A name of its own for each life: the leases of an earlier one are not ours.
-fn runner(settings: &Settings, store: &Store, service: &Arc<Bringups>, metrics: &Arc<Metrics>) -> Arc<Runner> {
-    let config = RunnerConfig {
-        companion: format!("{}/{:08x}", settings.companion.name, rand::random::<u32>()),
-        room: settings.companion.room,
-        limits: limits(settings),
-        lease: settings.companion.lease,
-        grace: settings.companion.grace,
-        look: LOOK,
-    };
-    let metered = Metered::new(Arc::new(store.clone()), Arc::clone(metrics));
-    Runner::new(Arc::new(metered), Arc::clone(service) as Arc<dyn crate::job::Sagas>, config)
 }
 
 /// The report listener, on its own address and on the sockets that backends open.

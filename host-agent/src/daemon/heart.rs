@@ -149,7 +149,11 @@ mod tests {
             (Pulse::Answers, 60, true, false, false),
         ] {
             let found = judge(pulse, Duration::from_secs(idle), stopping);
-            assert_eq!((found.stuck.is_none(), found.unready.is_none()), (alive, ready), "{pulse:?} {idle} {stopping}");
+            assert_eq!(
+                (found.stuck.is_none(), found.unready.is_none()),
+                (alive, ready),
+                "{pulse:?} {idle} {stopping}"
+            );
         }
     }
 }

@@ -9,7 +9,9 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::clock::now_ms;
-use crate::job::{Change, Claimant, Claimed, Event, JobStore, JournalError, Lease, NewJob, Outline, Recorded, Request};
+use crate::job::{
+    Change, Claimant, Claimed, Event, JobStore, JournalError, Lease, NewJob, Outline, Recorded, Request,
+};
 use crate::metrics::Metrics;
 
 /// See the module.
@@ -82,7 +84,12 @@ impl JobStore for Metered {
         Ok(claimed)
     }
 
-    async fn append(&self, lease: &Lease, recorded: &Recorded, outline: &Outline) -> Result<(), JournalError> {
+    async fn append(
+        &self,
+        lease: &Lease,
+        recorded: &Recorded,
+        outline: &Outline,
+    ) -> Result<(), JournalError> {
         let began = Instant::now();
         self.count("append", self.store.append(lease, recorded, outline).await)?;
         self.metrics.journal_appends.inc();

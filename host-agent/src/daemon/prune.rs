@@ -29,7 +29,9 @@ pub(super) async fn prune(store: Store, retention: watch::Receiver<RetentionSett
                     "forgot what was kept long enough"
                 ),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(error = %Chain(&error), "nothing could be forgotten; it is tried again"),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "nothing could be forgotten; it is tried again")
+                }
             }
         }
         sleep(EVERY).await;

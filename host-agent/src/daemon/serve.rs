@@ -50,7 +50,11 @@ impl Signals {
 }
 
 /// Runs the daemon; `backends` are those beside the local one. Returns when it was told to stop and has stopped.
-pub async fn serve(sources: &Sources, log: &LogLevel, backends: Vec<Arc<dyn Backend>>) -> Result<(), StartError> {
+pub async fn serve(
+    sources: &Sources,
+    log: &LogLevel,
+    backends: Vec<Arc<dyn Backend>>,
+) -> Result<(), StartError> {
     // First, so that a signal that comes early ends us in order.
     let mut signals = Signals::listen()?;
     let mut configuration = load(sources)?;
@@ -74,7 +78,10 @@ pub async fn serve(sources: &Sources, log: &LogLevel, backends: Vec<Arc<dyn Back
         notify::ready(status);
     }
     let drain = configuration.settings.companion.drain;
-    tracing::info!(?drain, "stopping: steps that are under way may end, guests live on; a second signal stops at once");
+    tracing::info!(
+        ?drain,
+        "stopping: steps that are under way may end, guests live on; a second signal stops at once"
+    );
     notify::stopping(drain);
     tokio::select! {
         () = companion.drain(drain) => {}

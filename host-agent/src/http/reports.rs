@@ -44,11 +44,10 @@ pub async fn serve_reports(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let Some(seat) = sources.take(peer.ip()) else { continue };
-                let (acceptor, taker) = (acceptor.clone(), Taker { intake: intake.clone(), metrics: Arc::clone(&metrics) });
+                let (acceptor, taker) =
+                    (acceptor.clone(), Taker { intake: intake.clone(), metrics: Arc::clone(&metrics) });
                 tokio::spawn(async move {
-                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, taker))
-                        .await
-                        .is_err()
+                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, taker)).await.is_err()
                     {
                         tracing::debug!(%peer, "report connection took too long");
                     }
