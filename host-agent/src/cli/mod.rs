@@ -118,12 +118,16 @@ async fn summaries(client: &Client, jobs: &[String]) -> Result<Value, Failure> {
 
 /// Writes data to standard output. A reader that went away is no error of ours.
 fn print(text: &str) -> Result<Exit, Failure> {
+    print_on(text).map(|_| Exit::Ok)
+}
+
+/// As [`print`]; false: nobody reads any more, so there is no use in going on.
+fn print_on(text: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Environment, format!("standard output: {error}")))
-        }
-        _ => Ok(Exit::Ok),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Environment, format!("standard output: {error}"))),
     }
 }
 
