@@ -112,7 +112,7 @@ pub(super) async fn watch(session: &Session, names: &[String], json: bool) -> Re
         } else {
             states.insert(view.job.clone(), view.state);
         }
-        if json { print_on(&render::json_line(view)) } else { Ok(true) }
+        if json { print_on(render::json_line(view).as_bytes()) } else { Ok(true) }
     };
     let mut interrupts = Interrupts::listen()?;
     if interrupts.unless(follow_with(&session.client, names, &mut tell)).await?.is_none() {
@@ -143,7 +143,7 @@ async fn watch_all(session: &Session, json: bool) -> Result<Exit, Failure> {
         loop {
             match lines.next::<WatchLine>().await {
                 Ok(line) if json => {
-                    if !print_on(&render::json_line(&line))? {
+                    if !print_on(render::json_line(&line).as_bytes())? {
                         return Ok(());
                     }
                 }

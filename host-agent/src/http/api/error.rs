@@ -41,9 +41,9 @@ pub(super) fn status_of(code: &str) -> StatusCode {
         "no-such-job" | "no-such-guest" | "no-such-route" => StatusCode::NOT_FOUND,
         "guest-exists" | "guest-differs" | "fenced" => StatusCode::CONFLICT,
         "journal-unreadable" => StatusCode::INTERNAL_SERVER_ERROR,
-        "store-damaged" | "store-newer" | "store-address" | "store-sequence" => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        "store-backup-there" => StatusCode::UNPROCESSABLE_ENTITY,
+        "store-damaged" | "store-newer" | "store-address" | "store-sequence" | "store-file"
+        | "store-backup" => StatusCode::INTERNAL_SERVER_ERROR,
         "journal" | "store" => StatusCode::SERVICE_UNAVAILABLE,
         code if code.starts_with("store-") => StatusCode::SERVICE_UNAVAILABLE,
         code if code.starts_with("cannot-") || code.starts_with("job-") => StatusCode::CONFLICT,
