@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::backend::local::{Local, LocalConfig};
 use crate::bringup::{Bringups, Endpoints, Parts, ServeReports};
 use crate::http::{api_router, serve_reports};
-use crate::intake::{Inbox, Intake};
+use crate::intake::Intake;
 use crate::store::{Store, StoreError};
 
 pub use identity::ListenerIdentity;
@@ -142,8 +142,7 @@ impl Companion {
         };
         let identity = ListenerIdentity::load_or_make(&state)?;
         let store = Store::open(&state.join("firstlight.db")).await?;
-        let inbox = Inbox::default();
-        let intake = Intake::new(store.clone(), inbox.clone());
+        let intake = Intake::new(store.clone());
         let tls = identity.server_config();
 
         let serve: ServeReports = {
@@ -154,7 +153,6 @@ impl Companion {
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
         let parts = Parts {
             store: store.clone(),
-            inbox,
             endpoints: Endpoints::new(serve),
             pin: identity.pin(),
             backends,

@@ -16,6 +16,7 @@ mod identities;
 mod jobs;
 mod legacy;
 mod lists;
+mod lookups;
 mod old;
 mod query;
 mod reports;

@@ -172,8 +172,10 @@ impl Store {
         rows.iter().map(read_report).collect()
     }
 
-    pub async fn refuse_report(&self, refused: &Refused) -> Result<(), StoreError> {
-        let refused = refused.clone();
+    /// Records a refusal. `ends` is the claim whose guest has proved it and can never be taken: whoever waits for that
+    /// guest hears of it.
+    pub async fn refuse_report(&self, refused: &Refused, ends: Option<&str>) -> Result<(), StoreError> {
+        let (refused, ends) = (refused.clone(), ends.map(ToOwned::to_owned));
         self.write(move |writing| {
             Box::pin(async move {
                 sqlx::query(
@@ -196,6 +198,10 @@ impl Store {
                     .execute(&mut *writing.sql)
                     .await
                     .map_err(failed("forget old refusals"))?;
+                if let Some(claim) = ends {
+                    let (code, message) = (refused.code, refused.message);
+                    writing.changes.push(Change::Refused { claim, code, message });
+                }
                 Ok(())
             })
         })

@@ -74,6 +74,7 @@ const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS jobs_begun ON jobs(id) WHERE held = 0 AND is_open = 1 AND phase <> 'queued';
     CREATE INDEX IF NOT EXISTS jobs_asked ON jobs(id) WHERE held = 0 AND request IS NOT NULL;
     CREATE INDEX IF NOT EXISTS jobs_at_work ON jobs(batch, resources) WHERE works = 1;
+    CREATE INDEX IF NOT EXISTS refusals_by_job ON refusals(job, code);
     CREATE INDEX IF NOT EXISTS reports_by_age ON reports(received_at_ms, sha256);
     CREATE INDEX IF NOT EXISTS reports_by_guest ON reports(guest, received_at_ms, sha256);
 ";
