@@ -17,12 +17,13 @@ impl Bringups {
         Ok(JobPage { jobs: rows.into_iter().map(line).collect(), next })
     }
 
-    /// One page of reports, newest first, with the refusals that are kept.
+    /// One page of reports, newest first; the first page has the newest refusals beside them.
     pub async fn reports(&self, filter: &ReportFilter) -> Result<ReportPage, StoreError> {
         let (stored, next) = self.store.list_reports(filter).await?;
-        let wanted = |guest: &Option<String>| filter.guest.is_none() || *guest == filter.guest;
-        let refusals = self.store.refusals().await?;
-        let refusals = refusals.into_iter().filter(|refused| wanted(&refused.guest)).collect();
+        let refusals = match &filter.before {
+            None => self.store.list_refusals(filter.guest.as_ref(), filter.limit).await?,
+            Some(_) => Vec::new(),
+        };
         Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, next })
     }
 

@@ -14,9 +14,6 @@ pub use verdict::{Expected, Problem, verdict};
 use crate::clock::now_ms;
 use crate::store::{Refused, Store, StoreError, StoredClaim, StoredReport};
 
-/// Code of the refusal that ends a guest: it has proved its claim, and has another guest's host key.
-pub const SHARED_HOST_KEY: &str = "shared-host-key";
-
 /// Why no acknowledgement was given.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
@@ -80,8 +77,8 @@ impl Intake {
         if let Some(other) = self.twin(&opened, &claim).await? {
             let message = format!("guest {other} has reported with the same SSH host key");
             // The claim was proved, so this is the guest itself: whoever waits for it need not wait on.
-            let refused = refusal(source, SHARED_HOST_KEY, &message, suspect);
-            self.store.refuse_report(&refused, Some(&claim.id)).await?;
+            let refused = refusal(source, "shared-host-key", &message, suspect);
+            self.store.refuse_guest(&refused).await?;
             return Err(IntakeError::Refused(refused));
         }
         self.accept(envelope, opened, &claim, source).await
@@ -160,7 +157,7 @@ impl Intake {
         suspect: Suspect<'_>,
     ) -> Result<IntakeError, StoreError> {
         let refused = refusal(source, code, message, suspect);
-        self.store.refuse_report(&refused, None).await?;
+        self.store.refuse_report(&refused).await?;
         Ok(IntakeError::Refused(refused))
     }
 }

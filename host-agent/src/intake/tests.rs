@@ -147,16 +147,16 @@ async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
     assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
     let ended = crate::job::Change::Refused {
         claim: "c2".into(),
-        code: SHARED_HOST_KEY.into(),
+        code: "shared-host-key".into(),
         message: "guest web-01 has reported with the same SSH host key".into(),
     };
     let heard: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
     assert!(heard.contains(&ended), "{heard:?}");
     assert!(
-        rig.store.refusal_of_job("j2", SHARED_HOST_KEY).await.unwrap().is_some(),
+        rig.store.refusal_of_claim("c2").await.unwrap().is_some(),
         "it outlives a restart"
     );
-    assert!(rig.store.refusal_of_job("j1", SHARED_HOST_KEY).await.unwrap().is_none());
+    assert!(rig.store.refusal_of_claim("c1").await.unwrap().is_none());
 
     // Removed, the guest may come back with its keys under its own name, and under no other.
     rig.store.retire_keys("j1").await.unwrap();

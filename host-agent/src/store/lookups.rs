@@ -31,14 +31,4 @@ impl Store {
             .map_err(failed("look at jobs"))?;
         rows.iter().map(|row| Ok((row.get(0), phase(row.get(1))?))).collect()
     }
-
-    /// The message of a refusal of this kind in the job's name, if there was one.
-    pub async fn refusal_of_job(&self, job: &str, code: &str) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT message FROM refusals WHERE job = $1 AND code = $2 ORDER BY id LIMIT 1")
-            .bind(job)
-            .bind(code)
-            .fetch_optional(&mut *self.database.reader().await?)
-            .await
-            .map_err(failed("look for a refusal"))
-    }
 }

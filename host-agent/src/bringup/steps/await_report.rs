@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{AWAIT_REPORT, Allocated, Common, store_fault};
 use crate::clock::now_ms;
-use crate::intake::SHARED_HOST_KEY;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -73,9 +72,9 @@ impl AwaitReport {
             if let Some(output) = self.stored(context).await? {
                 return Ok(Ok(output));
             }
-            let refused = service.store.refusal_of_job(context.job, SHARED_HOST_KEY).await;
-            if let Some(message) = refused.map_err(store_fault)? {
-                return Ok(Err(Fault::new(SHARED_HOST_KEY, message)));
+            let refused = service.store.refusal_of_claim(claim).await;
+            if let Some(refused) = refused.map_err(store_fault)? {
+                return Ok(Err(Fault::new(&refused.code, refused.message)));
             }
             if let Some(failure) = place.failure() {
                 return Ok(Err(failure));
