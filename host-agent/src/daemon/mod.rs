@@ -6,6 +6,7 @@ mod lock;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use firstlight_shared::error::Code;
 use tokio::net::{TcpListener, UnixListener};
@@ -16,6 +17,7 @@ use crate::backend::local::{Local, LocalConfig};
 use crate::bringup::{Bringups, Endpoints, Parts, ServeReports};
 use crate::http::{api_router, serve_reports};
 use crate::intake::Intake;
+use crate::job::{Limits, Runner, RunnerConfig, Sagas};
 use crate::store::{Store, StoreError};
 
 pub use identity::ListenerIdentity;
@@ -112,6 +114,7 @@ pub fn socket_path(state: &Path) -> PathBuf {
 #[derive(Debug)]
 pub struct Companion {
     pub service: Arc<Bringups>,
+    runner: Option<Arc<Runner>>,
     tasks: Vec<JoinHandle<()>>,
     socket: PathBuf,
     store: Store,
@@ -156,7 +159,7 @@ impl Companion {
             endpoints: Endpoints::new(serve),
             pin: identity.pin(),
             backends,
-            limits: crate::job::Limits::default(),
+            limits: Limits::default(),
         };
         let service = Bringups::new(parts);
 
@@ -173,24 +176,41 @@ impl Companion {
                 tracing::error!(%error, "the control socket failed");
             }
         }));
+        let mut runner = None;
         if settings.resume {
-            service.resume().await?;
-        } else {
-            service.recall().await?;
+            let works =
+                Runner::new(Arc::new(store.clone()), Arc::clone(&service) as Arc<dyn Sagas>, runner_config());
+            tasks.push(tokio::spawn(Arc::clone(&works).run()));
+            tasks.push(tokio::spawn(Arc::clone(&service).run()));
+            runner = Some(works);
         }
-        Ok(Self { service, tasks, socket, store, _lock: lock })
+        Ok(Self { service, runner, tasks, socket, store, _lock: lock })
     }
 
     /// Stops taking work and closes the store. Guests and their jobs stay as they are for the next start.
     pub async fn stop(self) {
+        if let Some(runner) = &self.runner {
+            runner.stop().await;
+        }
+        self.service.stop();
         for task in &self.tasks {
             task.abort();
         }
-        self.service.stop().await;
         self.store.close().await;
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the socket was gone already");
         }
+    }
+}
+
+fn runner_config() -> RunnerConfig {
+    RunnerConfig {
+        companion: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
+        room: 10_000,
+        limits: Limits { at_once: [("node".to_owned(), 4), ("storage".to_owned(), 4)].into() },
+        lease: Duration::from_secs(15),
+        grace: Duration::from_secs(30),
+        look: Duration::from_secs(5),
     }
 }
 

@@ -152,10 +152,7 @@ async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
     };
     let heard: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
     assert!(heard.contains(&ended), "{heard:?}");
-    assert!(
-        rig.store.refusal_of_claim("c2").await.unwrap().is_some(),
-        "it outlives a restart"
-    );
+    assert!(rig.store.refusal_of_claim("c2").await.unwrap().is_some(), "it outlives a restart");
     assert!(rig.store.refusal_of_claim("c1").await.unwrap().is_none());
 
     // Removed, the guest may come back with its keys under its own name, and under no other.
