@@ -70,9 +70,15 @@ impl Bringups {
         self.stopping.subscribe()
     }
 
-    /// [`Bringups::run`] and whoever watches [`Bringups::stopping`] end.
-    pub fn stop(&self) {
+    /// [`Bringups::run`] and whoever watches [`Bringups::stopping`] end. What guests shared goes, if the last one has just
+    /// gone and nobody had the time to tidy up. To be called when the runner has stopped.
+    pub async fn stop(&self) {
         self.stopping.send_replace(true);
+        for backend in &self.backends {
+            if self.endpoints.is_open(&**backend).await {
+                self.tidy(&**backend).await;
+            }
+        }
     }
 
     /// For `plan`; the runner has its own.

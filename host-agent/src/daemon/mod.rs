@@ -192,7 +192,7 @@ impl Companion {
         if let Some(runner) = &self.runner {
             runner.stop().await;
         }
-        self.service.stop();
+        self.service.stop().await;
         for task in &self.tasks {
             task.abort();
         }
