@@ -13,8 +13,7 @@ pub struct Identities {
 }
 
 /// One identity that several guests share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Duplicate {
     /// `mac`, `address`, `machine-id`, `hostname` or `ssh-host-key`.
     pub kind: &'static str,

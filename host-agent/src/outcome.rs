@@ -59,8 +59,7 @@ pub enum Followed {
 }
 
 /// Why something did not work, in a form that journal, CLI and page can all show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, utoipa::ToSchema)]
 #[error("{message}")]
 pub struct Fault {
     /// Stable kebab-case code.

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestPlan {
     #[schema(value_type = String, example = "web-01")]
     pub name: GuestName,
@@ -28,8 +27,7 @@ pub struct GuestPlan {
     pub size: Size,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Size {
     pub cores: Option<u32>,
     pub memory_bytes: Option<u64>,
@@ -37,8 +35,7 @@ pub struct Size {
 }
 
 /// A data volume of the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Mount {
     /// Absolute path in the guest.
     #[schema(value_type = String)]
@@ -87,7 +84,7 @@ pub struct ReportEndpoint {
     /// `https://ADDRESS:PORT`
     pub url: String,
     /// A socket that only the backend could open (in a network namespace of its own, for one): serve reports on it.
-    /// Given once; later calls give none.
+    /// Given once; later calls give none. Several companions may each have one for the same address.
     pub listener: Option<TcpListener>,
 }
 
@@ -104,9 +101,10 @@ pub struct Observed {
 /// One guest (or a part of one) with our stamp, as a survey found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surveyed {
-    /// The job of the stamp.
-    pub job: String,
+    /// The job of the stamp. None: a part that carries this instance's mark and the guest's name, and no stamp (any more).
+    pub job: Option<String>,
     pub guest: String,
+    /// The guest's own processes (or its machine) are at work.
     pub running: bool,
 }
 
@@ -118,6 +116,13 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Refuses, before anything is done, what cannot work: missing tools or rights, a golden that is not there, a
     /// size that the backend cannot give.
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault>;
+
+    /// Whose the name is already, in words for people; none: it is free. Looks only.
+    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault>;
+
+    /// What changes when the golden's content does, in words for people (its size and time of change, for one: reading
+    /// the whole of it would cost as much as a restore). Looks only.
+    async fn golden_mark(&self, plan: &GuestPlan) -> Result<String, Fault>;
 
     /// Makes ready what all guests share. Idempotent.
     async fn prepare(&self) -> Result<ReportEndpoint, Fault>;

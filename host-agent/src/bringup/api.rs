@@ -10,8 +10,7 @@ use crate::store::Refused;
 use super::view::ReportView;
 
 /// What became of one guest of a spec that was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Submitted {
     pub guest: String,
     /// The job to follow.
@@ -19,8 +18,7 @@ pub struct Submitted {
     pub action: Applied,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Applied {
     /// A new job was made.
@@ -32,8 +30,7 @@ pub enum Applied {
 }
 
 /// What applying the spec would do for one guest. Looking changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlannedGuest {
     pub guest: String,
     pub action: PlanAction,
@@ -49,8 +46,7 @@ pub struct PlannedGuest {
     pub resources: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanAction {
     Create,
@@ -72,8 +68,7 @@ pub struct JobFilter {
     pub before: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobPage {
     pub jobs: Vec<JobLine>,
     /// Give it as `before` for the next page; none: this is the last one.
@@ -81,8 +76,7 @@ pub struct JobPage {
 }
 
 /// One job in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobLine {
     pub id: String,
     pub guest: String,
@@ -109,8 +103,7 @@ pub struct ReportFilter {
 }
 
 /// Reports that were taken and reports that were not.
-#[derive(Debug, Serialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ReportPage {
     pub reports: Vec<ReportView>,
     pub refusals: Vec<Refused>,
@@ -119,8 +112,7 @@ pub struct ReportPage {
 }
 
 /// One step of a job as a timeline shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepView {
     pub name: String,
     pub state: StepState,
@@ -144,8 +136,7 @@ pub struct StepView {
     pub fault: Option<Fault>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     #[default]

@@ -123,7 +123,11 @@ fn shown<T: ToString>(value: Option<T>) -> Plain {
 
 fn seconds(milliseconds: Option<u64>) -> Plain {
     shown(milliseconds.map(|milliseconds| {
-        if milliseconds % 1000 == 0 { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") }
+        if milliseconds % 1000 == 0 {
+            format!("{}s", milliseconds / 1000)
+        } else {
+            format!("{milliseconds}ms")
+        }
     }))
 }
 

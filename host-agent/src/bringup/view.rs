@@ -20,8 +20,7 @@ use crate::outcome::Fault;
 use crate::store::{StoreError, StoredReport};
 
 /// One guest: its job's state joined with its report.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestView {
     pub name: String,
     pub job: String,
@@ -68,16 +67,14 @@ pub struct GuestView {
 }
 
 /// Several guests, and what they share: nothing, if all is well.
-#[derive(Debug, Serialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     pub guests: Vec<GuestView>,
     pub duplicates: Vec<Duplicate>,
 }
 
 /// A report that was taken.
-#[derive(Debug, Serialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ReportView {
     pub sha256: String,
     pub guest: String,
@@ -92,8 +89,7 @@ pub struct ReportView {
 }
 
 /// What known_hosts needs of one guest.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KnownHost {
     pub guest: String,
     /// The guest's name and addresses.

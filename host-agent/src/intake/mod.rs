@@ -121,13 +121,7 @@ impl Intake {
         source: IpAddr,
     ) -> Result<Ack, IntakeError> {
         let accepted_at_ms = now_ms();
-        let keys = opened
-            .report
-            .identity
-            .ssh_host_keys
-            .iter()
-            .map(|key| key.fingerprint.clone())
-            .collect::<Vec<_>>();
+        let identities = crate::fleet::identities(&claim.guest, &opened.report).values;
         let ack = Ack {
             version: REPORT_VERSION,
             report_sha256: opened.sha256.clone(),
@@ -145,7 +139,7 @@ impl Intake {
             envelope,
             ack: ack.clone(),
         };
-        if !self.store.take_report(&stored, &keys).await? {
+        if !self.store.take_report(&stored, &identities).await? {
             // Somebody else was faster with the same claim, between our look and this write.
             let suspect =
                 Suspect { sha256: Some(stored.sha256), claim_id: Some(claim.id.clone()), claim: Some(claim) };

@@ -1,17 +1,15 @@
-//! Reports that were taken, and those that were refused.
+//! Reports that were taken.
 
 use firstlight_shared::wire::{Ack, Envelope, Trust};
-use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::failed;
+use super::lists::page;
+use super::query::Query;
 use super::rows::{parsed, signed, text, unsigned};
-use super::{Store, StoreError};
+use super::{Store, StoreError, identities};
 use crate::job::Change;
-
-/// Refusals beyond this number are forgotten, oldest first: a hostile guest must not fill the disk.
-const REFUSALS_KEPT: i64 = 10_000;
 
 /// A report that was taken, with the acknowledgement that its bytes get for ever.
 #[derive(Debug, Clone)]
@@ -28,32 +26,27 @@ pub struct StoredReport {
     pub ack: Ack,
 }
 
-/// A report that was not taken, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[derive(utoipa::ToSchema)]
-pub struct Refused {
-    pub at_ms: u64,
-    pub source: String,
-    pub code: String,
-    pub message: String,
-    pub claim_id: Option<String>,
-    /// The guest that the claim belongs to; not necessarily the sender.
+/// Which reports to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportFilter {
     pub guest: Option<String>,
-    pub job: Option<String>,
-    pub sha256: Option<String>,
+    /// 0: as many as a page has; at most 1000.
+    pub limit: usize,
+    /// `next` of the page before.
+    pub before: Option<String>,
 }
 
 const COLUMNS: &str = "sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack";
 
 impl Store {
     /// Stores the report and its acknowledgement in one commit. False: the claim was used or the bytes are known.
-    /// `fingerprints` are those of the guest's host keys, for [`Store::holder_of_key`].
+    /// `identities` (kind and value) are what the report says of its guest; see [`Store::sharing`].
     pub async fn take_report(
         &self,
         report: &StoredReport,
-        fingerprints: &[String],
+        identities: &[(&'static str, String)],
     ) -> Result<bool, StoreError> {
-        let (report, fingerprints) = (report.clone(), fingerprints.to_vec());
+        let (report, identities) = (report.clone(), identities.to_vec());
         let (envelope, ack) = (text("a report", &report.envelope)?, text("a report", &report.ack)?);
         self.write(move |writing| {
             Box::pin(async move {
@@ -77,55 +70,9 @@ impl Store {
                 if done.rows_affected() == 0 {
                     return Ok(false);
                 }
-                for fingerprint in fingerprints {
-                    sqlx::query(
-                        "INSERT INTO identities (kind, value, job, guest) VALUES ('ssh-host-key', $1, $2, $3) \
-                         ON CONFLICT DO NOTHING",
-                    )
-                    .bind(fingerprint)
-                    .bind(&report.job)
-                    .bind(&report.guest)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("store an identity"))?;
-                }
+                identities::insert(writing.sql, &report.job, &report.guest, &identities).await?;
                 writing.changes.push(Change::Report { claim: report.claim_id });
                 Ok(true)
-            })
-        })
-        .await
-    }
-
-    /// The guest of another job that reported with this host key, whether it still exists or not. A guest's own key,
-    /// back under its old name after the guest was removed (a restored backup), is nobody else's.
-    pub async fn holder_of_key(
-        &self,
-        fingerprint: &str,
-        job: &str,
-        guest: &str,
-    ) -> Result<Option<String>, StoreError> {
-        let other = "SELECT guest FROM identities WHERE kind = 'ssh-host-key' AND value = $1 AND job <> $2 \
-                     AND NOT (retired = 1 AND guest = $3) LIMIT 1";
-        sqlx::query_scalar(other)
-            .bind(fingerprint)
-            .bind(job)
-            .bind(guest)
-            .fetch_optional(&mut *self.database.reader().await?)
-            .await
-            .map_err(failed("look for a host key"))
-    }
-
-    /// The guest of this job is no more; see [`Store::holder_of_key`].
-    pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
-        let job = job.to_owned();
-        self.write(move |writing| {
-            Box::pin(async move {
-                sqlx::query("UPDATE identities SET retired = 1 WHERE job = $1")
-                    .bind(job)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("retire host keys"))?;
-                Ok(())
             })
         })
         .await
@@ -173,6 +120,29 @@ impl Store {
         row.as_ref().map(read_report).transpose()
     }
 
+    /// The reports that fit, newest first, and what to ask for the next page with.
+    pub async fn list_reports(
+        &self,
+        filter: &ReportFilter,
+    ) -> Result<(Vec<StoredReport>, Option<String>), StoreError> {
+        let mut query = Query::new(format!("SELECT {COLUMNS} FROM reports WHERE 1 = 1"));
+        query.optional(" AND guest = ", filter.guest.as_ref());
+        if let Some((at_ms, sha256)) = filter.before.as_deref().and_then(place) {
+            query.number(" AND (received_at_ms, sha256) < (", at_ms);
+            query.text(", ", sha256);
+            query.push(")");
+        }
+        let limit = page(filter.limit);
+        query.push(&format!(" ORDER BY received_at_ms DESC, sha256 DESC LIMIT {}", limit + 1));
+        let rows = query.fetch(&mut *self.database.reader().await?, "list the reports").await?;
+        let mut reports = rows.iter().map(read_report).collect::<Result<Vec<_>, _>>()?;
+        let more = reports.len() > limit;
+        reports.truncate(limit);
+        let next = reports.last().filter(|_| more);
+        let next = next.map(|report| format!("{}.{}", report.received_at_ms, report.sha256));
+        Ok((reports, next))
+    }
+
     /// Every report, oldest first.
     pub async fn reports(&self) -> Result<Vec<StoredReport>, StoreError> {
         let rows = sqlx::query(AssertSqlSafe(format!(
@@ -183,65 +153,16 @@ impl Store {
         .map_err(failed("list the reports"))?;
         rows.iter().map(read_report).collect()
     }
-
-    pub async fn refuse_report(&self, refused: &Refused) -> Result<(), StoreError> {
-        let refused = refused.clone();
-        self.write(move |writing| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                )
-                .bind(signed(refused.at_ms))
-                .bind(&refused.source)
-                .bind(&refused.code)
-                .bind(&refused.message)
-                .bind(&refused.claim_id)
-                .bind(&refused.guest)
-                .bind(&refused.job)
-                .bind(&refused.sha256)
-                .execute(&mut *writing.sql)
-                .await
-                .map_err(failed("record a refusal"))?;
-                sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - $1")
-                    .bind(REFUSALS_KEPT)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("forget old refusals"))?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Every refusal, oldest first.
-    pub async fn refusals(&self) -> Result<Vec<Refused>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT at_ms, source, code, message, claim_id, guest, job, sha256 FROM refusals ORDER BY id",
-        )
-        .fetch_all(&mut *self.database.reader().await?)
-        .await
-        .map_err(failed("list the refusals"))?;
-        Ok(rows.iter().map(read_refusal).collect())
-    }
 }
 
-fn read_refusal(row: &AnyRow) -> Refused {
-    Refused {
-        at_ms: unsigned(row.get(0)),
-        source: row.get(1),
-        code: row.get(2),
-        message: row.get(3),
-        claim_id: row.get(4),
-        guest: row.get(5),
-        job: row.get(6),
-        sha256: row.get(7),
-    }
+/// Where a page ended: the time and the digest of its last report.
+fn place(cursor: &str) -> Option<(i64, &str)> {
+    let (at_ms, sha256) = cursor.split_once('.')?;
+    Some((at_ms.parse().ok()?, sha256))
 }
 
 fn read_report(row: &AnyRow) -> Result<StoredReport, StoreError> {
     let what = "a report";
-    let trust: String = row.get(6);
     Ok(StoredReport {
         sha256: row.get(0),
         claim_id: row.get(1),
@@ -249,8 +170,12 @@ fn read_report(row: &AnyRow) -> Result<StoredReport, StoreError> {
         guest: row.get(3),
         received_at_ms: unsigned(row.get(4)),
         source: row.get(5),
-        trust: serde_json::from_value(trust.into()).map_err(|source| StoreError::row(what, source))?,
+        trust: trust(row.get(6))?,
         envelope: parsed(what, row.get(7))?,
         ack: parsed(what, row.get(8))?,
     })
+}
+
+pub(super) fn trust(name: String) -> Result<Trust, StoreError> {
+    serde_json::from_value(name.into()).map_err(|source| StoreError::row("a report's trust", source))
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::hypervisor::guest::{Guest, post};
+use crate::hypervisor::post::post;
+use crate::hypervisor::report::Guest;
 use crate::rig::{Rig, await_state, names, until, up};
 
 /// From a report's commit by one companion until the other's job has moved on, in milliseconds. A wake-up takes a few;

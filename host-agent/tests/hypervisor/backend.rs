@@ -9,7 +9,7 @@ use firstlight::backend::{
     Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
 };
 use firstlight::outcome::{Act, Fault, Followed, Probe, Undo};
-use firstlight_shared::ids::MacAddress;
+use firstlight_shared::ids::{GuestName, MacAddress};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -81,6 +81,14 @@ impl Backend for Paper {
 
     async fn preflight(&self, _: &GuestPlan) -> Result<(), Fault> {
         Ok(())
+    }
+
+    async fn namesake(&self, _: &GuestName) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    async fn golden_mark(&self, _: &GuestPlan) -> Result<String, Fault> {
+        Ok("paper".to_owned())
     }
 
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
@@ -161,8 +169,11 @@ impl Backend for Paper {
             Ok((_, machines)) => serde_json::from_value::<Vec<Machine>>(machines),
             Err(NoAnswer::NeverSent(why) | NoAnswer::Unclear(why)) => return Err(fault(&why)),
         };
-        let surveyed =
-            |machine: Machine| Surveyed { job: machine.job, guest: machine.guest, running: machine.running };
+        let surveyed = |machine: Machine| Surveyed {
+            job: Some(machine.job),
+            guest: machine.guest,
+            running: machine.running,
+        };
         Ok(machines.map_err(|error| fault(&error.to_string()))?.into_iter().map(surveyed).collect())
     }
 

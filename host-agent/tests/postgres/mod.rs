@@ -1,5 +1,7 @@
 //! A PostgreSQL of a test's own: a new cluster in a temporary folder, reached over a unix socket only, gone when dropped.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -22,6 +22,7 @@ mod preflight;
 mod remove;
 mod stages;
 mod stamp;
+mod survey;
 #[cfg(test)]
 mod testing;
 
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use firstlight_shared::ids::GuestName;
 
 use self::allocate::Allocator;
 use self::fabric::Fabric;
@@ -42,8 +44,9 @@ use crate::outcome::{Act, Fault, Probe, Undo};
 /// What the local backend must be told.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// The companion's state folder: absolute and without links, since its digest is in every name.
-    pub state: PathBuf,
+    /// Where guests live: absolute and without links, since its digest is in every name. Companions with the same folder
+    /// (and the same store) serve the same guests; otherwise each needs its own.
+    pub folder: PathBuf,
     /// Port for reports, in the guests' own network.
     pub report_port: u16,
 }
@@ -60,7 +63,7 @@ impl Local {
     /// Touches nothing.
     #[must_use]
     pub fn new(config: LocalConfig) -> Self {
-        let names = Names::new(config.state);
+        let names = Names::new(config.folder);
         Self { fabric: Fabric::new(&names, config.report_port), names, allocator: Mutex::default() }
     }
 
@@ -91,6 +94,14 @@ impl Backend for Local {
         preflight::check(plan)
     }
 
+    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+        Ok(stamp::namesake(&self.names, name))
+    }
+
+    async fn golden_mark(&self, plan: &GuestPlan) -> Result<String, Fault> {
+        preflight::golden_mark(&plan.golden)
+    }
+
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
         self.fabric.ensure(&self.keeper()?).await
     }
@@ -109,9 +120,10 @@ impl Backend for Local {
     }
 
     async fn act(&self, stage: Stage, guest: &Placement) -> Act {
-        // Nothing here is ambiguous: whatever was done before an error is seen, and undone, by name.
+        // Nothing else here is ambiguous: whatever was done before an error is seen, and undone, by name.
         match self.act_stage(stage, guest).await {
             Ok(output) => Act::Applied(output),
+            Err(fault) if fault.code == fabric::BUSY => Act::Unknown(fault),
             Err(fault) => Act::Refused(fault),
         }
     }
@@ -121,7 +133,9 @@ impl Backend for Local {
     }
 
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
-        Ok(Vec::new())
+        let running = self.keeper()?.running().await?;
+        let names = self.names.clone();
+        blocking(move || Ok(survey::look(&names, &running))).await
     }
 
     fn resources(&self, _plan: &GuestPlan) -> Vec<String> {

@@ -1,11 +1,13 @@
 //! What the local backend cannot do is refused before anything is done.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use crate::backend::{GuestPlan, Mount, Size};
 use crate::outcome::Fault;
 
+use super::stamp::file_fault;
 use super::{cgroup, exec};
 
 const TOOLS: [&str; 9] =
@@ -87,6 +89,14 @@ fn check_golden(golden: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Size and time of change: a golden that is written anew has others.
+pub(super) fn golden_mark(golden: &Path) -> Result<String, Fault> {
+    check_golden(golden)?;
+    let metadata =
+        std::fs::metadata(golden).map_err(|error| file_fault("look at the golden", golden, &error))?;
+    Ok(format!("{} bytes of {}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +135,9 @@ mod tests {
         assert_eq!(check_golden(&file).unwrap_err().code, "golden-not-archive");
         std::fs::write(&file, "x").unwrap();
         assert!(check_golden(&file).is_ok());
+        let mark = golden_mark(&file).unwrap();
+        assert_eq!(golden_mark(&file).unwrap(), mark);
+        std::fs::write(&file, "xy").unwrap();
+        assert_ne!(golden_mark(&file).unwrap(), mark);
     }
 }

@@ -86,9 +86,8 @@ impl Place<'_> {
     fn size(&self, field: &'static str, text: Option<&String>) -> Result<Option<u64>, SpecError> {
         let Some(text) = text else { return Ok(None) };
         let bytes = parse_size(text);
-        let bytes = bytes.ok_or_else(|| {
-            self.wrong(field, text, "a number with K, M, G or T is wanted, `512M` for one")
-        })?;
+        let bytes = bytes
+            .ok_or_else(|| self.wrong(field, text, "a number with K, M, G or T is wanted, `512M` for one"))?;
         Ok(Some(bytes))
     }
 
@@ -173,8 +172,12 @@ impl Entry {
             let problem = "the guest alone may take longer: it must be more than readiness.timeout";
             return Err(place.wrong("deadline", self.deadline.as_deref().unwrap_or_default(), problem));
         }
-        let plan =
-            |name| GuestPlan { name, golden: folder.join(golden), mounts: mounts.clone(), size: size.clone() };
+        let plan = |name| GuestPlan {
+            name,
+            golden: folder.join(golden),
+            mounts: mounts.clone(),
+            size: size.clone(),
+        };
         let guest = |name| GuestSpec {
             backend: self.backend.clone().unwrap_or_else(|| "local".to_owned()),
             plan: plan(name),
@@ -194,7 +197,8 @@ impl Entry {
             return Err(place.wrong("backend", backend, "this version knows `local` only"));
         }
         if let Some(kind) = &self.kind {
-            let problem = "the local backend has one kind of guest, systemd-nspawn containers: leave `kind` out";
+            let problem =
+                "the local backend has one kind of guest, systemd-nspawn containers: leave `kind` out";
             return Err(place.wrong("kind", kind.to_string(), problem));
         }
         if let Some(nics) = &self.nics {
@@ -236,9 +240,7 @@ impl Entry {
     /// `web-{n}` with `count = 3` is web-01, web-02, web-03.
     fn guest_names(&self, place: &Place<'_>) -> Result<Vec<GuestName>, SpecError> {
         match (&self.name, &self.names) {
-            (Some(_), Some(_)) => {
-                Err(place.wrong("names", "...", "`name` and `names` exclude each other"))
-            }
+            (Some(_), Some(_)) => Err(place.wrong("names", "...", "`name` and `names` exclude each other")),
             (None, None) => Err(place.wrong("name", "", "every [[guest]] needs `name` or `names`")),
             (None, Some(names)) => {
                 if self.count.is_some() || self.first.is_some() {

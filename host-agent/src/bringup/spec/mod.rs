@@ -22,8 +22,7 @@ use crate::backend::GuestPlan;
 const MAX_SPEC: u64 = 1 << 20;
 
 /// One guest, resolved: what a job's journal keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestSpec {
     pub backend: String,
     pub plan: GuestPlan,

@@ -64,7 +64,8 @@ fn guests_have_the_defaults_unless_they_say_otherwise() {
 
 #[test]
 fn every_bring_up_has_a_deadline() {
-    let guests = parse("[[guest]]\nname = \"a\"\ngolden = \"g\"\nreadiness = { timeout = \"10m\" }\n").unwrap();
+    let guests =
+        parse("[[guest]]\nname = \"a\"\ngolden = \"g\"\nreadiness = { timeout = \"10m\" }\n").unwrap();
     assert_eq!(guests[0].deadline_ms, Some((2 * 3600 + 600) * 1000));
 }
 
