@@ -86,7 +86,7 @@ pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
         "no-such-backend" | "guest-exists" | "guest-differs" | "foreign" | "bad-request" => Exit::BadInput,
-        code if ["golden-", "unsupported-", "cannot-", "not-", "spec-"]
+        code if ["golden-", "unsupported-", "cannot-", "job-", "spec-"]
             .iter()
             .any(|kind| code.starts_with(kind)) =>
         {

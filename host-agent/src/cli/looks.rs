@@ -6,13 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::args::{JobsArguments, Page};
-use super::client::{Ending, escape, query};
+use super::client::{escape, query};
 use super::failure::{Exit, Failure, exit_of};
 use super::interrupt::Interrupts;
 use super::live::{Row, Screen, follow_with, say};
-use super::{Session, print, render};
+use super::{Session, print, print_on, render};
 use crate::bringup::{JobPage, PlanAction, load_spec};
 use crate::http::api::{PlanAnswer, UpRequest, WatchLine};
+use crate::job::Phase;
 
 /// Guests that have ended are kept in the picture up to this number.
 const ROWS_LIMIT: usize = 2000;
@@ -105,21 +106,31 @@ pub(super) async fn watch(session: &Session, names: &[String], json: bool) -> Re
     }
     let mut states = BTreeMap::new();
     let mut tell = |view: &crate::bringup::GuestView| {
-        states.insert(view.job.clone(), view.state);
-        if json { print(&render::json_line(view)).map(|_| ()) } else { Ok(()) }
+        let repeated = view.successor.is_some() && view.state.is_gone();
+        if repeated {
+            states.remove(&view.job);
+        } else {
+            states.insert(view.job.clone(), view.state);
+        }
+        if json { print_on(render::json_line(view).as_bytes()) } else { Ok(true) }
     };
     let mut interrupts = Interrupts::listen()?;
-    let Some(jobs) = interrupts.unless(follow_with(&session.client, names, &mut tell)).await? else {
+    if interrupts.unless(follow_with(&session.client, names, &mut tell)).await?.is_none() {
         session.place.tell_detached(names);
         return Ok(Exit::Interrupted);
-    };
-    let _ = jobs;
-    let needs = |phase: crate::job::Phase| states.values().any(|state| *state == phase);
-    Ok(match () {
-        () if needs(crate::job::Phase::NeedsOperator) => Exit::NeedsOperator,
-        () if states.values().all(|state| *state == crate::job::Phase::Done) => Exit::Ok,
-        () => Exit::NotReady,
-    })
+    }
+    Ok(verdict(&states.into_values().collect::<Vec<_>>()))
+}
+
+/// What became of jobs that were watched; those that were undone for one that begins anew count by that one.
+fn verdict(states: &[Phase]) -> Exit {
+    if states.contains(&Phase::NeedsOperator) {
+        Exit::NeedsOperator
+    } else if states.iter().all(|state| *state == Phase::Done) {
+        Exit::Ok
+    } else {
+        Exit::NotReady
+    }
 }
 
 /// Everything until Ctrl-C, which is how this ends well.
@@ -128,23 +139,20 @@ async fn watch_all(session: &Session, json: bool) -> Result<Exit, Failure> {
     let watched = async {
         let mut screen = Screen::new();
         let mut rows = BTreeMap::new();
+        let mut lines = session.client.lines("/v1/watch").await?;
         loop {
-            let mut lines = session.client.lines("/v1/watch").await?;
-            let ending = loop {
-                match lines.next::<WatchLine>().await {
-                    Ok(line) if json => {
-                        print(&render::json_line(&line))?;
+            match lines.next::<WatchLine>().await {
+                Ok(line) if json => {
+                    if !print_on(render::json_line(&line).as_bytes())? {
+                        return Ok(());
                     }
-                    Ok(line) => take(&mut screen, &mut rows, line),
-                    Err(ending) => break ending,
                 }
-            };
-            let failure = Failure::new(Exit::NoAnswer, "the companion went away");
-            let hint = "the jobs go on when it is started again; watch again then";
-            if ending == Ending::Whole || ending == Ending::Cut {
-                return Err::<(), _>(failure.hint(hint));
+                Ok(line) => take(&mut screen, &mut rows, line),
+                Err(_) => break,
             }
         }
+        let failure = Failure::new(Exit::NoAnswer, "the companion went away");
+        Err::<(), _>(failure.hint("the jobs go on when it is started again; watch again then"))
     };
     interrupts.unless(watched).await?;
     Ok(Exit::Ok)

@@ -10,6 +10,7 @@ mod live;
 mod looks;
 mod render;
 mod serve;
+mod store;
 mod up;
 
 use std::io::Write;
@@ -108,11 +109,11 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
+        Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Openapi
-        | Command::Store(_)
         | Command::Completions { .. } => Ok(Exit::Ok),
     }
 }
@@ -135,11 +136,15 @@ async fn summaries(client: &Client, jobs: &[String]) -> Result<Value, Failure> {
 
 /// Writes data to standard output. A reader that went away is no error of ours.
 fn print(text: &str) -> Result<Exit, Failure> {
+    print_on(text.as_bytes()).map(|_| Exit::Ok)
+}
+
+/// As [`print`]; false: nobody reads any more, so there is no use in going on.
+fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Environment, format!("standard output: {error}")))
-        }
-        _ => Ok(Exit::Ok),
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Environment, format!("standard output: {error}"))),
     }
 }

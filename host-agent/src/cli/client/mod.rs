@@ -71,9 +71,21 @@ impl Client {
         Ok(Lines::new(self.ask(Method::GET, path, String::new()).await?.into_body()))
     }
 
-    /// An answer that is no JSON, as it comes in.
-    pub(super) async fn body(&self, method: Method, path: &str) -> Result<Incoming, Failure> {
-        Ok(self.ask(method, path, String::new()).await?.into_body())
+    /// An answer that may be long, piece by piece; false from `take` ends it.
+    pub(super) async fn pieces(
+        &self,
+        method: Method,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let mut body = told_of_waiting(self.ask(method, path, String::new())).await?.into_body();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| lost(&error))?;
+            if !take(frame.data_ref().map(AsRef::as_ref).unwrap_or_default())? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A good answer, or the fault that came instead.

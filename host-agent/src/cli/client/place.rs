@@ -76,11 +76,8 @@ impl Place {
     pub(super) async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
         match self {
             Self::Here { socket } => {
-                let stream = UnixStream::connect(socket).await.map_err(|error| {
-                    no_answer(format!("no companion answers on {}: {error}", socket.display()))
-                        .hint("start one with `firstlight serve`, or name its state folder with --state DIR")
-                })?;
-                speak(stream).await
+                let stream = UnixStream::connect(socket).await;
+                speak(stream.map_err(|error| not_connected(socket, &error))?).await
             }
             Self::There(there) => there.connect().await,
         }
@@ -106,6 +103,15 @@ impl There {
         let timed_out = |_| no_answer(format!("{place} did not answer within {} s", CONNECT.as_secs()));
         speak(tokio::time::timeout(CONNECT, connected).await.map_err(timed_out)??).await
     }
+}
+
+fn not_connected(socket: &Path, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        return Failure::new(Exit::Environment, format!("{} may not be opened: {error}", socket.display()))
+            .hint("run it as root, or as one whom `[api.peers]` of the companion's configuration names");
+    }
+    no_answer(format!("no companion answers on {}: {error}", socket.display()))
+        .hint("start one with `firstlight serve`, or name its state folder with --state DIR")
 }
 
 fn no_answer(message: String) -> Failure {

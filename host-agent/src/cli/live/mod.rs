@@ -54,14 +54,14 @@ impl Row {
 /// Shows the jobs' progress until all are final. Answers those that were followed: the given ones, and those that began
 /// anew after them.
 pub(super) async fn follow(client: &Client, jobs: &[String]) -> Result<Vec<String>, Failure> {
-    follow_with(client, jobs, &mut |_| Ok(())).await
+    follow_with(client, jobs, &mut |_| Ok(true)).await
 }
 
-/// As [`follow`]; each view is given to `tell` as well.
+/// As [`follow`]; each view is given to `tell` as well, which may end it by saying false.
 pub(super) async fn follow_with(
     client: &Client,
     jobs: &[String],
-    tell: &mut impl FnMut(&GuestView) -> Result<(), Failure>,
+    tell: &mut impl FnMut(&GuestView) -> Result<bool, Failure>,
 ) -> Result<Vec<String>, Failure> {
     let mut screen = Screen::new();
     let mut followed: Vec<String> = jobs.to_vec();
@@ -84,7 +84,9 @@ pub(super) async fn follow_with(
                         followed.push(view.job.clone());
                     }
                     rows.insert(view.job.clone(), row);
-                    tell(&view)?;
+                    if !tell(&view)? {
+                        return Ok(followed);
+                    }
                 }
                 Some(News::Note(text)) => screen.note(&text),
                 None => break,

@@ -39,13 +39,14 @@ pub(super) fn status_of(code: &str) -> StatusCode {
     match code {
         "bad-request" => StatusCode::BAD_REQUEST,
         "no-such-job" | "no-such-guest" | "no-such-route" => StatusCode::NOT_FOUND,
-        "guest-exists" | "guest-differs" | "fenced" | "busy" => StatusCode::CONFLICT,
-        "store-damaged" | "store-newer" | "store-address" | "store-sequence" => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        "guest-exists" | "guest-differs" | "fenced" => StatusCode::CONFLICT,
+        "journal-unreadable" => StatusCode::INTERNAL_SERVER_ERROR,
+        "store-backup-there" => StatusCode::UNPROCESSABLE_ENTITY,
+        "store-damaged" | "store-newer" | "store-address" | "store-sequence" | "store-file"
+        | "store-backup" => StatusCode::INTERNAL_SERVER_ERROR,
         "journal" | "store" => StatusCode::SERVICE_UNAVAILABLE,
         code if code.starts_with("store-") => StatusCode::SERVICE_UNAVAILABLE,
-        code if code.starts_with("cannot-") || code.starts_with("not-") => StatusCode::CONFLICT,
+        code if code.starts_with("cannot-") || code.starts_with("job-") => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
@@ -126,6 +127,7 @@ mod tests {
             ("no-such-guest", 404),
             ("guest-exists", 409),
             ("cannot-retry", 409),
+            ("job-ended", 409),
             ("golden-missing", 422),
             ("no-such-backend", 422),
             ("store-damaged", 500),

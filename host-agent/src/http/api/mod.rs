@@ -10,6 +10,7 @@ mod extract;
 mod follow;
 mod hosts;
 mod jobs;
+mod store;
 mod stream;
 mod up;
 mod watch;
@@ -30,6 +31,7 @@ pub use error::ApiError;
 pub use follow::FollowLine;
 pub use hosts::Hosts;
 pub use jobs::ShownJob;
+pub use store::StoreCheck;
 pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
 pub use watch::WatchLine;
 
@@ -68,6 +70,9 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
         .routes(routes!(hosts::known_hosts))
+        .routes(routes!(store::check))
+        .routes(routes!(store::backup))
+        .routes(routes!(store::export))
         .routes(routes!(describe::openapi))
 }
 
