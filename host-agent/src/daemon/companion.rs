@@ -13,6 +13,7 @@ use super::error::StartError;
 use super::heart::Heart;
 use super::identity::ListenerIdentity;
 use super::lock::StateLock;
+use super::metered::Metered;
 use super::policy::{PolicyError, policy};
 use super::{prune, socket};
 use crate::backend::Backend;
@@ -95,10 +96,11 @@ impl Companion {
             backends: with_local(settings, backends),
             limits: limits(settings),
         });
-        let sagas: Arc<dyn Sagas> = Arc::clone(&service) as Arc<dyn Sagas>;
-        let works =
-            || Runner::new(Arc::new(ground.store.clone()), Arc::clone(&sagas), runner_config(settings));
-        let runner = (purpose != Purpose::Look).then(works);
+        let runner = (purpose != Purpose::Look).then(|| {
+            let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
+            let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
+            Runner::new(Arc::new(metered), sagas, runner_config(settings))
+        });
 
         let (policy, _) = watch::channel(Arc::new(ground.policy));
         let (closing, _) = watch::channel(false);

@@ -13,9 +13,10 @@ async fn over_tls_readers_look_operators_act_and_nobody_else_comes_in() {
     let companion = rig.start().await;
     let (anna, ben, carl) =
         (rig.authority.sign("anna"), rig.authority.sign("ben"), rig.authority.sign("carl"));
-    let bearer = |token| Proof { bearer: Some(token), certificate: None };
-    let shown = |pair| Proof { bearer: None, certificate: Some(pair) };
-    let both = |token, pair| Proof { bearer: Some(token), certificate: Some(pair) };
+    let bearer = |token| Proof { bearer: Some(token), ..Proof::default() };
+    let shown = |pair| Proof { certificate: Some(pair), ..Proof::default() };
+    let both = |token, pair| Proof { bearer: Some(token), certificate: Some(pair), from: 1 };
+    let mut from = 1;
     // Status of looking and acting.
     for (who, proof, look, act) in [
         ("nobody", Proof::default(), 401, 401),
@@ -36,7 +37,8 @@ async fn over_tls_readers_look_operators_act_and_nobody_else_comes_in() {
             ("GET", "/livez", 200),
             ("POST", "/livez", if act == 415 { 405 } else { act }),
         ] {
-            let answer = rig.tls(proof, method, path).await;
+            from += 1;
+            let answer = rig.tls(Proof { from, ..proof }, method, path).await;
             // A body that is no JSON is refused behind the gate.
             let passed = matches!(answer.status, 400 | 404 | 415 | 422);
             let as_wanted = answer.status == status || (status == 415 && passed);
@@ -49,7 +51,6 @@ async fn over_tls_readers_look_operators_act_and_nobody_else_comes_in() {
             assert!(method == "HEAD" || answer.code() == code, "{who}: {method} {path}: {answer:?}");
             assert_eq!(answer.head.contains("www-authenticate: Bearer"), answer.status == 401);
         }
-        // What others did wrong makes this one wait; the rig does not want to.
     }
     companion.stop().await;
 }
@@ -59,7 +60,7 @@ async fn a_certificate_of_another_authority_does_not_even_shake_hands() {
     let rig = Rig::new("");
     let companion = rig.start().await;
     let stranger = crate::certificates::Authority::new().sign("anna");
-    let proof = Proof { bearer: Some(OPERATOR), certificate: Some(&stranger) };
+    let proof = Proof { bearer: Some(OPERATOR), certificate: Some(&stranger), from: 1 };
     let refused = over_tls(rig.api, &rig.authority.pem(), proof, "GET", LOOK).await;
     assert!(refused.is_err(), "{refused:?}");
     companion.stop().await;
@@ -93,7 +94,7 @@ async fn each_failure_makes_its_address_wait_longer_and_others_do_not_wait() {
     }
     assert!(waits[0] >= 200 && waits[1] >= 400 && waits[2] >= 800, "{waits:?}");
     let began = std::time::Instant::now();
-    assert_eq!(rig.tls(Proof { bearer: Some(READER), certificate: None }, "GET", LOOK).await.status, 200);
+    assert_eq!(rig.tls(Proof { bearer: Some(READER), ..Proof::default() }, "GET", LOOK).await.status, 200);
     assert!(began.elapsed().as_millis() < 800, "who is known does not wait");
     let metrics = rig.socket("GET", "/metrics").await.body;
     assert!(metrics.contains("firstlight_api_denied_total 3"), "{metrics}");
@@ -106,12 +107,12 @@ async fn what_is_too_large_is_turned_away() {
     let companion = rig.start().await;
     let pem = rig.authority.pem();
     let long = format!("X-Long: {}\r\nAuthorization: Bearer {OPERATOR}\r\n", "x".repeat(80_000));
-    let mut stream = crate::client::connect(rig.api, &pem, None).await.unwrap();
+    let mut stream = crate::client::connect(rig.api, &pem).await.unwrap();
     let answer = crate::client::exchange(&mut stream, "GET", LOOK, &long).await;
     assert!(answer.is_err() || answer.unwrap().status == 431);
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = crate::client::connect(rig.api, &pem, None).await.unwrap();
+    let mut stream = crate::client::connect(rig.api, &pem).await.unwrap();
     let head = format!(
         "POST /v1/up HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {OPERATOR}\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n"
     );

@@ -10,14 +10,14 @@ use crate::client::{Proof, connect};
 use crate::rig::{OPERATOR, READER, Rig};
 
 fn bearer(token: &str) -> Proof<'_> {
-    Proof { bearer: Some(token), certificate: None }
+    Proof { bearer: Some(token), ..Proof::default() }
 }
 
 #[tokio::test]
 async fn a_reload_changes_tokens_and_certificates_and_ends_old_connections() {
     let rig = Rig::new("");
     let companion = rig.start().await;
-    let mut idle = connect(rig.api, &rig.authority.pem(), None).await.unwrap();
+    let mut idle = connect(rig.api, &rig.authority.pem()).await.unwrap();
     assert_eq!(rig.tls(bearer(READER), "GET", "/v1/jobs").await.status, 200);
 
     // Nothing has changed: nobody is sent away.
@@ -35,7 +35,7 @@ async fn a_reload_changes_tokens_and_certificates_and_ends_old_connections() {
     assert!(ended.is_err());
     assert_eq!(rig.tls(bearer(READER), "GET", "/v1/jobs").await.status, 401);
     assert_eq!(rig.tls(bearer("another-token-that-may-look"), "GET", "/v1/jobs").await.status, 200);
-    let stream = connect(rig.api, &rig.authority.pem(), None).await.unwrap();
+    let stream = connect(rig.api, &rig.authority.pem()).await.unwrap();
     let shown = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
     let (_, shown) = x509_parser::parse_x509_certificate(&shown).unwrap();
     assert!(shown.subject().to_string().contains("another server"), "{}", shown.subject());
@@ -77,7 +77,7 @@ async fn draining_is_not_ready_but_alive_and_the_end_closes_everything() {
     assert_eq!((unready.status, unready.code().as_str()), (503, "not-ready"));
     assert_eq!(rig.tls(Proof::default(), "GET", "/livez").await.status, 200);
     assert_eq!(rig.socket("GET", "/v1/jobs").await.status, 200, "one may still look");
-    let mut idle = connect(rig.api, &rig.authority.pem(), None).await.unwrap();
+    let mut idle = connect(rig.api, &rig.authority.pem()).await.unwrap();
     let began = std::time::Instant::now();
     companion.stop().await;
     assert!(
