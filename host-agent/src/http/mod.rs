@@ -1,8 +1,8 @@
-//! HTTP: the report listener, which can do nothing but take reports, and the operator's API on a unix socket.
+//! HTTP: the report listener, which can do nothing but take reports, and the operator's API.
 
-mod api;
+pub mod api;
 pub mod auth;
 mod reports;
 
-pub use api::{UpRequest, api_router};
+pub use api::{api_document, api_router};
 pub use reports::serve_reports;

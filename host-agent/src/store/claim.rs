@@ -81,6 +81,9 @@ async fn next_in_line(
     claimant: &Claimant,
     room: usize,
 ) -> Result<Vec<String>, StoreError> {
+    if let Some(lock) = writing.dialect.lock_queue() {
+        sqlx::query(lock).execute(&mut *writing.sql).await.map_err(failed("lock the queue"))?;
+    }
     let taken = taken(writing).await?;
     let waiting = sqlx::query(
         "SELECT id, batch, resources FROM (SELECT id, batch, resources, created_at_ms, \

@@ -60,4 +60,12 @@ impl Dialect {
             Self::Postgres => " FOR UPDATE SKIP LOCKED",
         }
     }
+
+    /// Until the transaction ends, nobody else looks at the queue. SQLite has one writer.
+    pub(super) fn lock_queue(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(112589485994242)"),
+        }
+    }
 }

@@ -35,6 +35,15 @@ pub enum StoreError {
     },
     #[error("event {seq} of job {job} is not the next one")]
     Sequence { job: String, seq: u64 },
+    /// A file beside the store: a backup or an export.
+    #[error("{path} cannot be written")]
+    File {
+        path: String,
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    #[error("a PostgreSQL store is backed up by its own tools: {command}")]
+    BackUpThere { command: String },
     #[error("the store is closed")]
     Closed,
 }
@@ -73,6 +82,15 @@ impl Trouble {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Away,
+            _ => Self::Other,
+        }
+    }
+
+    fn of_file(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            std::io::ErrorKind::PermissionDenied => Self::Denied,
             _ => Self::Other,
         }
     }
@@ -132,6 +150,10 @@ impl StoreError {
         Self::Row { what, source: Arc::new(source) }
     }
 
+    pub(super) fn file(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source: Arc::new(source) }
+    }
+
     pub(super) fn open(store: &str, source: sqlx::Error) -> Self {
         Self::Open { store: store.to_owned(), trouble: Trouble::of(&source), source: Arc::new(source) }
     }
@@ -142,7 +164,10 @@ impl StoreError {
             Self::Open { trouble, .. } | Self::Query { trouble, .. } => *trouble,
             Self::Damaged { .. } | Self::Row { .. } => Trouble::Damaged,
             Self::Closed => Trouble::Away,
-            Self::Address { .. } | Self::Newer { .. } | Self::Sequence { .. } => Trouble::Other,
+            Self::File { source, .. } => Trouble::of_file(source),
+            Self::Address { .. } | Self::Newer { .. } | Self::Sequence { .. } | Self::BackUpThere { .. } => {
+                Trouble::Other
+            }
         }
     }
 
@@ -167,6 +192,8 @@ impl Code for StoreError {
             (Self::Newer { .. }, _) => "store-newer",
             (Self::Sequence { .. }, _) => "store-sequence",
             (Self::Closed, _) => "store-closed",
+            (Self::File { .. }, _) => "store-file",
+            (Self::BackUpThere { .. }, _) => "store-backup-there",
             (_, Trouble::Full) => "store-full",
             (_, Trouble::ReadOnly) => "store-read-only",
             (_, Trouble::Away) => "store-away",

@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use super::database::{CHANGES_KEPT, Database, Operation, Writing};
 use super::dialect::Dialect;
 use super::error::{StoreError, failed};
-use super::schema;
+use super::location::encoded;
+use super::{backup, schema};
 use crate::job::Change;
 
 /// How many operations go into one commit at most.
@@ -34,7 +35,6 @@ pub(super) struct Sqlite {
     queue: mpsc::Sender<Box<dyn Operation>>,
     closing: Mutex<Option<Closing>>,
     changes: broadcast::Sender<Change>,
-    opened: Instant,
 }
 
 #[derive(Debug)]
@@ -67,10 +67,15 @@ impl Sqlite {
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let (queue, queued) = mpsc::channel(4 * TOGETHER);
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let opened = Instant::now();
-        let line = Line { connection: writer, queued, changes: changes.clone(), opened, unwiped: false };
+        let line = Line {
+            connection: writer,
+            queued,
+            changes: changes.clone(),
+            opened: Instant::now(),
+            unwiped: false,
+        };
         let writer = tokio::spawn(line.work(stopped));
-        Ok(Self { readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes, opened })
+        Ok(Self { readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
     }
 }
 
@@ -81,16 +86,7 @@ fn options(path: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
         _ => PathBuf::from("."),
     };
     let path = folder.canonicalize()?.join(path.file_name().unwrap_or_default());
-    let mut address = String::from("sqlite://");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                address.push(char::from(*byte));
-            }
-            other => address.push_str(&format!("%{other:02x}")),
-        }
-    }
-    address.push_str("?mode=rwc");
+    let address = format!("sqlite://{}?mode=rwc", encoded(path.as_os_str().as_encoded_bytes()));
     Ok(address.parse::<AnyConnectOptions>()?.disable_statement_logging())
 }
 
@@ -112,10 +108,6 @@ impl Database for Sqlite {
         Dialect::Sqlite
     }
 
-    fn now(&self) -> Option<i64> {
-        Some(since(self.opened))
-    }
-
     async fn write(&self, operation: Box<dyn Operation>) {
         if let Err(refused) = self.queue.send(operation).await {
             refused.0.answer(Err(StoreError::Closed));
@@ -128,6 +120,25 @@ impl Database for Sqlite {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        let mut reader = self.reader().await?;
+        let verdicts: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(100)")
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(failed("check itself"))?;
+        let astray = sqlx::query("PRAGMA foreign_key_check")
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(failed("check itself"))?;
+        let mut problems: Vec<String> = verdicts.into_iter().filter(|verdict| verdict != "ok").collect();
+        problems.extend((!astray.is_empty()).then(|| format!("{} rows belong to no job", astray.len())));
+        Ok(problems)
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        backup::to_file(&mut *self.reader().await?, to).await
     }
 
     async fn close(&self) {

@@ -1,60 +1,57 @@
-//! Answers as text: tables for people, JSON for programs.
+//! Lists: jobs, guests, plans, reports, known hosts.
 
-use comfy_table::{ContentArrangement, Table, presets};
-use firstlight_shared::text::escape;
 use serde_json::Value;
 
-use super::live::seconds_of;
+use super::super::live::seconds;
+use super::{list, safe, table, text};
+use crate::bringup::{JobLine, PlanAction, PlannedGuest};
 
-/// Indented, with a line end.
-pub(super) fn json(value: &Value) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.to_vec());
-    table.add_rows(rows);
-    let lines = table
-        .lines()
-        .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
-        .collect::<Vec<_>>();
-    lines.join("\n") + "\n"
-}
-
-/// A value as one safe line; `-` for nothing.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => escape(text, 200),
-        Value::Array(values) if values.is_empty() => "-".to_owned(),
-        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
-        other => escape(&other.to_string(), 200),
-    }
-}
-
-pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-pub(super) fn jobs(answer: &Value) -> String {
-    let row = |job: &Value| {
-        let failure = &job["failure"]["message"];
-        ["id", "guest", "backend", "state", "trust", "step"]
-            .iter()
-            .map(|key| text(&job[*key]))
-            .chain([text(failure)])
-            .collect::<Vec<_>>()
+pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
+    let optional = |text: Option<&str>| safe(text.unwrap_or_default());
+    let row = |job: &JobLine| {
+        let took = job.ended_at_ms.map(|ended| seconds(ended.saturating_sub(job.created_at_ms)));
+        vec![
+            safe(&job.id),
+            safe(&job.guest),
+            safe(&job.backend),
+            job.state.as_str().to_owned(),
+            optional(job.trust.map(|trust| trust.as_str())),
+            optional(job.step.as_deref()),
+            optional(took.as_deref()),
+            optional(job.failure.as_ref().map(|fault| fault.message.as_str())),
+        ]
     };
-    table(&["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "FAILURE"], list(&answer["jobs"]).map(row))
+    let header = ["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "TOOK", "FAILURE"];
+    table(&header, jobs.iter().map(row))
+}
+
+pub(in crate::cli) fn plan(guests: &[PlannedGuest]) -> String {
+    let row = |guest: &PlannedGuest| {
+        let action = match guest.action {
+            PlanAction::Create => "create",
+            PlanAction::Unchanged => "unchanged",
+            PlanAction::InProgress => "in progress",
+            PlanAction::Conflict => "conflict",
+        };
+        let mut why: Vec<String> =
+            guest.problems.iter().map(|fault| format!("refused: {}", fault.message)).collect();
+        why.extend(guest.differences.iter().cloned());
+        if why.is_empty() && guest.action == PlanAction::Create {
+            why.push(guest.steps.join(", "));
+        }
+        vec![
+            safe(&guest.guest),
+            action.to_owned(),
+            safe(guest.job.as_deref().unwrap_or_default()),
+            safe(&guest.resources.join(",")),
+            safe(&why.join("; ")),
+        ]
+    };
+    table(&["GUEST", "PLAN", "JOB", "TAKES", "WHY, OR STEPS"], guests.iter().map(row))
 }
 
 /// The table that `up` ends with.
-pub(super) fn guests(summary: &Value) -> String {
+pub(in crate::cli) fn guests(summary: &Value) -> String {
     let steps = ["restore", "start", "await-report", "verify", "total"];
     let row = |guest: &Value| {
         let ed25519 = list(&guest["ssh_host_keys"]).find(|key| key["type"] == "ssh-ed25519");
@@ -65,7 +62,7 @@ pub(super) fn guests(summary: &Value) -> String {
         row.push(fingerprint);
         for step in steps {
             let milliseconds = guest["timings_ms"][step].as_u64();
-            row.push(milliseconds.map_or_else(|| "-".to_owned(), |ms| format!("{:.2}", seconds_of(ms))));
+            row.push(milliseconds.map_or_else(|| "-".to_owned(), in_seconds));
         }
         row
     };
@@ -93,7 +90,12 @@ pub(super) fn guests(summary: &Value) -> String {
     out
 }
 
-pub(super) fn reports(answer: &Value) -> String {
+/// `1.16`
+fn in_seconds(milliseconds: u64) -> String {
+    format!("{}.{:02}", milliseconds / 1000, milliseconds % 1000 / 10)
+}
+
+pub(in crate::cli) fn reports(answer: &Value) -> String {
     let row = |report: &Value| {
         let identity = &report["report"]["identity"];
         let checks = list(&report["report"]["checks"]);
@@ -129,12 +131,12 @@ pub(super) fn reports(answer: &Value) -> String {
 }
 
 /// Lines for a known_hosts file; keys were checked when the report was opened, names are ours.
-pub(super) fn known_hosts(answer: &Value) -> String {
+pub(in crate::cli) fn known_hosts(answer: &Value) -> String {
     let mut out = String::new();
     for host in list(&answer["hosts"]) {
         let names = text(&host["names"]);
         for key in list(&host["keys"]).filter_map(|key| key["public_key"].as_str()) {
-            out.push_str(&format!("{names} {key}\n"));
+            out.push_str(&format!("{names} {}\n", firstlight_shared::text::escape(key, 4000)));
         }
     }
     out
