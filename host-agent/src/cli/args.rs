@@ -19,15 +19,13 @@ pub(super) struct Arguments {
 /// Which companion is meant: the one on a state folder of this machine, or one elsewhere.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PlaceArguments {
-    /// Folder that holds the store, the keys and local guests; one companion works on it at a time.
-    #[arg(
-        long,
-        global = true,
-        env = "FIRSTLIGHT_STATE",
-        default_value = super::interrupt::DEFAULT_STATE,
-        value_name = "DIR"
-    )]
-    pub(super) state: PathBuf,
+    /// Configuration, with fragments in FILE.d; /etc/firstlight/firstlight.toml if there is one.
+    #[arg(long, global = true, env = "FIRSTLIGHT_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Folder that holds the store, the control socket and local guests; one companion works on it at a time. Else as
+    /// $FIRSTLIGHT_STATE or the configuration says, else /var/lib/firstlight-host.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
     /// Talk to the companion at this address instead: https://HOST[:PORT].
     #[arg(
         long,

@@ -1,31 +1,43 @@
-//! `firstlight config check`: the merged configuration, and where each value came from.
-
-use std::path::PathBuf;
+//! The configuration as the command line sees it, and `firstlight config check`, which shows where each value came from.
 
 use clap::Subcommand;
 
-use super::args::Output;
+use super::args::{Output, PlaceArguments};
 use super::failure::{Exit, Failure};
 use super::{print, render};
-use crate::config::{Sources, check};
+use crate::config::{ConfigError, Settings, Sources, check, load};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Show every value that counts and where it came from; secrets are named by their file only.
     #[command(after_help = "Example:\n  firstlight config check --config /etc/firstlight/firstlight.toml")]
     Check {
-        /// Read this file (and its .d folder) instead of /etc/firstlight/firstlight.toml.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
 }
 
-pub(super) fn run(command: &ConfigCommand) -> Result<Exit, Failure> {
-    let ConfigCommand::Check { config, output } = command;
-    let rows = check(&Sources::of_machine(config.as_deref()))
-        .map_err(|error| Failure::new(Exit::Environment, error.to_string()).hint(error.hint()))?;
+impl PlaceArguments {
+    /// Where the configuration comes from, with what was typed.
+    pub(super) fn sources(&self) -> Sources {
+        let state = self.state.as_ref().map(|state| std::path::absolute(state).unwrap_or_else(|_| state.clone()));
+        Sources::of_machine(self.config.as_deref()).flag("--state", "state", state.map(|state| state.display().to_string()))
+    }
+
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        Ok(load(&self.sources())?.settings)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Environment, error.to_string()).hint(error.hint())
+    }
+}
+
+pub(super) fn run(place: &PlaceArguments, command: &ConfigCommand) -> Result<Exit, Failure> {
+    let ConfigCommand::Check { output } = command;
+    let rows = check(&place.sources())?;
     if output.json {
         return print(&render::json(&rows));
     }

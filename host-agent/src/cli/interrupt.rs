@@ -48,12 +48,17 @@ impl PlaceArguments {
     pub(super) fn command(&self, words: &str) -> String {
         let given = |variable: &str, value: &str| std::env::var(variable).is_ok_and(|set| set == value);
         let mut command = "firstlight".to_owned();
-        let state = self.state.to_string_lossy();
         match &self.url {
             Some(url) if !given("FIRSTLIGHT_URL", url) => command.push_str(&format!(" --url {url}")),
             Some(_) => {}
-            None if state == DEFAULT_STATE || given("FIRSTLIGHT_STATE", &state) => {}
-            None => command.push_str(&format!(" --state {state}")),
+            None => {
+                for (flag, path) in [("--config", &self.config), ("--state", &self.state)] {
+                    let path = path.as_ref().map(|path| path.display().to_string());
+                    if let Some(path) = path.filter(|path| !given("FIRSTLIGHT_CONFIG", path)) {
+                        command.push_str(&format!(" {flag} {path}"));
+                    }
+                }
+            }
         }
         format!("{command} {words}")
     }
@@ -70,6 +75,3 @@ impl PlaceArguments {
         say(&format!("hint: `{}` undoes a job that is not done", self.command("cancel JOB")));
     }
 }
-
-/// See `--state`.
-pub(super) const DEFAULT_STATE: &str = "/var/lib/firstlight-host";

@@ -23,6 +23,10 @@ use args::{Arguments, Command, PlaceArguments};
 use client::{Client, Place};
 use failure::{Exit, Failure};
 
+use crate::config::Settings;
+use crate::daemon::{LogLevel, Purpose};
+use crate::store::Location;
+
 /// How many jobs one summary joins: their ids must fit into an address.
 const OF_ONE_SUMMARY: usize = 500;
 
@@ -36,7 +40,9 @@ struct Session {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_tracing(matches!(arguments.command, Command::Serve(_)));
+    // A daemon's level is in its configuration; of a command only what went wrong is told.
+    let level = std::env::var("FIRSTLIGHT_LOG").unwrap_or_else(|_| "error".to_owned());
+    let log = LogLevel::start(&level);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -44,7 +50,7 @@ pub fn main() -> ExitCode {
             return failure.report();
         }
     };
-    let ended = runtime.block_on(run(arguments));
+    let ended = runtime.block_on(run(arguments, &log));
     // A stream that nobody reads any more must not hold us.
     runtime.shutdown_background();
     match ended {
@@ -53,10 +59,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
-        Command::Serve(serve) => return serve::serve(&arguments.place.state, &serve).await,
-        Command::Config(command) => return config::run(&command),
+        Command::Serve(serve) => return serve::serve(&arguments.place, &serve, log).await,
+        Command::Config(command) => return config::run(&arguments.place, &command),
         Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -70,11 +76,22 @@ async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Up(up) => up::up(&session, &up).await,
         // Without a daemon the others work on the store that earlier commands left, if there is one.
-        command if !session.client.answers().await && session.place.state.join("firstlight.db").exists() => {
-            up::within(&session.place.state, false, ask(&session, command)).await
-        }
+        command if !session.client.answers().await => match left(&session)? {
+            Some(settings) => up::within(&settings, Purpose::Look, ask(&session, command)).await,
+            None => ask(&session, command).await,
+        },
         command => ask(&session, command).await,
     }
+}
+
+/// The settings, if there is an embedded store that nobody works on.
+fn left(session: &Session) -> Result<Option<Settings>, Failure> {
+    if session.place.url.is_some() {
+        return Ok(None);
+    }
+    let settings = session.place.settings()?;
+    let there = matches!(settings.store.url.parse(), Ok(Location::File(path)) if path.exists());
+    Ok(there.then_some(settings))
 }
 
 /// The commands that ask the companion.
@@ -130,17 +147,4 @@ fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::new(Exit::Environment, format!("standard output: {error}"))),
     }
-}
-
-/// Messages go to standard error; `FIRSTLIGHT_LOG` sets the level as RUST_LOG does elsewhere.
-fn start_tracing(serving: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FIRSTLIGHT_LOG");
-    let filter =
-        filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if serving { "info" } else { "error" }));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .without_time()
-        .init();
 }

@@ -1,7 +1,5 @@
 //! `firstlight up`: submit, follow, sum up.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::args::{PlaceArguments, UpArguments};
@@ -11,11 +9,9 @@ use super::interrupt::Interrupts;
 use super::live::{follow, say};
 use super::{Session, print, render, summaries};
 use crate::bringup::{Applied, Submitted, load_spec};
-use crate::daemon::{Companion, Settings};
+use crate::config::Settings;
+use crate::daemon::{Companion, Purpose};
 use crate::http::api::{DestroyAnswer, DestroyRequest, UpAnswer, UpRequest};
-
-/// The port in the local guests' own network, when no daemon says otherwise.
-const REPORT_PORT: u16 = 7443;
 
 pub(super) async fn up(session: &Session, arguments: &UpArguments) -> Result<Exit, Failure> {
     let request = UpRequest { guests: load_spec(&arguments.spec)?, by: None };
@@ -32,17 +28,16 @@ pub(super) async fn up(session: &Session, arguments: &UpArguments) -> Result<Exi
         return Err(Failure::new(Exit::Environment, "local guests need root")
             .hint("run it as root: sudo firstlight up SPEC"));
     }
-    within(&session.place.state, true, in_process(session, &request, arguments)).await
+    within(&session.place.settings()?, Purpose::Work, in_process(session, &request, arguments)).await
 }
 
 /// Runs a companion in this process, on the same store, for as long as `work` needs it.
 pub(super) async fn within<T>(
-    state: &Path,
-    resume: bool,
+    settings: &Settings,
+    purpose: Purpose,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let settings = Settings { state: state.to_owned(), listen: None, report_port: REPORT_PORT, resume };
-    let companion = Companion::start(&settings).await?;
+    let companion = Companion::start(settings, purpose, Vec::new()).await?;
     let outcome = work.await;
     companion.stop().await;
     outcome

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::keys::{self, DEFAULT_LIMITS, KEYS};
 use super::merge::{KeyPath, Located, Merged, shown};
-use super::origin::{ConfigError, Origin, Problem};
+use super::origin::{ConfigError, Origin};
 use super::secret::SecretFile;
 use super::value::{Account, Kept, Role, Setting, Value};
 
@@ -38,6 +38,8 @@ pub struct StoreSettings {
     /// Without the password.
     pub url: String,
     pub password: Option<SecretFile>,
+    /// PEM of the authority that signed the server's certificate.
+    pub root_certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +148,11 @@ impl Reader<'_> {
     fn settings(&mut self, host_name: &str) -> Settings {
         let state: PathBuf = self.get("state");
         Settings {
-            store: StoreSettings { url: self.store_url(&state), password: self.get("store.password_file") },
+            store: StoreSettings {
+                url: self.store_url(&state),
+                password: self.get("store.password_file"),
+                root_certificate: self.get("store.root_certificate"),
+            },
             companion: self.companion(host_name),
             limits: self.limits(),
             reports: ReportSettings {
@@ -275,6 +281,11 @@ impl Reader<'_> {
             self.hide("store.url");
         } else if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             self.wrong("store.url", "sqlite:/PATH or postgres://USER@HOST/DATABASE is wanted");
+        } else if let Some(path) = url.strip_prefix("sqlite:")
+            && Path::new(path).parent() != Some(state)
+        {
+            // The lock of the folder is what keeps a second companion off the file.
+            self.wrong("store.url", "the embedded store lives in the state folder itself");
         }
         url
     }
@@ -323,7 +334,8 @@ impl Reader<'_> {
         let is_secret = keys::find(path).is_some_and(|key| key.is_secret());
         let said = if is_secret { String::new() } else { format!(" = {}", found.value) };
         let message = format!("{}{said}: {} is wanted", shown(path), T::WANTED);
-        self.merged.problems.push(Problem { origin: found.origin.clone(), message });
+        let origin = found.origin.clone();
+        self.merged.problem(origin, message);
         T::default()
     }
 

@@ -18,7 +18,6 @@ use tokio_rustls::TlsConnector;
 use super::super::args::PlaceArguments;
 use super::super::failure::{Exit, Failure};
 use super::tls;
-use crate::daemon::socket_path;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -43,7 +42,7 @@ impl Place {
     /// The place that was typed.
     pub(crate) fn of(arguments: &PlaceArguments) -> Result<Self, Failure> {
         let Some(url) = &arguments.url else {
-            return Ok(Self::Here { socket: socket_path(&arguments.state) });
+            return Ok(Self::Here { socket: arguments.settings()?.api.socket });
         };
         let (host, port) = parse_url(url)?;
         Ok(Self::There(Arc::new(There {
