@@ -141,8 +141,9 @@ impl Work {
 
 async fn run_job(hands: Arc<Hands>, cell: Arc<Cell>, taken_over: bool) -> Done {
     let ended = tokio::select! {
-        ended = drive(Arc::clone(&hands), Arc::clone(&cell), taken_over) => ended,
+        biased;
         () = cell.lost() => Ended::Lost,
+        ended = drive(Arc::clone(&hands), Arc::clone(&cell), taken_over) => ended,
     };
     hands.sagas.left(cell.job(), &cell.state()).await;
     Done::Job { lease: cell.lease.clone(), ended }

@@ -102,10 +102,11 @@ impl Work {
             self.start_what_is_due(now == Mode::Work);
             let turn = self.next_turn();
             tokio::select! {
-                Some(done) = self.tasks.join_next_with_id() => self.take(done),
-                change = hear(&mut changes) => self.heard(change),
-                () = runner.hands.place_free.notified() => self.wanted = true,
+                biased;
                 _ = mode.changed() => {}
+                change = hear(&mut changes) => self.heard(change),
+                Some(done) = self.tasks.join_next_with_id() => self.take(done),
+                () = runner.hands.place_free.notified() => self.wanted = true,
                 () = sleep_until(turn) => {}
             }
         }
