@@ -20,8 +20,13 @@ pub(super) enum ConfigCommand {
 impl PlaceArguments {
     /// Where the configuration comes from, with what was typed.
     pub(super) fn sources(&self) -> Sources {
-        let state = self.state.as_ref().map(|state| std::path::absolute(state).unwrap_or_else(|_| state.clone()));
-        Sources::of_machine(self.config.as_deref()).flag("--state", "state", state.map(|state| state.display().to_string()))
+        let state =
+            self.state.as_ref().map(|state| std::path::absolute(state).unwrap_or_else(|_| state.clone()));
+        Sources::of_machine(self.config.as_deref()).flag(
+            "--state",
+            "state",
+            state.map(|state| state.display().to_string()),
+        )
     }
 
     pub(super) fn settings(&self) -> Result<Settings, Failure> {

@@ -22,7 +22,11 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     if address.port() == 0 { Err("port 0 is none".to_owned()) } else { Ok(address) }
 }
 
-pub(super) async fn serve(place: &PlaceArguments, serve: &ServeArguments, log: &LogLevel) -> Result<Exit, Failure> {
+pub(super) async fn serve(
+    place: &PlaceArguments,
+    serve: &ServeArguments,
+    log: &LogLevel,
+) -> Result<Exit, Failure> {
     let sources = place.sources().flag("--listen", "reports.listen", serve.listen);
     daemon::serve(&sources, log, Vec::new()).await?;
     Ok(Exit::Ok)

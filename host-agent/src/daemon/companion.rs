@@ -22,11 +22,13 @@ use crate::config::{RetentionSettings, Settings};
 use crate::http::{
     Condition, Gate, Health, Policy, api_router, health_router, serve_reports, serve_socket, serve_tls,
 };
-use crate::intake::{Inbox, Intake};
-use crate::job::{Limits, Runner};
+use crate::intake::Intake;
+use crate::job::{Limits, Runner, RunnerConfig, Sagas};
 use crate::metrics::Metrics;
 use crate::store::{Location, Store};
 
+/// How often to look for work that nobody told of.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long connections may take to end.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -84,23 +86,19 @@ impl Companion {
     ) -> Result<Self, StartError> {
         let ground = Ground::prepare(settings, purpose).await?;
         let metrics = Arc::new(Metrics::default());
-        let inbox = Inbox::default();
-        let intake = Intake::new(ground.store.clone(), inbox.clone());
+        let intake = Intake::new(ground.store.clone());
         let reports = Reports { tls: ground.identity.server_config(), intake, metrics: Arc::clone(&metrics) };
         let service = Bringups::new(Parts {
             store: ground.store.clone(),
-            inbox,
             endpoints: Endpoints::new(reports.on_sockets_of_backends()),
             pin: ground.identity.pin(),
             backends: with_local(settings, backends),
             limits: limits(settings),
         });
-        let runner: Option<Arc<Runner>> = None;
-        if purpose == Purpose::Look {
-            service.recall().await?;
-        } else {
-            service.resume().await?;
-        }
+        let sagas: Arc<dyn Sagas> = Arc::clone(&service) as Arc<dyn Sagas>;
+        let works =
+            || Runner::new(Arc::new(ground.store.clone()), Arc::clone(&sagas), runner_config(settings));
+        let runner = (purpose != Purpose::Look).then(works);
 
         let (policy, _) = watch::channel(Arc::new(ground.policy));
         let (closing, _) = watch::channel(false);
@@ -168,6 +166,7 @@ impl Companion {
         if let Some(runner) = &self.runner {
             runner.set_limits(limits(settings));
         }
+        self.service.set_limits(limits(settings));
         self.retention.send_replace(settings.retention.clone());
         if let Err(error) = socket::open_to(&self.socket, &settings.api) {
             tracing::warn!(%error, "the control socket keeps its mode");
@@ -246,6 +245,19 @@ fn credentials() -> Option<OsString> {
 
 fn limits(settings: &Settings) -> Limits {
     Limits { at_once: settings.limits.clone() }
+}
+
+fn runner_config(settings: &Settings) -> RunnerConfig {
+    let companion = &settings.companion;
+    RunnerConfig {
+        // Of this life of it.
+        companion: format!("{}-{}-{:08x}", companion.name, std::process::id(), rand::random::<u32>()),
+        room: companion.room,
+        limits: limits(settings),
+        lease: companion.lease,
+        grace: companion.grace,
+        look: LOOK,
+    }
 }
 
 fn with_local(settings: &Settings, others: Vec<Arc<dyn Backend>>) -> Vec<Arc<dyn Backend>> {

@@ -1,6 +1,6 @@
-//! Takes reports: proves them, stores them durably, answers, and wakes who waits. It can do nothing else.
+//! Takes reports: proves them, stores them durably, answers. It can do nothing else. Everything goes through the store, so any
+//! companion can take any report; whoever drives the guest's job hears of it from there.
 
-mod inbox;
 mod verdict;
 
 use std::net::IpAddr;
@@ -9,7 +9,6 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSION, Trust};
 
-pub use inbox::Inbox;
 pub use verdict::{Expected, Problem, verdict};
 
 use crate::clock::now_ms;
@@ -30,7 +29,6 @@ pub enum IntakeError {
 #[derive(Debug, Clone)]
 pub struct Intake {
     store: Store,
-    inbox: Inbox,
 }
 
 /// What is known of a report when it is refused.
@@ -42,8 +40,8 @@ struct Suspect<'a> {
 }
 
 impl Intake {
-    pub fn new(store: Store, inbox: Inbox) -> Self {
-        Self { store, inbox }
+    pub fn new(store: Store) -> Self {
+        Self { store }
     }
 
     /// Takes the bytes of an envelope from `source`. The same bytes from the same source always get the same answer.
@@ -78,10 +76,10 @@ impl Intake {
         }
         if let Some(other) = self.twin(&opened, &claim).await? {
             let message = format!("guest {other} has reported with the same SSH host key");
-            let refused = self.refuse(source, "shared-host-key", &message, suspect).await?;
             // The claim was proved, so this is the guest itself: whoever waits for it need not wait on.
-            self.inbox.fail(&claim.id, "shared-host-key", &message);
-            return Err(refused);
+            let refused = refusal(source, "shared-host-key", &message, suspect);
+            self.store.refuse_guest(&refused).await?;
+            return Err(IntakeError::Refused(refused));
         }
         self.accept(envelope, opened, &claim, source).await
     }
@@ -148,7 +146,6 @@ impl Intake {
                 .await?);
         }
         tracing::info!(guest = %claim.guest, job = %claim.job, sha256 = %ack.report_sha256, "report taken");
-        self.inbox.wake(&claim.id);
         Ok(ack)
     }
 
@@ -159,19 +156,23 @@ impl Intake {
         message: &str,
         suspect: Suspect<'_>,
     ) -> Result<IntakeError, StoreError> {
-        let refused = Refused {
-            at_ms: now_ms(),
-            source: source.to_string(),
-            code: code.to_owned(),
-            message: escape(message, 500),
-            claim_id: suspect.claim_id.map(|id| escape(&id, 100)),
-            guest: suspect.claim.map(|claim| claim.guest.clone()),
-            job: suspect.claim.map(|claim| claim.job.clone()),
-            sha256: suspect.sha256,
-        };
-        tracing::warn!(%source, code, "report refused");
+        let refused = refusal(source, code, message, suspect);
         self.store.refuse_report(&refused).await?;
         Ok(IntakeError::Refused(refused))
+    }
+}
+
+fn refusal(source: IpAddr, code: &str, message: &str, suspect: Suspect<'_>) -> Refused {
+    tracing::warn!(%source, code, "report refused");
+    Refused {
+        at_ms: now_ms(),
+        source: source.to_string(),
+        code: code.to_owned(),
+        message: escape(message, 500),
+        claim_id: suspect.claim_id.map(|id| escape(&id, 100)),
+        guest: suspect.claim.map(|claim| claim.guest.clone()),
+        job: suspect.claim.map(|claim| claim.job.clone()),
+        sha256: suspect.sha256,
     }
 }
 

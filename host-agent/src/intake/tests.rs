@@ -98,7 +98,7 @@ async fn rig() -> Rig {
     for (job, guest, id) in [("j1", "web-01", "c1"), ("j2", "web-02", "c2")] {
         store.claim_for(job, guest, id, &Secret::new(vec![7; 32])).await.unwrap();
     }
-    Rig { _folder: folder, intake: Intake::new(store.clone(), Inbox::default()), store }
+    Rig { _folder: folder, intake: Intake::new(store.clone()), store }
 }
 
 impl Rig {
@@ -141,10 +141,19 @@ async fn what_does_not_answer_its_claim_is_refused_and_recorded() {
 async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
     let rig = rig().await;
     let first = key();
+    let mut changes = crate::job::JobStore::changes(&rig.store);
     rig.intake.receive(&sealed(&claim("c1", &[7; 32]), &first), HOME).await.unwrap();
     assert_eq!(rig.refused(&sealed(&claim("c1", &[7; 32]), &key()), ELSEWHERE).await, "claim-used");
     assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
-    assert_eq!(rig.intake.inbox.failure("c2").unwrap().code, "shared-host-key");
+    let ended = crate::job::Change::Refused {
+        claim: "c2".into(),
+        code: "shared-host-key".into(),
+        message: "guest web-01 has reported with the same SSH host key".into(),
+    };
+    let heard: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+    assert!(heard.contains(&ended), "{heard:?}");
+    assert!(rig.store.refusal_of_claim("c2").await.unwrap().is_some(), "it outlives a restart");
+    assert!(rig.store.refusal_of_claim("c1").await.unwrap().is_none());
 
     // Removed, the guest may come back with its keys under its own name, and under no other.
     rig.store.retire_keys("j1").await.unwrap();
@@ -192,8 +201,8 @@ fn the_verdict_names_every_problem() {
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];
     let expected = Expected { guest: "web-01", mac, mounts: &mounts, require: &require };
-    let codes = |report: &Report, trust, observed: &Observed, fleet: &[_]| -> Vec<&'static str> {
-        verdict(report, trust, &expected, observed, fleet).into_iter().map(|problem| problem.code).collect()
+    let codes = |report: &Report, trust, observed: &Observed, shared: &[_]| -> Vec<&'static str> {
+        verdict(report, trust, &expected, observed, shared).into_iter().map(|problem| problem.code).collect()
     };
     assert_eq!(codes(&good, Trust::Attested, &seen, &[]), [""; 0]);
     assert_eq!(codes(&good, Trust::Claimed, &seen, &[]), [""; 0]);
@@ -225,7 +234,11 @@ fn the_verdict_names_every_problem() {
     let bare = Observed { mounts: vec![], ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &bare, &[]), ["mount-missing"]);
 
-    let mut twin = crate::fleet::identities("web-02", &good);
-    twin.values.retain(|(kind, _)| *kind == "machine-id");
+    let twin = crate::store::Shared {
+        kind: "machine-id".into(),
+        value: "9a65".into(),
+        guest: "web-02".into(),
+        job: "j2".into(),
+    };
     assert_eq!(codes(&good, Trust::Claimed, &seen, &[twin]), ["duplicate"]);
 }

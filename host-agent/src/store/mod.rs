@@ -20,6 +20,7 @@ mod jobs;
 mod legacy;
 mod lists;
 mod location;
+mod lookups;
 mod notices;
 mod old;
 mod postgres;
