@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlight::http::serve_reports;
-use firstlight::intake::{Inbox, Intake};
+use firstlight::intake::Intake;
 use firstlight::store::Store;
 use firstlight_shared::ids::MacAddress;
 use firstlight_shared::secret::Secret;
@@ -118,7 +118,7 @@ fn report(number: usize) -> String {
 async fn serve(store: &Store) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let intake = Intake::new(store.clone(), Inbox::default());
+    let intake = Intake::new(store.clone());
     tokio::spawn(serve_reports(listener, certificate(), intake, Arc::default()));
     address
 }
