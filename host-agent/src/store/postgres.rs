@@ -25,6 +25,9 @@ const CONNECTIONS: u32 = 12;
 const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whatever the server's defaults are: what is acknowledged survives its crash, and nobody waits long for a lock.
+const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'";
+
 pub(super) struct Postgres {
     shown: String,
     hands: Hands,
@@ -58,8 +61,7 @@ impl Postgres {
             .acquire_timeout(CONNECT)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // Whatever the server's default is: what is acknowledged survives its crash.
-                    connection.execute("SET synchronous_commit = on").await?;
+                    connection.execute(SESSION).await?;
                     Ok(())
                 })
             })
