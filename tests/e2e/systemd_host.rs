@@ -97,11 +97,11 @@ fn under_systemd_the_companion_is_a_service_and_guests_are_units_that_outlive_it
     let before = guest_units(host);
     assert!(before.iter().any(|unit| unit.contains("-inner.")), "{before:?}");
 
+    let pid = property(host, "MainPID");
     must(host, &["/usr/bin/systemctl", "kill", "-s", "KILL", UNIT]);
-    wait::until("systemd to start the companion again", Duration::from_secs(30), || {
-        host.run(&["/usr/bin/firstlight", "jobs"]).ok().filter(firstlight_tests::run::Ran::ok)
-    })
-    .unwrap();
+    until_property(host, "MainPID", |now| now != pid && now != "0");
+    until_property(host, "ActiveState", |state| state == "active");
+    firstlight(host, &["jobs"]);
     assert_eq!(guest_units(host), before, "the guest lives on");
 
     firstlight(host, &["destroy", "--all"]);
@@ -109,8 +109,10 @@ fn under_systemd_the_companion_is_a_service_and_guests_are_units_that_outlive_it
         guest_units(host).is_empty().then_some(())
     })
     .unwrap();
-    let namespaces = host.run(&["/usr/sbin/ip", "netns", "list"]).unwrap().stdout;
-    assert_eq!(namespaces.trim(), "");
+    wait::until("the network to be gone", Duration::from_secs(30), || {
+        must(host, &["/usr/sbin/ip", "netns", "list"]).trim().is_empty().then_some(())
+    })
+    .unwrap();
 }
 
 const CONFIGURATION: &str = "[api]\nlisten = \"127.0.0.1:7444\"\ncertificate = \"/etc/firstlight/api.pem\"\n\
@@ -125,7 +127,17 @@ fn configure_api(root: &Path) {
     let store = root.join("etc/credstore");
     let mut make =
         run::command(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    make.args(["-nodes", "-days", "30", "-subj", "/CN=companion", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    make.args([
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=companion",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]);
     make.arg("-keyout").arg(store.join("firstlight.api-key")).arg("-out").arg(etc.join("api.pem"));
     run::must(&mut make).unwrap();
     fs::write(store.join("firstlight.token-ci"), TOKEN).unwrap();

@@ -77,10 +77,20 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
         Command::Up(up) => up::up(&session, &up).await,
         // Without a daemon the others work on the store that earlier commands left, if there is one.
         command if !session.client.answers().await => match left(&session)? {
-            Some(settings) => up::within(&settings, Purpose::Look, ask(&session, command)).await,
+            Some(settings) => up::within(&settings, purpose(&command), ask(&session, command)).await,
             None => ask(&session, command).await,
         },
         command => ask(&session, command).await,
+    }
+}
+
+/// What is asked of a job must be carried out by somebody; the others only look.
+fn purpose(command: &Command) -> Purpose {
+    match command {
+        Command::Cancel(_) | Command::Retry { .. } | Command::Abandon(_) | Command::Destroy(_) => {
+            Purpose::Work
+        }
+        _ => Purpose::Look,
     }
 }
 
