@@ -21,6 +21,8 @@ pub struct Bringups {
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) waiters: Waiters,
+    /// MACs and addresses are chosen one at a time.
+    pub(super) choosing: tokio::sync::Mutex<()>,
     /// For steps, which must not keep it alive.
     pub(super) me: Weak<Self>,
     stopping: watch::Sender<bool>,
@@ -55,6 +57,7 @@ impl Bringups {
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
             waiters: Waiters::default(),
+            choosing: tokio::sync::Mutex::default(),
             me: Weak::clone(me),
             stopping: watch::Sender::new(false),
         })
