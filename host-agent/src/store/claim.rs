@@ -128,14 +128,16 @@ async fn take(
     claimant: &Claimant,
     jobs: &[String],
 ) -> Result<Vec<Claimed>, StoreError> {
+    let look =
+        format!("SELECT companion FROM jobs WHERE id = $1 AND held = 0{}", writing.dialect.skip_locked());
     let mut claimed = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let before: Option<Option<String>> =
-            sqlx::query_scalar("SELECT companion FROM jobs WHERE id = $1 AND held = 0")
-                .bind(job)
-                .fetch_optional(&mut *writing.sql)
-                .await
-                .map_err(failed("look at a job"))?;
+        let before: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(look.as_str()))
+            .bind(job)
+            .fetch_optional(&mut *writing.sql)
+            .await
+            .map_err(failed("look at a job"))?;
+        let Some(before) = before else { continue };
         let fence: Option<i64> = sqlx::query_scalar(
             "UPDATE jobs SET held = 1, companion = $2, fence = fence + 1, \
              works = CASE WHEN phase = 'queued' AND request IS NULL THEN 1 ELSE works END \
@@ -146,7 +148,7 @@ async fn take(
         .fetch_optional(&mut *writing.sql)
         .await
         .map_err(failed("claim a job"))?;
-        let (Some(before), Some(fence)) = (before, fence) else { continue };
+        let Some(fence) = fence else { continue };
         let hold = format!(
             "INSERT INTO leases (job, fence, until_ms) VALUES ($1, $2, {} + $4)",
             writing.dialect.now("$3")
