@@ -23,7 +23,8 @@ pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
     for seed in first..first.saturating_add(walks) {
         // In a thread of its own: the time of this runtime stands still while nobody works.
         let walking = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
             runtime.unwrap().block_on(walk(Walk { seed, guests: GUESTS, turns: TURNS }))
         });
         match walking.join() {
@@ -48,7 +49,10 @@ pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
     }
     let ended: Vec<String> = ends.iter().map(|(end, count)| format!("{count} {end:?}")).collect();
     table.add(Row {
-        figure: format!("random walk from seed {first}: {} faults, deaths and requests", walks as usize * TURNS),
+        figure: format!(
+            "random walk from seed {first}: {} faults, deaths and requests",
+            walks as usize * TURNS
+        ),
         ours: match wrong {
             Some(seed) => format!("a job ended wrongly: --seed {seed}"),
             None => format!("{jobs} jobs, {events} events, {:.0} s", start.elapsed().as_secs_f64()),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 impl Bringups {
     /// Works until [`Bringups::stop`]. Beside it a [`crate::job::Runner`] drives the jobs.
     pub async fn run(self: Arc<Self>) {
+        self.works.store(true, Ordering::Relaxed);
         let mut stopping = self.stopping();
         tokio::select! {
             () = self.wake() => {}
