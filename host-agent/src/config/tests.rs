@@ -252,10 +252,10 @@ const SAMPLE: &str = include_str!("../../../packaging/firstlight.toml");
 
 /// Comments of the sample that are keys: `#key = ...` and `#[[table]]`, without a space.
 fn uncommented() -> String {
-    let key = |line: &str| {
+    fn key(line: &str) -> Option<&str> {
         line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
-    };
-    SAMPLE.lines().map(|line| key(line).map_or(line.to_owned(), ToOwned::to_owned) + "\n").collect()
+    }
+    SAMPLE.lines().map(|line| key(line).unwrap_or(line).to_owned() + "\n").collect()
 }
 
 #[test]
