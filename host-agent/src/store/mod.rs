@@ -48,6 +48,7 @@ pub use identities::Shared;
 pub use legacy::StoredJob;
 pub use lists::{JobFilter, JobRow};
 pub use location::{Location, Server};
+pub use lookups::{Answered, Ground};
 pub use prune::Pruned;
 pub use refusals::Refused;
 pub use reports::{ReportFilter, StoredReport};
