@@ -180,6 +180,9 @@ impl StoreError {
             Self::Address { .. } => {
                 Some("a path, `sqlite:///path/to/firstlight.db`, or `postgres://user@host/database`")
             }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Some("nothing is overwritten: name a file that does not exist")
+            }
             other => other.trouble().hint(),
         }
     }

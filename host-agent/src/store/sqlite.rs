@@ -31,6 +31,7 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PR
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
+    options: AnyConnectOptions,
     readers: AnyPool,
     queue: mpsc::Sender<Box<dyn Operation>>,
     closing: Mutex<Option<Closing>>,
@@ -62,7 +63,7 @@ impl Sqlite {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options);
+            .connect_lazy_with(options.clone());
 
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let (queue, queued) = mpsc::channel(4 * TOGETHER);
@@ -75,7 +76,7 @@ impl Sqlite {
             unwiped: false,
         };
         let writer = tokio::spawn(line.work(stopped));
-        Ok(Self { readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
+        Ok(Self { options, readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
     }
 }
 
@@ -138,7 +139,11 @@ impl Database for Sqlite {
     }
 
     async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        backup::to_file(&mut *self.reader().await?, to).await
+        // Of its own: those that read may not write anywhere, not even a copy.
+        let mut connection = self.options.connect().await.map_err(failed("open a connection to copy"))?;
+        let copied = backup::to_file(&mut connection, to).await;
+        let _ = connection.close().await;
+        copied
     }
 
     async fn close(&self) {
