@@ -10,7 +10,8 @@ use crate::rig::{Driven, claimant, new_job, spec};
 
 async fn open() -> (tempfile::TempDir, Store) {
     // Where the target folder is: `/tmp` may be in memory, and then nothing is durable.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = std::env::var("FIRSTLIGHT_FIGURES").unwrap_or(env!("CARGO_TARGET_TMPDIR").to_owned());
+    let folder = tempfile::tempdir_in(folder).unwrap();
     let store = Store::open(&folder.path().join("firstlight.db")).await.unwrap();
     (folder, store)
 }
