@@ -15,6 +15,9 @@ mod view;
 mod waiters;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use api::{
     Applied, JobFilter, JobLine, JobPage, PlanAction, PlannedGuest, ReportFilter, ReportPage, StepState,
     StepView, Submitted,

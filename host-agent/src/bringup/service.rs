@@ -1,5 +1,6 @@
 //! What all bring-ups of this companion share. Their state is in the store; nothing of it is remembered here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use firstlight_shared::pin::SpkiPin;
@@ -21,8 +22,12 @@ pub struct Bringups {
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) waiters: Waiters,
+    /// MACs and addresses are chosen one at a time.
+    pub(super) choosing: tokio::sync::Mutex<()>,
     /// For steps, which must not keep it alive.
     pub(super) me: Weak<Self>,
+    /// This companion does more than look.
+    pub(super) works: AtomicBool,
     stopping: watch::Sender<bool>,
 }
 
@@ -55,7 +60,9 @@ impl Bringups {
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
             waiters: Waiters::default(),
+            choosing: tokio::sync::Mutex::default(),
             me: Weak::clone(me),
+            works: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
         })
     }
@@ -74,10 +81,11 @@ impl Bringups {
     /// gone and nobody had the time to tidy up. To be called when the runner has stopped.
     pub async fn stop(&self) {
         self.stopping.send_replace(true);
+        if !self.works.load(Ordering::Relaxed) {
+            return;
+        }
         for backend in &self.backends {
-            if self.endpoints.is_open(&**backend).await {
-                self.tidy(&**backend).await;
-            }
+            self.tidy(&**backend).await;
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 impl Bringups {
     /// Works until [`Bringups::stop`]. Beside it a [`crate::job::Runner`] drives the jobs.
     pub async fn run(self: Arc<Self>) {
+        self.works.store(true, Ordering::Relaxed);
         let mut stopping = self.stopping();
         tokio::select! {
             () = self.wake() => {}
@@ -105,7 +107,7 @@ impl Bringups {
     }
 
     /// The job of each part, with its state. A part without a stamp belongs to the guest's newest job.
-    async fn owners(&self, found: &[Surveyed]) -> Result<BTreeMap<Surveyed, Owner>, Fault> {
+    pub(super) async fn owners(&self, found: &[Surveyed]) -> Result<BTreeMap<Surveyed, Owner>, Fault> {
         let jobs: Vec<String> = found.iter().filter_map(|one| one.job.clone()).collect();
         let phases =
             if jobs.is_empty() { Vec::new() } else { self.store.phases(&jobs).await.map_err(store_fault)? };
@@ -124,7 +126,7 @@ impl Bringups {
         Ok(owners)
     }
 
-    async fn act_on(&self, backend: &dyn Backend, verdict: Verdict) {
+    pub(super) async fn act_on(&self, backend: &dyn Backend, verdict: Verdict) {
         for stranger in verdict.strangers {
             tracing::warn!(backend = backend.name(), guest = %stranger.guest, job = ?stranger.job,
                 "something here carries our mark, and no job of ours is known for it; it is left alone");
@@ -151,7 +153,7 @@ impl Bringups {
 
 /// The job that a part belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Owner {
+pub(super) struct Owner {
     job: String,
     phase: Phase,
 }
@@ -166,10 +168,10 @@ struct Sightings {
 
 /// What is to be done after a look.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Verdict {
-    sweep: Vec<String>,
+pub(super) struct Verdict {
+    pub(super) sweep: Vec<String>,
     /// New ones only.
-    strangers: Vec<Surveyed>,
+    pub(super) strangers: Vec<Surveyed>,
 }
 
 impl Sightings {

@@ -96,9 +96,25 @@ pub(super) fn exit_of(code: &str) -> Exit {
     }
 }
 
+/// What to do, where a fault does not say it.
+fn next_step(code: &str) -> &'static str {
+    match code {
+        "not-authenticated" => "check --token-file, or --client-cert, with whoever runs the companion",
+        "bad-request" | "method" | "no-such-route" => {
+            "is the companion of this version? `firstlight --version` tells ours"
+        }
+        code if code.starts_with("job-") => "`firstlight show JOB` tells what happened to it",
+        code if code.starts_with("store-") => {
+            "the companion's log tells more; the same command may be tried again"
+        }
+        _ => "`firstlight jobs` shows where things stand",
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self { exit: exit_of(&fault.code), message: fault.message, hints: fault.hint.into_iter().collect() }
+        let hint = fault.hint.unwrap_or_else(|| next_step(&fault.code).to_owned());
+        Self { exit: exit_of(&fault.code), message: fault.message, hints: vec![hint] }
     }
 }
 

@@ -1,25 +1,25 @@
 //! The commands that look and change nothing: `plan`, `jobs`, `show`, `watch`, `reports`, `known-hosts`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-use super::args::{JobsArguments, Page};
-use super::client::{escape, query};
+use super::args::{JobsArguments, Page, PlaceArguments};
+use super::client::{Client, Place, escape, query};
 use super::failure::{Exit, Failure, exit_of};
 use super::interrupt::Interrupts;
 use super::live::{Row, Screen, follow_with, say};
+use super::up::within;
 use super::{Session, print, print_on, render};
-use crate::bringup::{JobPage, PlanAction, load_spec};
+use crate::bringup::{GuestSpec, JobPage, PlanAction};
+use crate::daemon::Purpose;
 use crate::http::api::{PlanAnswer, UpRequest, WatchLine};
 use crate::job::Phase;
 
 /// Guests that have ended are kept in the picture up to this number.
 const ROWS_LIMIT: usize = 2000;
 
-pub(super) async fn plan(session: &Session, spec: &Path, json: bool) -> Result<Exit, Failure> {
-    let request = UpRequest { guests: load_spec(spec)?, by: None };
+pub(super) async fn plan(session: &Session, guests: Vec<GuestSpec>, json: bool) -> Result<Exit, Failure> {
+    let request = UpRequest { guests, by: None };
     let answer: PlanAnswer = session.client.post("/v1/plan", &request).await?;
     print(&if json { render::json(&answer) } else { render::plan(&answer.guests) })?;
     let refused = answer.guests.iter().find_map(|guest| Some((guest, guest.problems.first()?)));
@@ -36,6 +36,25 @@ pub(super) async fn plan(session: &Session, spec: &Path, json: bool) -> Result<E
         }
         None => Ok(Exit::Ok),
     }
+}
+
+/// As [`plan`] where there is neither a companion nor a store: on an empty one that nobody keeps.
+pub(super) async fn plan_on_nothing(
+    session: &Session,
+    guests: Vec<GuestSpec>,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let folder = tempfile::tempdir().map_err(|error| {
+        Failure::new(Exit::Environment, format!("no temporary folder can be made: {error}"))
+    })?;
+    let place = PlaceArguments { state: Some(folder.path().to_owned()), ..session.place.clone() };
+    let mut settings = session.place.settings()?;
+    settings.state = folder.path().to_owned();
+    settings.store.url = format!("sqlite:{}", folder.path().join("plan.db").display());
+    settings.api.socket = folder.path().join("control.sock");
+    let client = Client::new(Place::Here { socket: settings.api.socket.clone() });
+    let session = Session { place, client };
+    within(&settings, Purpose::Look, plan(&session, guests, json)).await
 }
 
 /// A plan that says `up` would be refused ends in one way, unless the store itself fails.

@@ -75,12 +75,36 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     let session = Session { place: arguments.place, client };
     match arguments.command {
         Command::Up(up) => up::up(&session, &up).await,
+        Command::Plan { spec, output } => plan(&session, &spec, output.json).await,
         // Without a daemon the others work on the store that earlier commands left, if there is one.
-        command if !session.client.answers().await => match left(&session)? {
-            Some(settings) => up::within(&settings, Purpose::Look, ask(&session, command)).await,
-            None => ask(&session, command).await,
+        command if session.client.answers().await => ask(&session, command).await,
+        command => match (purpose(&command), left(&session)?) {
+            (Some(purpose), Some(settings)) => up::within(&settings, purpose, ask(&session, command)).await,
+            _ => ask(&session, command).await,
         },
-        command => ask(&session, command).await,
+    }
+}
+
+/// A plan needs no companion, and changes nothing: where there is no store, none is made.
+async fn plan(session: &Session, spec: &std::path::Path, json: bool) -> Result<Exit, Failure> {
+    let guests = crate::bringup::load_spec(spec)?;
+    if session.client.answers().await {
+        return looks::plan(session, guests, json).await;
+    }
+    if let Some(settings) = left(session)? {
+        return up::within(&settings, Purpose::Look, looks::plan(session, guests, json)).await;
+    }
+    looks::plan_on_nothing(session, guests, json).await
+}
+
+/// What this process must be for a command, if no companion answers; none: the command makes no sense then.
+fn purpose(command: &Command) -> Option<Purpose> {
+    match command {
+        Command::Cancel(_) | Command::Retry { .. } | Command::Abandon(_) | Command::Destroy(_) => {
+            Some(Purpose::Work)
+        }
+        Command::Watch { .. } => None,
+        _ => Some(Purpose::Look),
     }
 }
 
@@ -97,7 +121,6 @@ fn left(session: &Session) -> Result<Option<Settings>, Failure> {
 /// The commands that ask the companion.
 async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Plan { spec, output } => looks::plan(session, &spec, output.json).await,
         Command::Jobs(arguments) => looks::jobs(session, &arguments).await,
         Command::Show { id, events, output } => looks::show(session, &id, events, output.json).await,
         Command::Watch { names, json } => looks::watch(session, &names, json).await,
@@ -111,6 +134,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
         Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)
+        | Command::Plan { .. }
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Openapi

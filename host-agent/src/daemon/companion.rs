@@ -264,7 +264,8 @@ fn with_local(settings: &Settings, others: Vec<Arc<dyn Backend>>) -> Vec<Arc<dyn
     let config =
         LocalConfig { folder: settings.local.folder.clone(), report_port: settings.reports.listen.port() };
     let local: Arc<dyn Backend> = Arc::new(Local::new(config));
-    std::iter::once(local).chain(others).collect()
+    // The first of a name counts.
+    others.into_iter().chain([local]).collect()
 }
 
 /// The report listener, on its own address and on the sockets that backends open.

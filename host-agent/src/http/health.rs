@@ -6,10 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::sync::watch;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::metrics::Metrics;
 use crate::outcome::Fault;
@@ -31,17 +33,28 @@ pub struct Health {
 }
 
 pub fn health_router(health: Health) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(health)
+    described().split_for_parts().0.with_state(health)
 }
 
+/// Their part of the API's description.
+pub(super) fn health_document() -> Document {
+    described().split_for_parts().1
+}
+
+fn described() -> OpenApiRouter<Health> {
+    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz)).routes(routes!(metrics))
+}
+
+/// Whether the companion can do its work at all.
+#[utoipa::path(get, path = "/livez", tag = "health", responses(
+    (status = 200, body = Object), (status = 503, body = Fault, description = "Start it again")))]
 async fn livez(State(health): State<Health>) -> Response {
     answer("not-alive", health.condition.borrow().stuck)
 }
 
+/// Whether the companion takes work now.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, body = Object), (status = 503, body = Fault, description = "Ask another one, or later")))]
 async fn readyz(State(health): State<Health>) -> Response {
     let condition = health.condition.borrow().clone();
     answer("not-ready", condition.stuck.or(condition.unready))
@@ -54,6 +67,9 @@ fn answer(code: &str, obstacle: Option<&'static str>) -> Response {
     }
 }
 
+/// Figures in the OpenMetrics format.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(health): State<Health>) -> Response {
     // As the OpenMetrics format wants it to be named.
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

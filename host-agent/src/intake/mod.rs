@@ -186,4 +186,6 @@ fn open(bytes: &[u8], suspect: &mut Suspect<'_>) -> Result<(Envelope, Opened), E
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use firstlight_shared::secret::Secret;
 
-use super::{ALLOCATE, Allocated, Common, FAST, store_fault, unless_store};
+use super::{ALLOCATE, Allocated, CONTENDED, Common, FAST, store_fault, unless_store};
 use crate::backend::{Allocation, Taken};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
@@ -74,6 +74,8 @@ impl Allocate {
         let (service, backend) = (self.0.service()?, &self.0.backend);
         let store = &service.store;
         let address_kind = format!("{ADDRESS}{}", backend.name());
+        // One at a time here, so that only other companions can be faster.
+        let _alone = service.choosing.lock().await;
         let held = store.reserved_by(context.job).await.map_err(store_fault)?;
         if let Some(allocation) = allocation(&held, &address_kind) {
             return Ok(allocation);
@@ -88,10 +90,7 @@ impl Allocate {
                 return Ok(chosen);
             }
         }
-        Err(Fault::new(
-            "no-free-address",
-            "other jobs were faster each time; MAC and address could not be reserved",
-        ))
+        Err(Fault::new(CONTENDED, "other companions' jobs were faster each time"))
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) const VERIFY: &str = "verify";
 const SLOW: Duration = Duration::from_secs(30 * 60);
 /// Everything else takes seconds, when the hypervisor is busy.
 const FAST: Duration = Duration::from_secs(5 * 60);
+const CONTENDED: &str = "allocation-contended";
 const STOPPING: &str = "stopping";
 
 /// The saga of one guest.
@@ -157,10 +158,11 @@ impl Common {
     }
 }
 
-/// A store that is away, and a companion that stops, say nothing about the guest: it is tried again.
+/// A store that is away, a companion that stops, others that were faster: they say nothing about the guest, and it is tried
+/// again.
 fn unless_store(fault: Fault) -> Act {
     match fault.code.as_str() {
-        "store" | STOPPING => Act::Unknown(fault),
+        "store" | STOPPING | CONTENDED => Act::Unknown(fault),
         _ => Act::Refused(fault),
     }
 }

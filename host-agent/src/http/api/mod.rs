@@ -48,9 +48,11 @@ pub fn api_router(service: Arc<Bringups>) -> Router {
         .with_state(service)
 }
 
-/// The description of the API (OpenAPI 3.1).
+/// The description of the API (OpenAPI 3.1), with what is served beside it for those who watch over the companion.
 pub fn api_document() -> Document {
-    described().split_for_parts().1
+    let mut document = described().split_for_parts().1;
+    document.merge(crate::http::health::health_document());
+    document
 }
 
 /// One list for both: what is served is described, and the other way round.

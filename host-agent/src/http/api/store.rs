@@ -1,7 +1,6 @@
 //! The store as a whole: its integrity, a copy, an export.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
@@ -40,11 +39,16 @@ pub(super) async fn check(State(service): State<Arc<Bringups>>) -> Result<Json<S
 #[utoipa::path(post, path = "/v1/store/backup", tag = "store", responses(
     (status = 200, body = Vec<u8>, content_type = "application/vnd.sqlite3"), (status = "default", body = Fault)))]
 pub(super) async fn backup(State(service): State<Arc<Bringups>>) -> Result<Response, ApiError> {
-    let copy = Copy::name();
-    service.store.backup(&copy.0).await?;
-    let file = tokio::fs::File::open(&copy.0).await.map_err(|error| copy.unreadable(&error))?;
+    let unusable = |error: io::Error| {
+        tracing::error!(%error, "a copy of the store cannot be kept for a moment");
+        ApiError::from(Fault::new("store-backup", "the copy of the store cannot be kept on its way"))
+    };
+    let folder = tempfile::tempdir().map_err(unusable)?;
+    let copy = folder.path().join("copy.db");
+    service.store.backup(&copy).await?;
     // From here on it has no name, and goes with its last reader.
-    drop(copy);
+    let file = tokio::fs::File::open(&copy).await.map_err(unusable)?;
+    drop(folder);
     Ok(answer(pieces(file), "application/vnd.sqlite3"))
 }
 
@@ -86,28 +90,4 @@ fn answer(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static, kind: 
     let mut response = Response::new(Body::from_stream(pieces));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
-}
-
-/// A file that is removed when nobody needs its name any more.
-struct Copy(PathBuf);
-
-impl Copy {
-    /// A name that nobody can guess.
-    fn name() -> Self {
-        let name = format!("firstlight-backup-{}", hex::encode(rand::random::<[u8; 16]>()));
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn unreadable(&self, error: &io::Error) -> ApiError {
-        tracing::error!(path = %self.0.display(), %error, "the copy of the store cannot be read");
-        Fault::new("store-backup", "the copy of the store cannot be read").into()
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(path = %self.0.display(), %error, "no copy was left to remove");
-        }
-    }
 }
