@@ -3,11 +3,12 @@
 use firstlight_shared::wire::Ack;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::claim;
 use super::error::failed;
 use super::lists::phase;
 use super::rows::{parsed, text};
 use super::{Store, StoreError, StoredClaim, claims};
-use crate::job::Phase;
+use crate::job::{Phase, Taken};
 
 /// What is known before a report is taken; see [`Store::ground`].
 #[derive(Debug, Clone)]
@@ -28,6 +29,21 @@ pub struct Answered {
 }
 
 impl Store {
+    /// What is at work now, and what each of these jobs wants a place of.
+    pub async fn queue_of(&self, jobs: &[String]) -> Result<(Taken, Vec<(String, Vec<String>)>), StoreError> {
+        let mut reader = self.database.reader().await?;
+        let taken = claim::taken(&mut reader).await?;
+        let select =
+            format!("SELECT id, resources FROM jobs WHERE id IN {}", self.database.dialect().texts("$1"));
+        let rows = sqlx::query(AssertSqlSafe(select))
+            .bind(text("a list of jobs", jobs)?)
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(failed("look at the queue"))?;
+        let wanted = rows.iter().map(|row| Ok((row.get(0), parsed("a job's resources", row.get(1))?)));
+        Ok((taken, wanted.collect::<Result<_, StoreError>>()?))
+    }
+
     /// Whether any job of this backend is not gone.
     pub async fn has_live_jobs(&self, backend: &str) -> Result<bool, StoreError> {
         let found: Option<String> =

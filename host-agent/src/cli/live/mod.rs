@@ -46,7 +46,7 @@ impl Row {
             created_ms: line.created_at_ms,
             total_ms: line.ended_at_ms.map(|ended| ended.saturating_sub(line.created_at_ms)),
             retries: 0,
-            why: line.failure.as_ref().map(|fault| fault.message.clone()),
+            why: line.failure.as_ref().map(|fault| fault.message.clone()).or_else(|| line.waits_for.clone()),
         }
     }
 }
