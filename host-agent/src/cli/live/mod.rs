@@ -117,9 +117,9 @@ async fn stream(client: Client, jobs: Vec<String>, sender: mpsc::Sender<News>) -
     while !open.is_empty() {
         match lines.next::<GuestView>().await {
             Ok(view) => {
-                if view.state.is_final() {
-                    open.retain(|job| *job != view.job);
-                } else if !open.contains(&view.job) {
+                // What was asked for by a guest's name goes by its job's id from now on.
+                open.retain(|job| *job != view.job && *job != view.name);
+                if !view.state.is_final() {
                     open.push(view.job.clone());
                 }
                 open.extend(
