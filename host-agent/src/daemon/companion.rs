@@ -13,6 +13,7 @@ use super::error::StartError;
 use super::heart::Heart;
 use super::identity::ListenerIdentity;
 use super::lock::StateLock;
+use super::metered::Metered;
 use super::policy::{PolicyError, policy};
 use super::{prune, socket};
 use crate::backend::Backend;
@@ -29,6 +30,8 @@ use crate::store::{Location, Store};
 
 /// How often to look for work that nobody told of.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a daemon waits for the state folder.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long connections may take to end.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -95,10 +98,11 @@ impl Companion {
             backends: with_local(settings, backends),
             limits: limits(settings),
         });
-        let sagas: Arc<dyn Sagas> = Arc::clone(&service) as Arc<dyn Sagas>;
-        let works =
-            || Runner::new(Arc::new(ground.store.clone()), Arc::clone(&sagas), runner_config(settings));
-        let runner = (purpose != Purpose::Look).then(works);
+        let runner = (purpose != Purpose::Look).then(|| {
+            let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
+            let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
+            Runner::new(Arc::new(metered), sagas, runner_config(settings))
+        });
 
         let (policy, _) = watch::channel(Arc::new(ground.policy));
         let (closing, _) = watch::channel(false);
@@ -212,8 +216,8 @@ impl Ground {
     /// First what can fail for reasons of the machine.
     async fn prepare(settings: &Settings, purpose: Purpose) -> Result<Self, StartError> {
         let credentials = credentials();
-        let lock = StateLock::take(&settings.state)?;
         let serves = purpose == Purpose::Serve;
+        let lock = take_lock(settings, serves).await?;
         let reports = bind(serves.then_some(settings.reports.listen)).await?;
         let tcp = settings.api.listen.as_ref().map(|tcp| tcp.address);
         let api = bind(tcp.filter(|_| serves)).await?;
@@ -229,6 +233,19 @@ impl Ground {
         let key = settings.reports.key.as_ref();
         let identity = ListenerIdentity::load(key, credentials.as_deref(), &store).await?;
         Ok(Self { lock, store, identity, policy, reports, api })
+    }
+}
+
+/// A command that looks without a daemon holds the folder for a moment; the daemon waits for it.
+async fn take_lock(settings: &Settings, serves: bool) -> Result<StateLock, StartError> {
+    let deadline = tokio::time::Instant::now() + if serves { LOCK_PATIENCE } else { Duration::ZERO };
+    loop {
+        match StateLock::take(&settings.state) {
+            Err(StartError::InUse { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            taken => return taken,
+        }
     }
 }
 

@@ -53,6 +53,19 @@ impl Dialect {
         }
     }
 
+    /// The pairs of texts of the JSON array that is bound to `parameter`, as a table `pair(kind, value)`.
+    pub(super) fn text_pairs(self, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => format!(
+                "(SELECT value ->> 0 AS kind, value ->> 1 AS value FROM json_each({parameter})) AS pair"
+            ),
+            Self::Postgres => format!(
+                "(SELECT element ->> 0 AS kind, element ->> 1 AS value \
+                 FROM jsonb_array_elements({parameter}::jsonb) AS element) AS pair"
+            ),
+        }
+    }
+
     /// Locks the rows of a SELECT and passes over those that somebody else has locked. SQLite has one writer.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {

@@ -113,7 +113,7 @@ impl Trouble {
             "25006" => Self::ReadOnly,
             "42501" | "3D000" => Self::Denied,
             // Deadlocks and failed serialisations pass, like a server that is shutting down.
-            "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" => Self::Away,
+            "25P03" | "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" => Self::Away,
             _ => match &code[..2] {
                 "08" | "53" | "57" | "58" => Self::Away,
                 "28" => Self::Denied,
@@ -179,6 +179,9 @@ impl StoreError {
             }
             Self::Address { .. } => {
                 Some("a path, `sqlite:///path/to/firstlight.db`, or `postgres://user@host/database`")
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Some("nothing is overwritten: name a file that does not exist")
             }
             other => other.trouble().hint(),
         }

@@ -17,7 +17,6 @@ mod error;
 mod export;
 mod identities;
 mod jobs;
-mod legacy;
 mod lists;
 mod location;
 mod lookups;
@@ -45,7 +44,6 @@ pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
 pub use export::{Exported, ExportedReport};
 pub use identities::Shared;
-pub use legacy::StoredJob;
 pub use lists::{JobFilter, JobRow};
 pub use location::{Location, Server};
 pub use lookups::{Answered, Ground};
@@ -91,6 +89,3 @@ impl Store {
         database::write(&*self.database, work).await
     }
 }
-
-#[cfg(test)]
-mod tests;

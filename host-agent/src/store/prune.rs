@@ -63,9 +63,15 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
     .await
     .map_err(failed("look for old jobs"))?;
     let gone = text("a list of jobs", &gone)?;
-    let mut counts = [0; 5];
-    let tables =
-        [("events", "job"), ("claims", "job"), ("reports", "job"), ("leases", "job"), ("jobs", "id")];
+    let mut counts = [0; 6];
+    let tables = [
+        ("events", "job"),
+        ("claims", "job"),
+        ("reports", "job"),
+        ("reservations", "job"),
+        ("leases", "job"),
+        ("jobs", "id"),
+    ];
     for (count, (table, column)) in counts.iter_mut().zip(tables) {
         let delete = format!("DELETE FROM {table} WHERE {column} IN {}", writing.dialect.texts("$1"));
         let done = sqlx::query(AssertSqlSafe(delete))
@@ -75,7 +81,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
             .map_err(failed("forget old jobs"))?;
         *count = done.rows_affected();
     }
-    let [events, claims, reports, _, jobs] = counts;
+    let [events, claims, reports, _, _, jobs] = counts;
     Ok(Pruned { jobs, events, claims, reports, refusals: 0 })
 }
 

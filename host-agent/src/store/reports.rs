@@ -70,7 +70,7 @@ impl Store {
                 if done.rows_affected() == 0 {
                     return Ok(false);
                 }
-                identities::insert(writing.sql, &report.job, &report.guest, &identities).await?;
+                identities::insert(writing, &report.job, &report.guest, &identities).await?;
                 writing.changes.push(Change::Report { claim: report.claim_id });
                 Ok(true)
             })

@@ -23,7 +23,13 @@ use crate::job::Change;
 
 /// How many operations go into one commit at most.
 const TOGETHER: usize = 128;
+/// How often to look for more of them before a commit; a few microseconds each.
+const MOMENT: usize = 32;
 const READERS: u32 = 4;
+
+/// One operation of a transaction ends, the next begins: a savepoint for each.
+const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT operation";
+const NEXT: &str = "RELEASE operation; SAVEPOINT operation";
 
 /// Wiped secrets are overwritten, not only unlinked.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -31,6 +37,7 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PR
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
+    options: AnyConnectOptions,
     readers: AnyPool,
     queue: mpsc::Sender<Box<dyn Operation>>,
     closing: Mutex<Option<Closing>>,
@@ -62,7 +69,7 @@ impl Sqlite {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options);
+            .connect_lazy_with(options.clone());
 
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let (queue, queued) = mpsc::channel(4 * TOGETHER);
@@ -75,7 +82,7 @@ impl Sqlite {
             unwiped: false,
         };
         let writer = tokio::spawn(line.work(stopped));
-        Ok(Self { readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
+        Ok(Self { options, readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
     }
 }
 
@@ -138,7 +145,11 @@ impl Database for Sqlite {
     }
 
     async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        backup::to_file(&mut *self.reader().await?, to).await
+        // Of its own: those that read may not write anywhere, not even a copy.
+        let mut connection = self.options.connect().await.map_err(failed("open a connection to copy"))?;
+        let copied = backup::to_file(&mut connection, to).await;
+        let _ = connection.close().await;
+        copied
     }
 
     async fn close(&self) {
@@ -167,18 +178,38 @@ struct Line {
 impl Line {
     async fn work(mut self, mut stopped: tokio::sync::oneshot::Receiver<()>) {
         let mut batch = Vec::with_capacity(TOGETHER);
+        let mut crowd = 0;
         loop {
             tokio::select! {
                 biased;
-                got = self.queued.recv_many(&mut batch, TOGETHER) => match got {
-                    0 => break,
-                    _ => self.commit(&mut batch).await,
-                },
+                got = self.queued.recv_many(&mut batch, TOGETHER) => {
+                    if got == 0 {
+                        break;
+                    }
+                    self.gather(&mut batch, crowd).await;
+                    crowd = batch.len();
+                    self.commit(&mut batch).await;
+                }
                 _ = &mut stopped, if !self.queued.is_closed() => self.queued.close(),
             }
         }
         if let Err(error) = self.connection.close().await {
             tracing::warn!(error = %error, "the store was not closed well; it mends itself at the next start");
+        }
+    }
+
+    /// Whoever was answered just now may have more to write: one commit for all is cheaper than two, so they get a moment.
+    async fn gather(&mut self, batch: &mut Vec<Box<dyn Operation>>, crowd: usize) {
+        for _ in 0..MOMENT {
+            if batch.len() >= crowd.min(TOGETHER) {
+                break;
+            }
+            tokio::task::yield_now().await;
+            while batch.len() < TOGETHER
+                && let Ok(operation) = self.queued.try_recv()
+            {
+                batch.push(operation);
+            }
         }
     }
 
@@ -205,7 +236,7 @@ impl Line {
     }
 
     async fn run(&mut self, batch: &mut [Box<dyn Operation>]) -> Result<(Vec<Change>, bool), StoreError> {
-        self.connection.execute("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
+        self.tell(BEGIN, "begin to write").await?;
         let mut writing = Writing {
             sql: &mut self.connection,
             dialect: Dialect::Sqlite,
@@ -213,20 +244,25 @@ impl Line {
             changes: Vec::new(),
             wiped: false,
         };
-        for operation in batch {
+        for (index, operation) in batch.iter_mut().enumerate() {
+            if index > 0 {
+                sqlx::query(NEXT).execute(&mut *writing.sql).await.map_err(failed("write"))?;
+            }
             let told = writing.changes.len();
-            writing.sql.execute("SAVEPOINT operation").await.map_err(failed("begin to write"))?;
             if !operation.run(&mut writing).await {
                 // Fails if the database has given up the whole transaction: then all have failed.
-                let undo = "ROLLBACK TO operation";
-                writing.sql.execute(undo).await.map_err(failed("write everything that was to be written"))?;
+                let undo = sqlx::query("ROLLBACK TO operation").execute(&mut *writing.sql);
+                undo.await.map_err(failed("write everything that was to be written"))?;
                 writing.changes.truncate(told);
             }
-            writing.sql.execute("RELEASE operation").await.map_err(failed("write"))?;
         }
         let (changes, wiped) = (writing.changes, writing.wiped);
-        self.connection.execute("COMMIT").await.map_err(failed("make its rows durable"))?;
+        self.tell("COMMIT", "make its rows durable").await?;
         Ok((changes, wiped))
+    }
+
+    async fn tell(&mut self, statement: &'static str, action: &'static str) -> Result<(), StoreError> {
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(failed(action))
     }
 
     /// The log of writes would keep a secret until it is overwritten.
