@@ -119,6 +119,21 @@ impl Bringups {
         })
     }
 
+    /// Takes reports again for guests that are there: one that is ready may still ask for an answer that was lost. To be
+    /// called before the companion answers anybody; [`Bringups::run`] looks after it from then on.
+    pub async fn open(&self) {
+        for backend in &self.backends {
+            let opened = match self.store.has_live_jobs(backend.name()).await {
+                Ok(true) => self.endpoints.ensure(&**backend).await.map(drop),
+                Ok(false) => Ok(()),
+                Err(error) => Err(store_fault(error)),
+            };
+            if let Err(fault) = opened {
+                tracing::warn!(backend = backend.name(), error = %fault, "no place for reports yet");
+            }
+        }
+    }
+
     /// Removes what guests of this backend shared, if no companion has such a guest any more.
     pub(super) async fn tidy(&self, backend: &dyn Backend) {
         let tidied = match self.store.has_live_jobs(backend.name()).await {

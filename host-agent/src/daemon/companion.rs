@@ -89,6 +89,9 @@ impl Companion {
             let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
             Runner::new(Arc::new(metered), sagas, runner_config(settings))
         });
+        if runner.is_some() {
+            service.open().await;
+        }
 
         let mut companion = Self {
             metrics,
