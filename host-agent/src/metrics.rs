@@ -60,6 +60,8 @@ macro_rules! metrics {
         /// The names as `/metrics` shows them, without the suffixes of counters and histograms.
         #[cfg(test)]
         const NAMES: &[&str] = &[$(concat!("firstlight_", $name)),*];
+        #[cfg(test)]
+        const FIELDS: &[&str] = &[$(stringify!($field)),*];
     };
     (@make) => { Default::default() };
     (@make $make:expr) => { $make };

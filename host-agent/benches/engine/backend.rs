@@ -11,7 +11,7 @@ use firstlight::backend::{
     Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
 };
 use firstlight::outcome::{Act, Fault, Probe, Undo};
-use firstlight_shared::ids::MacAddress;
+use firstlight_shared::ids::{GuestName, MacAddress};
 use firstlight_shared::wire::Claim;
 use serde_json::json;
 
@@ -48,6 +48,14 @@ impl Backend for InstantBackend {
 
     async fn preflight(&self, _: &GuestPlan) -> Result<(), Fault> {
         Ok(())
+    }
+
+    async fn namesake(&self, _: &GuestName) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    async fn golden_mark(&self, _: &GuestPlan) -> Result<String, Fault> {
+        Ok(NAME.to_owned())
     }
 
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
@@ -89,7 +97,7 @@ impl Backend for InstantBackend {
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
         let guests = self.guests();
         let surveyed = |(job, guest): (&String, &InstantGuest)| Surveyed {
-            job: job.clone(),
+            job: Some(job.clone()),
             guest: guest.name.clone(),
             running: true,
         };

@@ -59,42 +59,47 @@ async fn sender(
     start: Instant,
     paced: bool,
 ) -> Vec<Duration> {
-    let mut took = Vec::new();
-    let mut connection = None;
+    let (mut took, mut line) = (Vec::new(), Line::default());
     loop {
-        let Some(shot) = shots.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return took };
+        let Some(shot) = shots.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
+            return took;
+        };
         tokio::time::sleep_until((start + shot.after).into()).await;
         let from = if paced { start + shot.after } else { Instant::now() };
         // A connection has its time; the report is then sent over the next one, as guests do.
-        while !taken(target, source, &mut connection, &shot.report).await {
-            connection = None;
-        }
+        while !line.taken(target, source, &shot.report).await {}
         took.push(from.elapsed());
     }
 }
 
-async fn taken(
-    target: SocketAddr,
-    source: IpAddr,
-    connection: &mut Option<SendRequest<Full<Bytes>>>,
-    report: &str,
-) -> bool {
-    if connection.is_none() {
-        let Ok(stream) = post::connect(target, source).await else { return false };
-        let (sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(driver);
-        *connection = Some(sender);
+/// One kept-alive connection.
+#[derive(Debug, Default)]
+pub(crate) struct Line(Option<SendRequest<Full<Bytes>>>);
+
+impl Line {
+    /// Sends a report; false: the connection was at its end, and is made anew next time.
+    pub(crate) async fn taken(&mut self, target: SocketAddr, source: IpAddr, report: &str) -> bool {
+        if self.0.is_none() {
+            let Ok(stream) = post::connect(target, source).await else { return false };
+            let (sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(driver);
+            self.0 = Some(sender);
+        }
+        let Some(sender) = &mut self.0 else { return false };
+        let sent = async {
+            sender.ready().await?;
+            let response = sender.send_request(post::request(report.to_owned()).unwrap()).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+            Ok::<_, hyper::Error>(())
+        };
+        let taken = sent.await.is_ok();
+        if !taken {
+            self.0 = None;
+        }
+        taken
     }
-    let Some(sender) = connection else { return false };
-    let sent = async {
-        sender.ready().await?;
-        let response = sender.send_request(post::request(report.to_owned()).unwrap()).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
-        Ok::<_, hyper::Error>(())
-    };
-    sent.await.is_ok()
 }
 
 /// Whole TLS handshakes per second, each on a connection of its own.

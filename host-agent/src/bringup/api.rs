@@ -75,6 +75,9 @@ pub struct JobLine {
     #[schema(value_type = Option<String>, example = "attested")]
     pub trust: Option<Trust>,
     pub failure: Option<Fault>,
+    /// Of a queued job: what it waits for.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     pub created_at_ms: u64,
     pub ended_at_ms: Option<u64>,
 }

@@ -7,14 +7,34 @@ use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
 use super::service::Bringups;
 use super::steps::Allocated;
 use super::view::{KnownHost, ReportView};
-use crate::job::{Phase, Recorded};
+use crate::job::{Limits, Phase, Recorded, Taken};
 use crate::store::{JobRow, StoreError, StoredReport};
 
 impl Bringups {
     /// One page of jobs, newest first.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<JobPage, StoreError> {
         let (rows, next) = self.store.list_jobs(filter).await?;
-        Ok(JobPage { jobs: rows.into_iter().map(line).collect(), next })
+        Ok(JobPage { jobs: self.lines(rows).await?, next })
+    }
+
+    /// One job as lists show it; none if there is no such job.
+    pub async fn line(&self, job: &str) -> Result<Option<JobLine>, StoreError> {
+        let row = self.store.job(job).await?;
+        Ok(self.lines(row.into_iter().collect()).await?.pop())
+    }
+
+    async fn lines(&self, rows: Vec<JobRow>) -> Result<Vec<JobLine>, StoreError> {
+        let queued = rows.iter().filter(|row| row.phase == Phase::Queued);
+        let queued: Vec<String> = queued.map(|row| row.id.clone()).collect();
+        let (taken, wanted) = match queued.as_slice() {
+            [] => Default::default(),
+            queued => self.store.queue_of(queued).await?,
+        };
+        let limits = self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let reason = |job: &str| {
+            wanted.iter().find(|(id, _)| id == job).map(|(_, wanted)| waits_for(wanted, &taken, &limits))
+        };
+        Ok(rows.into_iter().map(|row| JobLine { waits_for: reason(&row.id), ..line(row) }).collect())
     }
 
     /// One page of reports, newest first; the first page has the newest refusals beside them.
@@ -72,6 +92,15 @@ impl Bringups {
     }
 }
 
+/// Why a queued job has not begun, for people.
+fn waits_for(wanted: &[String], taken: &Taken, limits: &Limits) -> String {
+    let full = wanted.iter().find_map(|resource| {
+        let (used, limit) = (taken.resources.get(resource).copied().unwrap_or(0), limits.of(resource)?);
+        (used >= limit).then(|| format!("{resource}: {used} of {limit} places are taken"))
+    });
+    full.unwrap_or_else(|| "its turn".to_owned())
+}
+
 fn line(row: JobRow) -> JobLine {
     JobLine {
         id: row.id,
@@ -82,6 +111,7 @@ fn line(row: JobRow) -> JobLine {
         step: row.step,
         trust: row.trust,
         failure: row.failure,
+        waits_for: None,
         created_at_ms: row.created_ms,
         ended_at_ms: row.ended_ms,
     }
@@ -102,6 +132,27 @@ fn opened(stored: StoredReport) -> Option<ReportView> {
         Err(error) => {
             tracing::error!(sha256 = %stored.sha256, error = %Chain(&error), "a stored report no longer opens");
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queued_job_waits_for_the_resource_that_is_full() {
+        let limits = Limits { at_once: [("node".to_owned(), 2), ("storage:a".to_owned(), 0)].into() };
+        let taken = Taken { resources: [("node:one".to_owned(), 2)].into(), ..Taken::default() };
+        for (wanted, reason) in [
+            (&["node:one"][..], "node:one: 2 of 2 places are taken"),
+            (&["node:two"], "its turn"),
+            (&["node:two", "storage:a"], "storage:a: 0 of 0 places are taken"),
+            (&["other:x"], "its turn"),
+            (&[], "its turn"),
+        ] {
+            let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            assert_eq!(waits_for(&wanted, &taken, &limits), reason);
         }
     }
 }

@@ -118,11 +118,8 @@ async fn finish(session: &Session, asked: &[Asked], how: &How, goal: Goal) -> Re
         ));
         return Ok(Exit::Ok);
     }
-    // With one that begins anew, the one that is undone before is shown too.
-    let mut shown: Vec<String> = asked.iter().flat_map(|one| [one.asked.clone(), one.job.clone()]).collect();
-    shown.dedup();
     let mut interrupts = Interrupts::listen()?;
-    if !shown.is_empty() && interrupts.unless(follow(&session.client, &first_of(asked))).await?.is_none() {
+    if interrupts.unless(follow_asked(session, asked)).await?.is_none() {
         session.place.tell_detached(&jobs);
         return Ok(Exit::Interrupted);
     }
@@ -136,9 +133,20 @@ async fn finish(session: &Session, asked: &[Asked], how: &How, goal: Goal) -> Re
     judge(&summary, goal)
 }
 
-/// The jobs that were asked: the follower goes on with those that begin anew.
-fn first_of(asked: &[Asked]) -> Vec<String> {
-    asked.iter().map(|one| one.asked.clone()).collect()
+/// First the jobs that were asked, which may be undone before others begin anew; then those others, if the first did not
+/// lead to them.
+async fn follow_asked(session: &Session, asked: &[Asked]) -> Result<(), Failure> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let first: Vec<String> = asked.iter().map(|one| one.asked.clone()).collect();
+    let followed = follow(&session.client, &first).await?;
+    let rest: Vec<String> =
+        asked.iter().map(|one| one.job.clone()).filter(|job| !followed.contains(job)).collect();
+    if !rest.is_empty() {
+        follow(&session.client, &rest).await?;
+    }
+    Ok(())
 }
 
 fn judge(summary: &Value, goal: Goal) -> Result<Exit, Failure> {

@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, command: &StoreCommand) -> Result<Exi
         StoreCommand::Check { output } => check(session, output.json).await,
         StoreCommand::Backup { file } => backup(session, file).await,
         StoreCommand::Export => {
-            let export = session.client.pieces(Method::GET, "/v1/store/export", |piece| print_on(piece));
+            let export = session.client.pieces(Method::GET, "/v1/store/export", print_on);
             export.await.map(|()| Exit::Ok)
         }
     }

@@ -247,3 +247,66 @@ proptest::proptest! {
         }
     }
 }
+
+const SAMPLE: &str = include_str!("../../../packaging/firstlight.toml");
+
+/// Comments of the sample that are keys: `#key = ...` and `#[[table]]`, without a space.
+fn uncommented() -> String {
+    fn key(line: &str) -> Option<&str> {
+        line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    }
+    SAMPLE.lines().map(|line| key(line).unwrap_or(line).to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_sample_is_the_defaults_and_shows_every_key() {
+    let (_folder, plain) = sources(&[("main", SAMPLE)]);
+    assert_eq!(load(&plain).unwrap().settings, only("").unwrap().settings, "as it is, it sets nothing");
+
+    let text = uncommented().replace("= \"adm\"", "= \"root\"");
+    let configuration = load(&sources(&[("main", &text)]).1).unwrap();
+    let shown = configuration.rows();
+    let defaults = only("").unwrap();
+    for key in KEYS {
+        let of_key = |path: &str| {
+            let (words, path): (Vec<&str>, Vec<&str>) =
+                (key.path.split('.').collect(), path.split('.').collect());
+            words.len() == path.len()
+                && words.iter().zip(&path).all(|(word, part)| *word == "*" || word == part)
+        };
+        let row =
+            shown.iter().find(|row| of_key(&row.key)).unwrap_or_else(|| panic!("{} is not shown", key.path));
+        assert!(row.origin.contains("firstlight.toml:"), "{} is not shown: {}", key.path, row.origin);
+        if key.default.is_some() && !key.path.contains('*') {
+            let (value, _) = super::tests::row(&shown, key.path);
+            let default = defaults.rows().into_iter().find(|row| row.key == key.path).unwrap().value;
+            assert_eq!(
+                value.trim_matches('"'),
+                default.trim_matches('"'),
+                "{} has another default",
+                key.path
+            );
+        }
+    }
+}
+
+/// docs/companion.md: one row for each key, with its default, and no row that is none.
+#[test]
+fn the_page_lists_every_key_and_no_other() {
+    let page = include_str!("../../../docs/companion.md");
+    let cells = |line: &'static str| {
+        line.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<&str>> = page.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
+    let keys: Vec<&Vec<&str>> =
+        rows.iter().filter(|row| row.len() == 4 && (row[2] == "reload" || row[2] == "restart")).collect();
+    let listed: Vec<&str> = keys.iter().map(|row| row[0]).collect();
+    let known: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    assert_eq!(listed, known);
+    for (row, key) in keys.iter().zip(KEYS) {
+        assert_eq!(row[2] == "reload", key.reloads, "{}", key.path);
+        if let Some(default) = key.default {
+            assert_eq!(row[1], default, "{}", key.path);
+        }
+    }
+}

@@ -1,31 +1,30 @@
 //! The composition root: everything is built here, and ended in order.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::error::StartError;
+use super::ground::{Ground, credentials};
 use super::heart::Heart;
-use super::identity::ListenerIdentity;
 use super::lock::StateLock;
+use super::metered::Metered;
 use super::policy::{PolicyError, policy};
+use super::reports::Reports;
 use super::{prune, socket};
 use crate::backend::Backend;
 use crate::backend::local::{Local, LocalConfig};
-use crate::bringup::{Bringups, Endpoints, Parts, ServeReports};
+use crate::bringup::{Bringups, Endpoints, Parts};
 use crate::config::{RetentionSettings, Settings};
-use crate::http::{
-    Condition, Gate, Health, Policy, api_router, health_router, serve_reports, serve_socket, serve_tls,
-};
+use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
 use crate::intake::Intake;
 use crate::job::{Limits, Runner, RunnerConfig, Sagas};
 use crate::metrics::Metrics;
-use crate::store::{Location, Store};
+use crate::store::Store;
 
 /// How often to look for work that nobody told of.
 const LOOK: Duration = Duration::from_secs(5);
@@ -66,16 +65,6 @@ pub struct Companion {
     _lock: StateLock,
 }
 
-/// What is bound and read before anything is done.
-struct Ground {
-    lock: StateLock,
-    store: Store,
-    identity: ListenerIdentity,
-    policy: Policy,
-    reports: Option<TcpListener>,
-    api: Option<TcpListener>,
-}
-
 impl Companion {
     /// Takes the state folder, opens store and sockets, and takes up what was interrupted. `backends` are those beside
     /// the local one.
@@ -95,59 +84,64 @@ impl Companion {
             backends: with_local(settings, backends),
             limits: limits(settings),
         });
-        let sagas: Arc<dyn Sagas> = Arc::clone(&service) as Arc<dyn Sagas>;
-        let works =
-            || Runner::new(Arc::new(ground.store.clone()), Arc::clone(&sagas), runner_config(settings));
-        let runner = (purpose != Purpose::Look).then(works);
+        let runner = (purpose != Purpose::Look).then(|| {
+            let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
+            let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
+            Runner::new(Arc::new(metered), sagas, runner_config(settings))
+        });
 
-        let (policy, _) = watch::channel(Arc::new(ground.policy));
-        let (closing, _) = watch::channel(false);
-        let (stopping, _) = watch::channel(false);
-        let (condition, _) = watch::channel(Condition::default());
-        let (retention, _) = watch::channel(settings.retention.clone());
-
-        let mut tasks = Vec::new();
-        if let Some(runner) = &runner {
-            tasks.push(tokio::spawn(Arc::clone(&service).run()));
-            tasks.push(tokio::spawn(Arc::clone(runner).run()));
-        }
-        tasks.extend(ground.reports.map(|listener| tokio::spawn(reports.serve(listener))));
-        if purpose == Purpose::Serve {
-            let heart = Heart {
-                store: ground.store.clone(),
-                runner: runner.clone(),
-                metrics: Arc::clone(&metrics),
-                condition: condition.clone(),
-                stopping: stopping.subscribe(),
-            };
-            tasks.push(tokio::spawn(heart.beat()));
-            tasks.push(tokio::spawn(prune::prune(ground.store.clone(), retention.subscribe())));
-        }
-
-        let health = Health { condition: condition.subscribe(), metrics: Arc::clone(&metrics) };
-        let router = api_router(Arc::clone(&service)).merge(health_router(health));
-        let gate = Gate::new(router, policy.subscribe(), closing.subscribe(), Arc::clone(&metrics));
-        let path = settings.api.socket.clone();
-        let control = socket::bind(&settings.api)
-            .map_err(|source| StartError::Socket { path: path.clone(), source })?;
-        let mut listeners = vec![tokio::spawn(serve_socket(control, gate.clone()))];
-        listeners.extend(ground.api.map(|listener| tokio::spawn(serve_tls(listener, gate))));
-
-        Ok(Self {
-            service,
+        let mut companion = Self {
             metrics,
             runner,
-            policy,
-            retention,
-            stopping,
-            condition,
-            closing,
-            listeners,
-            tasks,
-            socket: path,
+            policy: watch::Sender::new(Arc::new(ground.policy)),
+            retention: watch::Sender::new(settings.retention.clone()),
+            stopping: watch::Sender::new(false),
+            condition: watch::Sender::new(Condition::default()),
+            closing: watch::Sender::new(false),
+            listeners: Vec::new(),
+            tasks: Vec::new(),
+            socket: settings.api.socket.clone(),
             store: ground.store,
+            service,
             _lock: ground.lock,
-        })
+        };
+        companion.work(purpose);
+        companion.tasks.extend(ground.reports.map(|listener| tokio::spawn(reports.serve(listener))));
+        companion.listen(settings, ground.api)?;
+        Ok(companion)
+    }
+
+    /// Starts what goes on in the background.
+    fn work(&mut self, purpose: Purpose) {
+        if let Some(runner) = &self.runner {
+            self.tasks.push(tokio::spawn(Arc::clone(&self.service).run()));
+            self.tasks.push(tokio::spawn(Arc::clone(runner).run()));
+        }
+        if purpose != Purpose::Serve {
+            return;
+        }
+        let heart = Heart {
+            store: self.store.clone(),
+            runner: self.runner.clone(),
+            metrics: Arc::clone(&self.metrics),
+            condition: self.condition.clone(),
+            stopping: self.stopping.subscribe(),
+        };
+        self.tasks.push(tokio::spawn(heart.beat()));
+        self.tasks.push(tokio::spawn(prune::prune(self.store.clone(), self.retention.subscribe())));
+    }
+
+    /// Opens the control socket, and serves the API on it and over TLS.
+    fn listen(&mut self, settings: &Settings, api: Option<TcpListener>) -> Result<(), StartError> {
+        let health = Health { condition: self.condition.subscribe(), metrics: Arc::clone(&self.metrics) };
+        let router = api_router(Arc::clone(&self.service)).merge(health_router(health));
+        let (policy, closing) = (self.policy.subscribe(), self.closing.subscribe());
+        let gate = Gate::new(router, policy, closing, Arc::clone(&self.metrics));
+        let path = self.socket.clone();
+        let control = socket::bind(&settings.api).map_err(|source| StartError::Socket { path, source })?;
+        self.listeners.push(tokio::spawn(serve_socket(control, gate.clone())));
+        self.listeners.extend(api.map(|listener| tokio::spawn(serve_tls(listener, gate))));
+        Ok(())
     }
 
     /// Takes over what a reload may change. All or nothing.
@@ -208,41 +202,6 @@ impl Companion {
     }
 }
 
-impl Ground {
-    /// First what can fail for reasons of the machine.
-    async fn prepare(settings: &Settings, purpose: Purpose) -> Result<Self, StartError> {
-        let credentials = credentials();
-        let lock = StateLock::take(&settings.state)?;
-        let serves = purpose == Purpose::Serve;
-        let reports = bind(serves.then_some(settings.reports.listen)).await?;
-        let tcp = settings.api.listen.as_ref().map(|tcp| tcp.address);
-        let api = bind(tcp.filter(|_| serves)).await?;
-        let policy = policy(&settings.api, credentials.as_deref())?;
-        let mut location: Location = settings.store.url.parse()?;
-        if let Some(file) = &settings.store.password {
-            location = location.with_password(file.read(credentials.as_deref())?);
-        }
-        if let Some(certificate) = &settings.store.root_certificate {
-            location = location.with_root_certificate(certificate);
-        }
-        let store = Store::connect(&location).await?;
-        let key = settings.reports.key.as_ref();
-        let identity = ListenerIdentity::load(key, credentials.as_deref(), &store).await?;
-        Ok(Self { lock, store, identity, policy, reports, api })
-    }
-}
-
-async fn bind(address: Option<std::net::SocketAddr>) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = address else { return Ok(None) };
-    let bound = TcpListener::bind(address).await;
-    bound.map(Some).map_err(|source| StartError::Listen { address, source })
-}
-
-/// systemd's folder of what `LoadCredential=` gave. Source: systemd.exec(5).
-fn credentials() -> Option<OsString> {
-    std::env::var_os("CREDENTIALS_DIRECTORY")
-}
-
 fn limits(settings: &Settings) -> Limits {
     Limits { at_once: settings.limits.clone() }
 }
@@ -266,33 +225,4 @@ fn with_local(settings: &Settings, others: Vec<Arc<dyn Backend>>) -> Vec<Arc<dyn
     let local: Arc<dyn Backend> = Arc::new(Local::new(config));
     // The first of a name counts.
     others.into_iter().chain([local]).collect()
-}
-
-/// The report listener, on its own address and on the sockets that backends open.
-#[derive(Clone)]
-struct Reports {
-    tls: Arc<rustls::ServerConfig>,
-    intake: Intake,
-    metrics: Arc<Metrics>,
-}
-
-impl Reports {
-    async fn serve(self, listener: TcpListener) {
-        serve_reports(listener, self.tls, self.intake, self.metrics).await;
-    }
-
-    fn on_sockets_of_backends(&self) -> ServeReports {
-        let reports = self.clone();
-        Arc::new(move |listener| reports.clone().spawn(listener))
-    }
-
-    fn spawn(self, listener: std::net::TcpListener) -> AbortHandle {
-        let task = tokio::spawn(async move {
-            match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
-                Ok(listener) => self.serve(listener).await,
-                Err(error) => tracing::error!(%error, "the backend's report socket cannot be used"),
-            }
-        });
-        task.abort_handle()
-    }
 }

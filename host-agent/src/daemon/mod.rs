@@ -8,6 +8,7 @@
 
 mod companion;
 mod error;
+mod ground;
 mod heart;
 mod identity;
 mod lock;
@@ -16,6 +17,7 @@ mod metered;
 mod notify;
 mod policy;
 mod prune;
+mod reports;
 mod serve;
 mod socket;
 

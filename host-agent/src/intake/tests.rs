@@ -46,6 +46,20 @@ async fn the_same_bytes_get_the_same_acknowledgement_and_only_at_home() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_over_several_connections_at_once_are_one_report() {
+    let rig = rig().await;
+    let bytes = sealed(&claim("c1", &[7; 32]), &key());
+    let mut receptions = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (intake, bytes) = (rig.intake.clone(), bytes.clone());
+        receptions.spawn(async move { intake.receive(&bytes, HOME).await.unwrap() });
+    }
+    let answers = receptions.join_all().await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(rig.store.refusals().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn what_does_not_answer_its_claim_is_refused_and_recorded() {
     let rig = rig().await;
     let key = key();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::database::Writing;
 use super::error::{StoreError, failed};
@@ -88,7 +88,7 @@ async fn next_in_line(
         sqlx::query(lock).execute(&mut *writing.sql).await.map_err(failed("lock the queue"))?;
     }
     let room = room.min(TOGETHER);
-    let taken = taken(writing).await?;
+    let taken = taken(&mut *writing.sql).await?;
     let waiting = sqlx::query(
         "SELECT id, batch, resources FROM (SELECT id, batch, resources, created_at_ms, \
          row_number() OVER (PARTITION BY batch, resources ORDER BY created_at_ms, id) AS place FROM jobs \
@@ -116,10 +116,11 @@ async fn next_in_line(
     Ok(chosen)
 }
 
-async fn taken(writing: &mut Writing<'_>) -> Result<Taken, StoreError> {
+/// What is at work now, of resources and of batches.
+pub(super) async fn taken(sql: &mut AnyConnection) -> Result<Taken, StoreError> {
     let rows =
         sqlx::query("SELECT batch, resources, count(*) FROM jobs WHERE works = 1 GROUP BY batch, resources")
-            .fetch_all(&mut *writing.sql)
+            .fetch_all(sql)
             .await
             .map_err(failed("count the jobs at work"))?;
     let mut taken = Taken::default();

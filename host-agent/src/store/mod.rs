@@ -46,6 +46,7 @@ pub use export::{Exported, ExportedReport};
 pub use identities::Shared;
 pub use lists::{JobFilter, JobRow};
 pub use location::{Location, Server};
+pub use lookups::{Answered, Ground};
 pub use prune::Pruned;
 pub use refusals::Refused;
 pub use reports::{ReportFilter, StoredReport};

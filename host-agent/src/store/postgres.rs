@@ -26,7 +26,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whatever the server's defaults are: what is acknowledged survives its crash, and nobody waits long for a lock.
-const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'";
+///
+/// A companion that stands still in the middle of a transaction (paused, swapped out, its machine gone) would hold its
+/// locks for ever, and with them everybody else's claims: the server ends such a session.
+const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
+                       SET idle_in_transaction_session_timeout = '5s'";
 
 pub(super) struct Postgres {
     shown: String,

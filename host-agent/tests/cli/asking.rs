@@ -81,6 +81,13 @@ async fn what_failed_begins_anew_or_is_abandoned() {
     let shown = rig.run(&["show", "web-02"]).await.ends_with(0).stdout;
     assert!(shown.contains("by root") && shown.contains("hand") && !shown.contains('\u{1b}'), "{shown}");
     rig.run(&["abandon", "web-01"]).await.ends_with(3).tells(&["done"]);
+
+    // One that is gone already has nothing to be undone before.
+    rig.hypervisor.break_guest("web-03", true);
+    rig.run(&["up", &rig.spec(&["web-03"], "")]).await.ends_with(1);
+    rig.hypervisor.break_guest("web-03", false);
+    let anew = rig.run(&["retry", "web-03", "--anew"]).await.ends_with(0);
+    assert!(anew.stderr.contains("web-03: ready"), "{anew:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,4 +146,17 @@ async fn the_store_is_checked_copied_and_exported() {
     let export = rig.run(&["store", "export"]).await.ends_with(0);
     let line: serde_json::Value = serde_json::from_str(export.stdout.trim()).unwrap();
     assert_eq!(line["guest"], "web-01");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queued_job_says_what_it_waits_for() {
+    let rig = Rig::serving_with("[limits]\nnode = 1\n").await;
+    rig.hypervisor.change(|manner| manner.make = std::time::Duration::from_secs(3));
+    rig.run(&["up", &rig.spec(&["web-01", "web-02"], ""), "--detach"]).await.ends_with(0);
+    rig.await_state("web-01", "running").await;
+    let jobs = rig.run(&["jobs", "--in", "queued"]).await.ends_with(0).stdout;
+    assert!(
+        jobs.contains("web-02") && jobs.contains("waits for node:paper: 1 of 1 places are taken"),
+        "{jobs}"
+    );
 }

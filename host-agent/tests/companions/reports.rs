@@ -54,7 +54,7 @@ async fn a_report_is_taken_by_one_companion_and_wakes_the_job_of_the_other() {
 /// Milliseconds from the acknowledgement to the end of the wait.
 fn moved_on(job: &Value, acknowledgement: &str) -> Option<u64> {
     let acknowledgement: Value = serde_json::from_str(acknowledgement).unwrap();
-    let events = job["events"].as_array()?;
+    let events = job["job"]["events"].as_array()?;
     let ended = events.iter().find(|recorded| {
         recorded["event"]["kind"] == "step-succeeded" && recorded["event"]["step"] == "await-report"
     })?;

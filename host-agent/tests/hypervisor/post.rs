@@ -1,5 +1,7 @@
 //! How a guest sends its report: one POST over TLS. Whoever answers is believed: pins are tested with real guests.
 
+#![allow(dead_code, reason = "each program uses its part")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 

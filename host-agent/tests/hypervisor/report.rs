@@ -1,5 +1,7 @@
 //! What a guest reports: made with the code that real guests use.
 
+#![allow(dead_code, reason = "each program uses its part")]
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 

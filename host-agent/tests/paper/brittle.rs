@@ -56,6 +56,7 @@ pub struct Brittle {
     breaks: Mutex<Vec<Break>>,
     death: Death,
     appends: AtomicU64,
+    calls: AtomicU64,
     dead: AtomicBool,
     died: watch::Sender<bool>,
     weather: Mutex<Weather>,
@@ -78,6 +79,7 @@ impl Brittle {
             breaks: Mutex::new(breaks.to_vec()),
             death,
             appends: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             died: watch::Sender::new(false),
             weather: Mutex::new(Weather::Fine),
@@ -98,6 +100,11 @@ impl Brittle {
         self.appends.load(Ordering::SeqCst)
     }
 
+    /// Calls of any kind.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     pub fn set_weather(&self, weather: Weather) {
         *self.weather.lock().unwrap() = weather;
     }
@@ -113,6 +120,7 @@ impl Brittle {
 
     /// Before any call.
     async fn weather(&self, job: &str, writes: bool) -> Result<(), JournalError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         if self.is_dead() {
             std::future::pending::<()>().await;
         }

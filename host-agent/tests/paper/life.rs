@@ -97,7 +97,7 @@ pub async fn state_of(store: &dyn JobStore, job: &str) -> State {
 
 /// Waits until nothing more will happen to the job unless somebody asks.
 pub async fn settled(store: &dyn JobStore, job: &str) -> State {
-    let began = Instant::now();
+    let (began, mut pause) = (Instant::now(), Duration::from_millis(10));
     loop {
         let state = state_of(store, job).await;
         if !state.outline().open && store.request(job).await.unwrap().is_none() {
@@ -107,6 +107,7 @@ pub async fn settled(store: &dyn JobStore, job: &str) -> State {
             let events = store.events(job).await.unwrap();
             panic!("job {job} does not come to an end: {events:#?}");
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(Duration::from_millis(400));
     }
 }

@@ -10,9 +10,15 @@
 //! - [`Life`]: one companion's life over them; [`settled`] waits for a job, [`judge`] tells whether its end is right.
 //! - [`walk`]: a seeded random walk over many jobs with all of this at once.
 //!
-//! Use it with `#[path = "../paper/mod.rs"] mod paper;` and `#[tokio::test(start_paused = true)]`: then minutes of backoff cost nothing.
+//! Use it with `#[path = "../paper/mod.rs"] mod paper;` and `#[tokio::test(start_paused = true)]`: then minutes of
+//! backoff cost nothing.
 
-#![allow(dead_code, unreachable_pub, reason = "shared by several test programs, each of which uses a part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "shared by several test programs, each of which uses a part"
+)]
 
 mod brittle;
 mod judge;

@@ -154,6 +154,7 @@ impl Step for PaperStep {
         let trouble = self.world.look().meet(&context.state.spec.guest, self.name, Verb::Act);
         match (trouble, self.kind) {
             (Some(Trouble::Panics), _) => break_down(self.name),
+            (Some(Trouble::Hangs), _) => std::future::pending().await,
             (Some(Trouble::Refused), _) => return Act::Refused(fault("refused")),
             (Some(Trouble::LostBefore), _) => return Act::Unknown(fault("lost")),
             (Some(Trouble::Dark), _) => {
@@ -324,7 +325,8 @@ impl PaperStep {
             self.wrong(context, &format!("acts again though {task} is journaled"));
         }
         let thing = self.thing(context);
-        if self.world.look().beside(&thing).iter().any(|there| there.stamp == "somebody") {
+        let makes = matches!(self.kind, Kind::Quick | Kind::Task);
+        if makes && self.world.look().beside(&thing).iter().any(|there| there.stamp == "somebody") {
             self.wrong(context, "acts on what is somebody else's");
         }
     }

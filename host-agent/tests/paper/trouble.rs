@@ -34,6 +34,8 @@ pub enum Trouble {
     Foreign,
     /// The step's own code breaks.
     Panics,
+    /// The call never returns; nothing was done.
+    Hangs,
 }
 
 impl Trouble {

@@ -46,7 +46,7 @@ impl Row {
             created_ms: line.created_at_ms,
             total_ms: line.ended_at_ms.map(|ended| ended.saturating_sub(line.created_at_ms)),
             retries: 0,
-            why: line.failure.as_ref().map(|fault| fault.message.clone()),
+            why: line.failure.as_ref().map(|fault| fault.message.clone()).or_else(|| line.waits_for.clone()),
         }
     }
 }
@@ -117,9 +117,9 @@ async fn stream(client: Client, jobs: Vec<String>, sender: mpsc::Sender<News>) -
     while !open.is_empty() {
         match lines.next::<GuestView>().await {
             Ok(view) => {
-                if view.state.is_final() {
-                    open.retain(|job| *job != view.job);
-                } else if !open.contains(&view.job) {
+                // What was asked for by a guest's name goes by its job's id from now on.
+                open.retain(|job| *job != view.job && *job != view.name);
+                if !view.state.is_final() {
                     open.push(view.job.clone());
                 }
                 open.extend(

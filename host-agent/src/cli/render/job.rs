@@ -87,12 +87,17 @@ fn entries(job: &Value, now_ms: u64) -> String {
             format!("{:>8}", seconds(entry.at_ms.saturating_sub(created))),
             safe(&entry.what),
             safe(&entry.outcome),
-            took.map_or_else(|| "-".to_owned(), |end| seconds(end.saturating_sub(entry.at_ms))),
+            took.map_or_else(|| "-".to_owned(), |end| span(end.saturating_sub(entry.at_ms))),
             if entry.retries > 0 { entry.retries.to_string() } else { "-".to_owned() },
             safe(&entry.detail),
         ]
     };
     table(&["AT", "WHAT", "HOW", "TOOK", "RETRIES", "DETAIL"], timeline(&events).iter().map(row))
+}
+
+/// Short ones to the millisecond.
+fn span(milliseconds: u64) -> String {
+    if milliseconds < 1000 { format!("{milliseconds} ms") } else { seconds(milliseconds) }
 }
 
 fn tables(answer: &Value) -> String {

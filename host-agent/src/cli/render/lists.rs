@@ -18,11 +18,20 @@ pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
             optional(job.trust.map(|trust| trust.as_str())),
             optional(job.step.as_deref()),
             optional(took.as_deref()),
-            optional(job.failure.as_ref().map(|fault| fault.message.as_str())),
+            why(job),
         ]
     };
-    let header = ["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "TOOK", "FAILURE"];
+    let header = ["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "TOOK", "WHY"];
     table(&header, jobs.iter().map(row))
+}
+
+/// Why it failed, or why it has not begun.
+fn why(job: &JobLine) -> String {
+    match (&job.failure, &job.waits_for) {
+        (Some(fault), _) => safe(&fault.message),
+        (None, Some(waits_for)) => format!("waits for {}", safe(waits_for)),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 pub(in crate::cli) fn plan(guests: &[PlannedGuest]) -> String {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::jobs::PAGE_LIMIT;
 use super::stream::{Gone, Lines, Listener, News, answer};
-use crate::bringup::{Bringups, GuestView, JobFilter, JobLine, JobPage};
+use crate::bringup::{Bringups, JobFilter, JobLine, JobPage};
 use crate::job::Phase;
 use crate::outcome::Fault;
 
@@ -54,8 +54,8 @@ async fn run(
         match listener.next().await {
             News::Jobs(jobs) => {
                 for job in jobs {
-                    match service.view(&job).await {
-                        Ok(Some(view)) => lines.send(&WatchLine::Job(line(view))).await?,
+                    match service.line(&job).await {
+                        Ok(Some(line)) => lines.send(&WatchLine::Job(line)).await?,
                         // Pruned in between.
                         Ok(None) => {}
                         Err(error) => {
@@ -75,20 +75,5 @@ async fn run(
             News::Silence => lines.heartbeat().await?,
             News::End => return Ok(()),
         }
-    }
-}
-
-fn line(view: GuestView) -> JobLine {
-    JobLine {
-        id: view.job,
-        guest: view.name,
-        backend: view.backend,
-        batch: view.batch,
-        state: view.state,
-        step: view.step,
-        trust: view.trust,
-        failure: view.failure,
-        created_at_ms: view.created_at_ms,
-        ended_at_ms: view.ended_at_ms,
     }
 }
