@@ -12,6 +12,9 @@ use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
 use crate::job::{Change, Claimant, Claimed, Lease, Taken, Waiting, choose};
 
+/// How many queued jobs one claim takes: it is a single transaction, and others wait meanwhile.
+const TOGETHER: usize = 64;
+
 pub(super) async fn claim(
     writing: &mut Writing<'_>,
     claimant: &Claimant,
@@ -84,6 +87,7 @@ async fn next_in_line(
     if let Some(lock) = writing.dialect.lock_queue() {
         sqlx::query(lock).execute(&mut *writing.sql).await.map_err(failed("lock the queue"))?;
     }
+    let room = room.min(TOGETHER);
     let taken = taken(&mut *writing.sql).await?;
     let waiting = sqlx::query(
         "SELECT id, batch, resources FROM (SELECT id, batch, resources, created_at_ms, \
@@ -91,7 +95,7 @@ async fn next_in_line(
          WHERE held = 0 AND is_open = 1 AND phase = 'queued' AND request IS NULL) AS lanes \
          WHERE place <= $1 ORDER BY created_at_ms, id",
     )
-    .bind(i64::try_from(room).unwrap_or(i64::MAX))
+    .bind(i64::try_from(room + 1).unwrap_or(i64::MAX))
     .fetch_all(&mut *writing.sql)
     .await
     .map_err(failed("look at the queue"))?;
@@ -102,7 +106,14 @@ async fn next_in_line(
             Ok(Waiting { job: row.get(0), batch: row.get(1), resources })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(choose(&waiting, &taken, &claimant.limits, room))
+    let chosen = choose(&waiting, &taken, &claimant.limits, room);
+    if chosen.len() == TOGETHER
+        && let Some(next) = waiting.iter().find(|waiting| !chosen.contains(&waiting.job))
+    {
+        // There may be room for more: whoever claims shall come again.
+        writing.changes.push(Change::Job(next.job.clone()));
+    }
+    Ok(chosen)
 }
 
 /// What is at work now, of resources and of batches.

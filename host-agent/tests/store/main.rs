@@ -54,6 +54,7 @@ suite! {
     queue::two_companions_share_two_hundred_jobs_within_the_limits,
     queue::batches_take_turns,
     queue::a_claimed_job_has_its_place_before_it_begins,
+    queue::a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_next,
     queue::what_has_begun_comes_before_what_waits,
     reports::a_claim_is_made_once_per_job,
     reports::a_claim_is_answered_once,

@@ -125,3 +125,22 @@ pub(crate) async fn what_has_begun_comes_before_what_waits(rig: &Rig) {
     assert!(JobStore::claim(&rig.store, &limited("one", 2, &[("node", 0)])).await.unwrap().is_empty());
     assert_eq!(jobs_of(&JobStore::claim(&rig.store, &claimant("one", 2)).await.unwrap()), ["a-queued"]);
 }
+
+pub(crate) async fn a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_next(rig: &Rig) {
+    let jobs: Vec<_> =
+        (0..150).map(|number| format!("j{number:03}")).map(|id| new_job(&id, spec(&id))).collect();
+    rig.store.create(&jobs).await.unwrap();
+    let mut changes = rig.store.changes();
+    let mut all = Vec::new();
+    loop {
+        let claimed = JobStore::claim(&rig.store, &claimant("here", 1000)).await.unwrap();
+        all.extend(claimed.iter().map(|claimed| claimed.lease.job.clone()));
+        if all.len() == jobs.len() {
+            break;
+        }
+        let called = tokio::time::timeout(std::time::Duration::from_secs(5), changes.recv()).await;
+        let firstlight::job::Change::Job(next) = called.expect("nobody is called").unwrap() else { panic!() };
+        assert!(!all.contains(&next), "{next} is claimed already");
+    }
+    assert_eq!(all, jobs.into_iter().map(|job| job.id).collect::<Vec<_>>());
+}
