@@ -105,12 +105,12 @@ impl BringUp {
     /// The steps as a journal names them.
     pub(super) fn step_infos(&self) -> Vec<StepInfo> {
         let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let info = |step: &Box<dyn Step>| StepInfo {
+        let info = |step: &dyn Step| StepInfo {
             name: step.name().to_owned(),
             waits: step.waits(),
             deadline_ms: step.deadline().map(milliseconds),
         };
-        self.steps.iter().map(info).collect()
+        self.steps.iter().map(|step| info(&**step)).collect()
     }
 }
 
