@@ -99,8 +99,10 @@ pub async fn state_of(store: &dyn JobStore, job: &str) -> State {
 pub async fn settled(store: &dyn JobStore, job: &str) -> State {
     let (began, mut pause) = (Instant::now(), Duration::from_millis(10));
     loop {
+        // In this order: a request that is settled is answered in the journal.
+        let asked = store.request(job).await.unwrap().is_some();
         let state = state_of(store, job).await;
-        if !state.outline().open && store.request(job).await.unwrap().is_none() {
+        if !state.outline().open && !asked {
             return state;
         }
         if began.elapsed() > Duration::from_secs(6 * 3600) {
