@@ -8,9 +8,9 @@ use crate::paper::{End, Walk, walk};
 use crate::table::{Row, Table};
 
 /// Walks of one run; the seeds follow one another.
-const WALKS: u64 = 12;
-const GUESTS: usize = 40;
-const TURNS: usize = 2000;
+const WALKS: u64 = 200;
+const GUESTS: usize = 12;
+const TURNS: usize = 250;
 
 /// False: a job ended wrongly, which was said with the seed that replays it.
 pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
