@@ -51,7 +51,7 @@ pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
     table.add(Row {
         figure: format!(
             "random walk from seed {first}: {} faults, deaths and requests",
-            walks as usize * TURNS
+            walks.saturating_mul(TURNS as u64)
         ),
         ours: match wrong {
             Some(seed) => format!("a job ended wrongly: --seed {seed}"),

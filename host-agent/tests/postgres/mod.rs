@@ -96,7 +96,9 @@ impl Cluster {
 
     /// Has statements run by themselves until they or the server end.
     pub(crate) fn hold(&self, statements: &str) {
-        self.psql_command(statements).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut held =
+            self.psql_command(statements).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::spawn(move || held.wait());
         std::thread::sleep(Duration::from_millis(500));
     }
 
