@@ -10,7 +10,7 @@ use crate::table::{Row, Table};
 /// Walks of one run; the seeds follow one another.
 const WALKS: u64 = 200;
 const GUESTS: usize = 12;
-const TURNS: u32 = 250;
+const TURNS: usize = 250;
 
 /// False: a job ended wrongly, which was said with the seed that replays it.
 pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
@@ -25,7 +25,7 @@ pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
         let walking = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-            runtime.unwrap().block_on(walk(Walk { seed, guests: GUESTS, turns: TURNS as usize }))
+            runtime.unwrap().block_on(walk(Walk { seed, guests: GUESTS, turns: TURNS }))
         });
         match walking.join() {
             Ok(Ok(walked)) => {
@@ -51,7 +51,7 @@ pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
     table.add(Row {
         figure: format!(
             "random walk from seed {first}: {} faults, deaths and requests",
-            walks * u64::from(TURNS)
+            walks.saturating_mul(TURNS as u64)
         ),
         ours: match wrong {
             Some(seed) => format!("a job ended wrongly: --seed {seed}"),

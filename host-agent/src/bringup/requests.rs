@@ -1,22 +1,16 @@
 //! What people ask of jobs: checked at once, durable when it returns, answered by whichever companion drives the job.
 
-use std::time::Duration;
-
 use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::service::{Bringups, store_fault};
 use super::submit::new_id;
 use crate::clock::now_ms;
 use crate::job::{
-    Change, Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
+    Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
 };
 use crate::outcome::Fault;
 use crate::store::JobRow;
-
-/// How long to wait for a job that has ended to take up what was asked, so that nobody takes its old end for the new one.
-const TURN: Duration = Duration::from_secs(10);
 
 impl Bringups {
     /// Asks for a job to be stopped and undone. Answers the job to follow.
@@ -129,29 +123,10 @@ impl Bringups {
         self.ask(row, RequestKind::Unwind, by, reason).await
     }
 
-    /// Records the request. Of a job that has ended, waits a while for somebody to take it up.
+    /// Durable when it returns; whoever drives the job, or claims it then, takes it up.
     async fn ask(&self, row: JobRow, kind: RequestKind, by: &str, reason: &str) -> Result<String, Fault> {
-        let mut changes = self.store.changes();
         let request = Request { kind, by: by.to_owned(), reason: reason.to_owned() };
         self.store.ask(&row.id, &request).await.map_err(|error| journal_fault(&error))?;
-        if row.phase.is_final() {
-            let turned = async {
-                loop {
-                    match changes.recv().await {
-                        Ok(Change::Job(job)) if job != row.id => continue,
-                        Ok(Change::Job(_) | Change::Unknown) | Err(RecvError::Lagged(_)) => {}
-                        Ok(_) => continue,
-                        Err(RecvError::Closed) => return,
-                    }
-                    let now = self.store.job(&row.id).await;
-                    if now.is_ok_and(|now| now.is_none_or(|now| now.events > row.events)) {
-                        return;
-                    }
-                }
-            };
-            // It stays recorded: whoever drives jobs next takes it up.
-            let _ = tokio::time::timeout(TURN, turned).await;
-        }
         Ok(row.id)
     }
 

@@ -15,7 +15,7 @@ use super::steps::{Allocated, VERIFY};
 use super::timeline::timeline;
 use crate::backend::Observed;
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
-use crate::job::{Event, Phase, Recorded, State, fold};
+use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
 use crate::outcome::Fault;
 use crate::store::{JobRow, StoreError, StoredReport};
 
@@ -62,6 +62,8 @@ pub struct GuestView {
     pub companion: Option<String>,
     /// The failed step can be tried again.
     pub can_retry: bool,
+    /// What was asked of the job and is not taken up yet: `unwind`, `retry`, `anew` or `abandon`.
+    pub asked: Option<String>,
     /// The job's timeline, in the order of the steps.
     pub steps: Vec<StepView>,
 }
@@ -111,10 +113,13 @@ impl Bringups {
         &self,
         job: &str,
     ) -> Result<Option<(GuestView, Option<Identities>)>, StoreError> {
+        // Before the journal, which has the answer to what is not asked any more.
+        let asked = self.store.open_request(job).await?;
         let events = self.store.events(job).await?;
         let Ok(state) = fold(&events) else { return self.unreadable(job, !events.is_empty()).await };
         let report = self.store.report_of_job(job).await?;
         let mut view = GuestView::of(job, &state, &events);
+        view.asked = asked.as_ref().and_then(asked_of);
         let identities = report.as_ref().and_then(|stored| view.add_report(stored));
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
         if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.spec.backend)) {
@@ -149,7 +154,24 @@ impl Bringups {
     }
 }
 
+/// A sweep is the companions' own business.
+fn asked_of(request: &Request) -> Option<String> {
+    let asked = match request.kind {
+        RequestKind::Unwind => "unwind",
+        RequestKind::Retry => "retry",
+        RequestKind::Anew { .. } => "anew",
+        RequestKind::Abandon => "abandon",
+        RequestKind::Sweep => return None,
+    };
+    Some(asked.to_owned())
+}
+
 impl GuestView {
+    /// Nothing more will happen to the job unless somebody asks again.
+    pub fn has_ended(&self) -> bool {
+        self.state.is_final() && self.asked.is_none()
+    }
+
     fn of(job: &str, state: &State, events: &[Recorded]) -> Self {
         let allocated = Allocated::of(state);
         let cannot_begin_anew =
@@ -196,6 +218,7 @@ impl GuestView {
             retry_of: state.spec.retry_of.clone(),
             successor: state.successor.clone().filter(|_| !cannot_begin_anew),
             companion: state.companion.clone(),
+            asked: None,
             can_retry: state.can_retry(),
             steps: timeline(&state.spec, events),
         }
@@ -227,6 +250,7 @@ impl GuestView {
             retry_of: None,
             successor: None,
             companion: row.companion,
+            asked: None,
             can_retry: false,
             steps: Vec::new(),
         }

@@ -96,9 +96,9 @@ impl Cluster {
 
     /// Has statements run by themselves until they or the server end.
     pub(crate) fn hold(&self, statements: &str) {
-        let mut client =
+        let mut held =
             self.psql_command(statements).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::spawn(move || client.wait());
+        std::thread::spawn(move || held.wait());
         std::thread::sleep(Duration::from_millis(500));
     }
 

@@ -29,8 +29,11 @@ async fn writes_nothing(store: &Store, old: &mut Driven) {
     let settled = store.settle_request(&old.lease, &unwind()).await.unwrap_err();
     assert!(matches!(settled, JournalError::Fenced { .. }), "{settled:?}");
     assert_eq!(store.request(&job).await.unwrap(), Some(unwind()));
-    assert_eq!(store.renew(&[old.lease.clone()], Duration::from_secs(60)).await.unwrap(), [job.as_str()]);
-    store.release(&[old.lease.clone()]).await.unwrap();
+    assert_eq!(
+        store.renew(std::slice::from_ref(&old.lease), Duration::from_secs(60)).await.unwrap(),
+        [job.as_str()]
+    );
+    store.release(std::slice::from_ref(&old.lease)).await.unwrap();
     let after = (JobStore::events(store, &job).await.unwrap(), store.job(&job).await.unwrap());
     assert_eq!(before, after);
 }

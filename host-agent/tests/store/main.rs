@@ -1,7 +1,8 @@
 //! The store's suite: the same cases against the embedded SQLite and, with the feature `e2e`, a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
 #[cfg(feature = "e2e")]
-#[allow(dead_code, reason = "shared with other suites, which use other parts of it")]
 #[path = "../postgres/mod.rs"]
 mod postgres;
 

@@ -119,7 +119,7 @@ async fn stream(client: Client, jobs: Vec<String>, sender: mpsc::Sender<News>) -
             Ok(view) => {
                 // What was asked for by a guest's name goes by its job's id from now on.
                 open.retain(|job| *job != view.job && *job != view.name);
-                if !view.state.is_final() {
+                if !view.has_ended() {
                     open.push(view.job.clone());
                 }
                 open.extend(

@@ -86,7 +86,7 @@ impl Follower {
         if self.open.get(job) != Some(&Some(digest)) {
             self.lines.send(&view).await?;
         }
-        if !view.state.is_final() {
+        if !view.has_ended() {
             self.open.insert(job.to_owned(), Some(digest));
             return Ok(None);
         }
