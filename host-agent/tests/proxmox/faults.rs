@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use firstlight::backend::proxmox::client::call::Method;
 use firstlight::backend::proxmox::client::endpoint::cluster::ReadVersion;
 use firstlight::backend::proxmox::client::endpoint::config::{ChangeConfig, ReadConfig};
 use firstlight::backend::proxmox::client::endpoint::guest::{Destroy, Guest, Kind, Start};
-use firstlight::backend::proxmox::client::verdict::{ApiError, Class, Code, Lock, Patience, Unsent};
+use firstlight::backend::proxmox::client::link::{Fingerprint, Pin};
+use firstlight::backend::proxmox::client::verdict::{
+    Answer, ApiError, Class, Code, Lock, Patience, Reply, Unsent, classify,
+};
 use firstlight::backend::proxmox::client::{Client, SettingsError};
+use firstlight::outcome::Fault;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
-use crate::server::{Reaction, Server, address, answer, no, nobody, ok, settings};
+use crate::server::{Reaction, Server, address, answer, no, nobody, ok, settings, tls};
 
 const VERSION: &str = r#"{"version":"9.2.11","release":"9.2"}"#;
 const UPID: &str = r#""UPID:pve1:00000D27:00056742:6B017F12:vzstart:104:lab@pve!host:""#;
@@ -135,8 +140,10 @@ async fn a_read_that_is_not_answered_as_proxmox_does_is_reported_at_once() {
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let server = Server::start(|_, _| Reaction::Endless).await;
-    let error = server.client().send(&ReadVersion).await.unwrap_err();
+    let error = server.client().with_patience(patient(5)).send(&ReadVersion).await.unwrap_err();
+    assert_eq!(error.class, Class::Rejected { code: Code::Unreadable, kept: false });
     assert!(error.text.contains("larger than 65536 bytes"), "{error}");
+    assert_eq!(server.seen().len(), 1, "it would be as large the next time");
 }
 
 #[tokio::test]
@@ -191,6 +198,51 @@ async fn a_written_lock_a_refusal_and_a_bad_token_are_not_tried_again() {
     }
 }
 
+/// The handshake is done, and the server hangs up without reading: what was written may have been lost, or not.
+#[tokio::test]
+async fn a_server_that_hangs_up_before_it_reads_is_never_taken_for_an_answer() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls(certificate.der().clone(), &key));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pin = Pin::Leaves(vec![Fingerprint::of(certificate.der())]);
+    let addresses = vec![address(listener.local_addr().unwrap())];
+    let deaf = tokio::spawn(async move {
+        for accepted in 1.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            drop(acceptor.accept(stream).await);
+            if accepted == 2 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    });
+    let client = Client::new(settings(addresses, pin)).unwrap();
+    for _ in 0..3 {
+        let error = client.send(&start()).await.unwrap_err();
+        assert!(error.class == Class::MaybeApplied || is_unreachable(&error), "{error}");
+    }
+    deaf.abort();
+}
+
+#[test]
+fn an_error_says_what_the_server_said_of_each_parameter_and_what_to_do() {
+    let answer = |status, body: &str| {
+        let answer = Answer { status, reason: "no".to_owned(), body: body.as_bytes().to_vec() };
+        classify(Method::Put, "/nodes/pve1/lxc/104/config", &Reply::Answer(answer)).unwrap_err()
+    };
+    let error = answer(400, r#"{"message":"Bad.\n","errors":{"mp0":"too \u001b[31m small","net0":"x"}}"#);
+    let shown = r"PUT /nodes/pve1/lxc/104/config: Bad. (mp0: too \u{1b}[31m small) (net0: x)";
+    assert_eq!(error.to_string(), shown);
+    let fault = Fault::from(&answer(500, r#"{"message":"CT is locked (create)\n"}"#));
+    assert_eq!(fault.code, "proxmox-locked");
+    assert!(fault.hint.unwrap().contains("`pct unlock 104`"));
+    let fault =
+        Fault::from(&answer(403, r#"{"message":"Permission check failed (/vms/104, VM.Audit|X)\n"}"#));
+    assert_eq!(fault.code, "proxmox-denied");
+    assert!(fault.hint.unwrap().starts_with("give VM.Audit or X on /vms/104 to the token and to its user"));
+}
+
 #[tokio::test]
 async fn another_address_is_asked_only_if_surely_nothing_was_sent() {
     let good = Server::start(|_, _| ok(UPID)).await;
@@ -200,16 +252,7 @@ async fn another_address_is_asked_only_if_surely_nothing_was_sent() {
     assert_eq!(good.seen().len(), 2);
 
     let broken = Server::start(|_, _| Reaction::HangUp).await;
-    let pins = match (broken.pin(), good.pin()) {
-        (
-            firstlight::backend::proxmox::client::link::Pin::Leaves(mut one),
-            firstlight::backend::proxmox::client::link::Pin::Leaves(other),
-        ) => {
-            one.extend(other);
-            firstlight::backend::proxmox::client::link::Pin::Leaves(one)
-        }
-        _ => unreachable!("servers are known by their certificates here"),
-    };
+    let pins = Pin::Leaves([&broken, &good].map(|server| Fingerprint::of(&server.certificate)).to_vec());
     let client = Client::new(settings(vec![broken.address.clone(), good.address.clone()], pins)).unwrap();
     let error = client.send(&Destroy { guest: container(), force: true, unreferenced_disks: true }).await;
     assert_eq!(error.unwrap_err().class, Class::MaybeApplied);

@@ -161,10 +161,10 @@ impl Client {
 fn unreadable(call: &Call, error: &Unreadable) -> ApiError {
     ApiError {
         method: call.method,
-        path: call.path.clone(),
+        path: call.path.as_str().into(),
         class: verdict::unreadable(call.method),
         status: Some(200),
-        text: error.to_string(),
+        text: error.to_string().into(),
         parameters: std::collections::BTreeMap::new(),
     }
 }

@@ -50,15 +50,15 @@ pub enum Reply {
 pub fn classify(method: Method, path: &str, reply: &Reply) -> Result<Value, ApiError> {
     let error = |class, status, text: &str, parameters| ApiError {
         method,
-        path: path.to_owned(),
+        path: path.into(),
         class,
         status,
-        text: shown(text),
+        text: shown(text).into(),
         parameters,
     };
     let answer = match reply {
         Reply::Failure(failure) => {
-            return Err(error(of_failure(failure), None, &failure.text, BTreeMap::new()));
+            return Err(error(of_failure(method, failure), None, &failure.text, BTreeMap::new()));
         }
         Reply::Answer(answer) => answer,
     };
@@ -86,10 +86,11 @@ pub(in crate::backend::proxmox::client) fn unreadable(method: Method) -> Class {
     }
 }
 
-fn of_failure(failure: &Failure) -> Class {
+fn of_failure(method: Method, failure: &Failure) -> Class {
     match (failure.sent, failure.kind) {
         (false, FailureKind::WrongCertificate) => Class::NeverSent(Unsent::WrongCertificate),
         (false, _) => Class::NeverSent(Unsent::Unreachable),
+        (true, FailureKind::TooLarge) => unreadable(method), // it would be as large the next time
         (true, _) => Class::MaybeApplied,
     }
 }

@@ -73,18 +73,22 @@ pub enum Lock {
 
 /// A call that did not end well. No text in it contains the token; all of it is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{method} {path}: {text}")]
+#[error("{method} {path}: {text}{}", listed(parameters))]
 pub struct ApiError {
     pub method: Method,
     /// Below `/api2/json`, without parameters.
-    pub path: String,
+    pub path: Box<str>,
     pub class: Class,
     /// None: there was no answer.
     pub status: Option<u16>,
     /// The server's words, or what became of the connection.
-    pub text: String,
+    pub text: Box<str>,
     /// The server's words about single parameters.
     pub parameters: BTreeMap<String, String>,
+}
+
+fn listed(parameters: &BTreeMap<String, String>) -> String {
+    parameters.iter().map(|(name, text)| format!(" ({name}: {text})")).collect()
 }
 
 impl ApiError {

@@ -126,6 +126,7 @@ const TEXTS: &[(&str, &str, Code)] = &[
     ("storage '", "' does not exist", Code::NoStorage),
     ("storage '", "' is disabled", Code::StorageOffline),
     ("storage '", "' is not online", Code::StorageOffline),
+    ("storage '", "' is not available", Code::StorageOffline), // on a node
     ("unable to activate storage '", "", Code::StorageOffline),
     ("volume '", "' does not exist", Code::NoVolume),
     ("bridge '", "' does not exist", Code::NoBridge),
