@@ -179,7 +179,7 @@ async fn what_a_server_presents_can_be_looked_at_and_pinned() {
     let server = server(&leaf(&ours, &key, "127.0.0.1", 2099), &key).await;
     let presented = fetch_certificate(&server.address, Duration::from_secs(5)).await.unwrap();
     assert_eq!(presented.certificate, Fingerprint::of(&server.certificate));
-    assert_eq!(presented.chain, [server.certificate.clone()]);
+    assert_eq!(presented.chain, std::slice::from_ref(&server.certificate));
     assert!(is_taken(&server, &Pin::Keys(vec![presented.key])).await);
     assert!(is_taken(&server, &Pin::Leaves(vec![presented.certificate])).await);
     let nobody = crate::server::nobody().await;

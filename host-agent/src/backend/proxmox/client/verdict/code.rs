@@ -26,10 +26,15 @@ pub enum Code {
     /// The agent says that the file is not there.
     NoGuestFile,
     NoStorage,
+    /// The storage takes no such content.
+    WrongContent,
     /// Disabled, or not mounted.
     StorageOffline,
     /// An archive or a disk that is not there.
     NoVolume,
+    NoPool,
+    /// The cluster's range of VMIDs is used up.
+    NoVmid,
     NoBridge,
     NoNode,
     NoDisk,
@@ -59,6 +64,9 @@ impl Code {
             Self::AgentError => "proxmox-agent-error",
             Self::NoGuestFile => "proxmox-no-guest-file",
             Self::NoStorage => "proxmox-no-storage",
+            Self::WrongContent => "proxmox-wrong-content",
+            Self::NoPool => "proxmox-no-pool",
+            Self::NoVmid => "proxmox-no-vmid",
             Self::StorageOffline => "proxmox-storage-offline",
             Self::NoVolume => "proxmox-no-volume",
             Self::NoBridge => "proxmox-no-bridge",
@@ -84,6 +92,7 @@ impl Code {
             Self::Protected => Some("`protection` is set on the guest: whoever set it has to take it off"),
             Self::ChangedMeanwhile => Some("somebody else changes this guest at the same time"),
             Self::NotImplemented => Some("this version of Proxmox VE does not have the call"),
+            Self::NoVmid => Some("`next-id` in the cluster's options sets the range"),
             Self::AgentAbsent => Some("`agent: 1` has to be in the golden's configuration"),
             _ => None,
         }

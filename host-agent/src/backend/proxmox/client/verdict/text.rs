@@ -46,8 +46,9 @@ fn without_prefix(text: &str) -> &str {
 
 fn denied(text: &str) -> Option<Class> {
     let nothing = || Class::Denied { path: None, privileges: Vec::new() };
-    // Some refusals of the code for root are plain errors, with status 500.
-    if text.starts_with("only root can ") || text.starts_with("Only root can ") {
+    // Some refusals are plain errors, with status 500.
+    const PLAIN: [&str; 3] = ["only root can ", "Only root can ", "missing privileges to access "];
+    if PLAIN.iter().any(|start| text.starts_with(start)) {
         return Some(nothing());
     }
     let rest = text.strip_prefix("403 ").unwrap_or(text).strip_prefix("Permission check failed")?;
@@ -128,6 +129,12 @@ const TEXTS: &[(&str, &str, Code)] = &[
     ("storage '", "' is not online", Code::StorageOffline),
     ("storage '", "' is not available", Code::StorageOffline), // on a node
     ("unable to activate storage '", "", Code::StorageOffline),
+    ("connection check for storage '", "", Code::StorageOffline),
+    ("storage '", " (Container)", Code::WrongContent), // does not allow content type 'rootdir'
+    ("pool '", "' does not exist", Code::NoPool),
+    ("unable to get any free VMID in range ", "", Code::NoVmid),
+    ("ERROR: file '", "' does not exist", Code::NoVolume),
+    ("can't find file '", "", Code::NoVolume),
     ("volume '", "' does not exist", Code::NoVolume),
     ("bridge '", "' does not exist", Code::NoBridge),
     ("disk '", "' does not exist", Code::NoDisk),
@@ -148,4 +155,69 @@ fn code(text: &str) -> Option<Code> {
 fn kept(place: Place<'_>, code: Code) -> bool {
     matches!(place, Place::Request { method, path } if writes_configuration(method, path))
         && code == Code::NoBridge
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts of Proxmox's code that no recorded exchange has; those that were recorded are in `tests/proxmox`.
+    #[test]
+    fn words_that_were_not_recorded_are_known_too() {
+        let put = Place::Request { method: Method::Put, path: "/nodes/pve1/lxc/104/config" };
+        let read = Place::Request { method: Method::Get, path: "/nodes/pve1/vzdump/extractconfig" };
+        for (place, text, expected) in [
+            (put, "cfs-lock 'storage-nfs' error: got lock request timeout", "locked storage"),
+            (put, "cfs-lock 'storage-nfs' error: no quorum!", "locked quorum"),
+            (put, "cluster not ready - no quorum?", "locked quorum"),
+            (put, "'storage-nfs'-locked command timed out - aborting", "maybe-applied"),
+            (
+                put,
+                "can't lock file '/var/lock/pve-manager/pve-storage-local' - got timeout",
+                "locked storage",
+            ),
+            (put, "storage 'nfs' is not available on node 'pve2'", "rejected storage-offline"),
+            (put, "storage 'x' does not allow content type 'rootdir' (Container)", "rejected wrong-content"),
+            (put, "connection check for storage 'nfs' failed - timeout", "rejected storage-offline"),
+            (put, "pool 'lab' does not exist", "rejected no-pool"),
+            (put, "bridge 'vmbr9' does not exist", "rejected no-bridge kept"),
+            (Place::Task("vzstart"), "bridge 'vmbr9' does not exist", "rejected no-bridge"),
+            (read, "missing privileges to access local:backup/x.tar.zst", "denied -"),
+            (read, "ERROR: file '/var/lib/vz/dump/x.tar.zst' does not exist", "rejected no-volume"),
+            (read, "unable to get any free VMID in range [100, 200]", "rejected no-vmid"),
+            (
+                put,
+                "close (rename) atomic file '/etc/pve/nodes/a/lxc/101.conf' failed: File exists",
+                "rejected exists",
+            ),
+            (
+                put,
+                "Permission check failed (/, Sys.Modify for modifying tag 'x')",
+                "denied / Sys.Modify for modifying tag 'x'",
+            ),
+        ] {
+            let class = judge(place, text).map(|class| class.to_string());
+            assert_eq!(class.as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_already_so_depends_on_what_was_wanted() {
+        let wanted = |method, end: &str, text: &str| {
+            let path = format!("/nodes/pve1/lxc/104{end}");
+            judge(Place::Request { method, path: &path }, text).map(|class| class.to_string())
+        };
+        for (method, end, text, expected) in [
+            (Method::Post, "/status/start", "CT 104 already running", "already-so"),
+            (Method::Post, "/status/stop", "CT 104 already running", "rejected running"),
+            (Method::Post, "/status/stop", "CT 104 not running", "already-so"),
+            (Method::Post, "/status/shutdown", "VM 104 not running", "already-so"),
+            (Method::Post, "/status/reset", "VM 104 not running", "rejected not-running"),
+            (Method::Put, "/resize", "disk is already at specified size", "already-so"),
+        ] {
+            assert_eq!(wanted(method, end, text).as_deref(), Some(expected), "{end}: {text}");
+        }
+        assert_eq!(wanted(Method::Put, "/config", "disk is already at specified size"), None);
+        assert_eq!(wanted(Method::Put, "/config", ""), None);
+    }
 }
