@@ -129,6 +129,17 @@ async fn a_server_that_is_away_for_a_while_does_not_end_the_following() {
 }
 
 #[tokio::test]
+async fn a_deadline_holds_however_silent_the_server_is() {
+    let server = Server::start(|_, _| Reaction::Silence).await;
+    let patient = Patience { connection: Duration::from_secs(60), lock: Duration::from_secs(60) };
+    let began = Instant::now();
+    let deadline = began + Duration::from_millis(1_500);
+    let end = server.client().with_patience(patient).follow(&upid("vzrestore"), deadline).await;
+    assert!(matches!(end, TaskEnd::Unknown { .. }), "{end:?}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_task_whose_name_was_lost_is_found_again() {
     let line = |started: &str, kind: &str, vmid: u32, rest: &str| {
         format!(r#"{{"upid":"UPID:pve1:00000D27:00056742:{started}:{kind}:{vmid}:lab@pve!host:"{rest}}}"#)

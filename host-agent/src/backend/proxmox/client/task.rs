@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Client;
 use super::endpoint::task::{ReadTask, ReadTaskLog};
 use super::upid::Upid;
-use super::verdict::{ApiError, Class, Code, classify_exit};
+use super::verdict::{ApiError, Class, Code, Patience, classify_exit};
 
 /// What a node says about how a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,18 +66,30 @@ fn pause(running: Duration) -> Duration {
 }
 
 impl Client {
-    /// Asks until the task has ended, or `deadline`. Nothing is repeated or stopped. The lost connection of a question
-    /// does not end it.
+    /// Asks until the task has ended, or `deadline`. Nothing is repeated or stopped. A question without an answer does
+    /// not end it: it is asked again, and said once.
     pub async fn follow(&self, upid: &Upid, deadline: Instant) -> TaskEnd {
         let began = Instant::now();
+        let asking = self.with_patience(Patience::NONE);
+        let question = ReadTask { upid: upid.clone() };
+        let mut silent = false;
         loop {
-            let unsure = match self.send(&ReadTask { upid: upid.clone() }).await {
+            let Ok(answer) = tokio::time::timeout_at(deadline, asking.send(&question)).await else {
+                return TaskEnd::Unknown { text: format!("no answer about the task {upid} in time") };
+            };
+            let unsure = match answer {
                 Ok(status) if status.status == "stopped" => {
                     return self.ended(upid, &Exit::parse(status.exitstatus.as_deref())).await;
                 }
                 Ok(_) => format!("the task {upid} still runs"),
                 Err(error) if is_final(&error) => return TaskEnd::Unknown { text: error.to_string() },
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    if !silent {
+                        tracing::warn!(task = %upid, error = %error, "a task of proxmox cannot be asked about");
+                    }
+                    silent = true;
+                    error.to_string()
+                }
             };
             let next = Instant::now() + pause(began.elapsed());
             if next > deadline {

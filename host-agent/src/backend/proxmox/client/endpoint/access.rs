@@ -105,6 +105,9 @@ impl Endpoint for ReadPool {
     }
 
     fn read(data: Value) -> Result<Pool, Unreadable> {
+        if data.is_object() {
+            return parse(data); // as `/pools/POOL` answers
+        }
         let pools: Vec<Pool> = parse(data)?;
         pools.into_iter().next().ok_or_else(|| Unreadable("no pool in the answer".to_owned()))
     }
