@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use firstlight::backend::proxmox::client::endpoint::cluster::ReadVersion;
 use firstlight::backend::proxmox::client::endpoint::guest::{Guest, Kind, Start};
+use tokio::time::Instant;
 
 use crate::server::{Reaction, Server, answer, ok};
 
@@ -111,4 +112,36 @@ async fn many_calls_at_once_have_a_connection_each_and_few_are_kept() {
         client.send(&ReadVersion).await.unwrap();
     }
     assert_eq!(server.connections(), before);
+}
+
+/// A node has three workers, and a change may hold one for 10 s.
+#[tokio::test]
+async fn a_node_is_given_two_changes_at_once_and_reads_pass_them() {
+    let late = Duration::from_millis(800);
+    let server = Server::start(move |_, seen| {
+        if seen.line.starts_with("GET") {
+            return ok(VERSION);
+        }
+        Reaction::SayLater(late, answer("200 OK", &format!("{{\"data\":{UPID}}}")))
+    })
+    .await;
+    let client = server.client();
+    let began = Instant::now();
+    let change = start();
+    let changes = async {
+        let calls = futures_util::future::join_all((0..6).map(|_| client.send(&change))).await;
+        assert!(calls.iter().all(Result::is_ok));
+        began.elapsed()
+    };
+    let elsewhere = async {
+        let mut other = start();
+        other.guest.node = "pve2".to_owned();
+        client.send(&ReadVersion).await.unwrap();
+        let read = began.elapsed();
+        client.send(&other).await.unwrap();
+        (read, began.elapsed())
+    };
+    let (changes, (read, other)) = tokio::join!(changes, elsewhere);
+    assert!(changes >= 3 * late, "{changes:?}");
+    assert!(read < late && other < 3 * late, "{read:?} {other:?}");
 }

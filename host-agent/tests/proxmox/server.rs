@@ -46,6 +46,7 @@ pub(crate) enum Reaction {
     Say(Vec<u8>),
     /// Sent as it is, and the connection is closed.
     SayAndHangUp(Vec<u8>),
+    SayLater(Duration, Vec<u8>),
     HangUp,
     Silence,
     /// A body without end.
@@ -140,8 +141,9 @@ pub(crate) fn token() -> ApiToken {
 }
 
 pub(crate) fn settings(addresses: Vec<Address>, pin: Pin) -> Settings {
-    let second = Duration::from_secs(1);
-    let limits = Limits { connect: second, read: second, change: second, agent: second, answer: 64 * 1024 };
+    let limit = Duration::from_secs(2);
+    let limits =
+        Limits { connect: limit, read: limit, change: limit, agent: limit, answer: 64 * 1024, at_once: 2 };
     Settings { addresses, pin, token: token(), limits, patience: Patience::NONE }
 }
 
@@ -189,6 +191,10 @@ async fn serve(mut stream: TlsStream<TcpStream>, connection: usize, react: &Reac
             Reaction::SayAndHangUp(bytes) => {
                 let _ = stream.write_all(&bytes).await;
                 false
+            }
+            Reaction::SayLater(delay, bytes) => {
+                tokio::time::sleep(delay).await;
+                stream.write_all(&bytes).await.is_ok()
             }
             Reaction::HangUp => false,
             Reaction::Silence => {

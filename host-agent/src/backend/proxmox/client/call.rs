@@ -56,7 +56,7 @@ pub enum Pace {
     Agent,
 }
 
-/// The longest that a call may take, by class, and the largest answer that is taken.
+/// The longest that a call may take, by class, and how much is asked and taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// TCP and TLS together.
@@ -67,6 +67,8 @@ pub struct Limits {
     pub agent: Duration,
     /// In bytes: a list of 20,000 guests has 8 MiB, a file of a guest up to 22 MiB of base64.
     pub answer: usize,
+    /// Changes and questions to agents that a node is given at once.
+    pub at_once: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +79,7 @@ impl Default for Limits {
             change: Duration::from_secs(40),
             agent: Duration::from_secs(20),
             answer: 24 * 1024 * 1024,
+            at_once: 2,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod connection;
 mod fetch;
+mod gate;
 mod nodes;
 mod pin;
 mod tls;

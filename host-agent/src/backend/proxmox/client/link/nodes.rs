@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 
 use super::address::{Address, AddressError};
 use super::connection::Wire;
+use super::gate::Gate;
 use super::token::ApiToken;
 use crate::backend::proxmox::client::call::{Call, Limits};
 use crate::backend::proxmox::client::verdict::{Answer, Failure, FailureKind, Reply};
@@ -28,6 +29,7 @@ pub(in crate::backend::proxmox::client) struct Nodes {
     connector: TlsConnector,
     token: ApiToken,
     limits: Limits,
+    gate: Gate,
 }
 
 impl std::fmt::Debug for Nodes {
@@ -66,11 +68,12 @@ impl Nodes {
                 Ok(Node { address: address.clone(), name: address.server_name()?, state: Mutex::default() })
             })
             .collect();
-        Ok(Self { nodes: nodes?, connector, token, limits })
+        Ok(Self { nodes: nodes?, connector, token, limits, gate: Gate::new(limits.at_once) })
     }
 
     /// One attempt: every address in turn, as long as surely nothing was sent.
     pub(in crate::backend::proxmox::client) async fn attempt(&self, call: &Call) -> Reply {
+        let _passed = self.gate.pass(call).await;
         let mut last: Option<Failure> = None;
         for node in self.order(call) {
             match self.ask(node, call).await {
