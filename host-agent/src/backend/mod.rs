@@ -1,6 +1,7 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
 pub mod local;
+pub mod proxmox;
 
 use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
