@@ -6,7 +6,7 @@ use super::access::Need;
 use super::answer::{Answer, Refusal};
 use super::call::{Call, Moment};
 use super::guest::{Guest, Kind};
-use super::world::{Node, World};
+use super::world::{Certificate, Node, World};
 
 /// Statistics know a guest once they have been gathered.
 const GATHERED: Moment = Moment::from_secs(10);
@@ -31,7 +31,7 @@ impl World {
     pub(super) fn list_nodes(&self, call: &Call) -> Answer {
         let lines = self.nodes.iter().map(|(name, node)| {
             let mut line = json!({
-                "id": format!("node/{name}"), "node": name, "type": "node", "ssl_fingerprint": node.fingerprint,
+                "id": format!("node/{name}"), "node": name, "type": "node", "ssl_fingerprint": node.certificate.fingerprint,
                 "status": if node.online { "online" } else { "offline" },
             });
             if node.online && self.may(&call.who, &format!("/nodes/{name}"), "Sys.Audit") {
@@ -76,7 +76,7 @@ impl World {
     fn node_status(&self) -> Value {
         json!({
             "pveversion": "pve-manager/9.2.11/14a22df359f5e7b2", "uptime": 3149 + self.now.as_secs(), "cpu": 0,
-            "wait": 0, "loadavg": ["0.10", "0.12", "0.11"], "kversion": "Linux 6.18.44",
+            "wait": 0, "idle": 0, "loadavg": ["0.10", "0.12", "0.11"], "kversion": "Linux 6.18.44",
             "memory": { "total": 25_276_510_208_u64, "used": 1_254_801_408, "free": 24_021_708_800_u64 },
             "rootfs": { "total": 270_553_174_016_u64, "used": 31_965_212_672_u64, "avail": 65_607_536_640_u64,
                 "free": 238_587_961_344_u64 },
@@ -87,15 +87,20 @@ impl World {
         })
     }
 
-    /// The cluster's CA is added by whoever knows it: here only the leaf.
+    /// The cluster's authority, then the node's own certificate.
     pub(super) fn get_certificates(&self, name: &str) -> Answer {
-        let lines = self.nodes.get(name).map(|node| {
+        let authority = "/CN=Proxmox Virtual Environment/OU=PVE Cluster Manager CA";
+        let leaf = format!("/OU=PVE Cluster Node/CN={name}");
+        let line = |file: &str, subject: &str, shown: &Certificate| {
             json!({
-                "filename": "pve-ssl.pem", "fingerprint": node.fingerprint, "pem": node.certificate,
-                "subject": format!("/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={name}"),
+                "filename": file, "fingerprint": shown.fingerprint, "pem": shown.pem, "subject": subject,
+                "issuer": authority, "notbefore": self.began - 86_400, "notafter": self.began + 63_072_000,
+                "public-key-type": "id-ecPublicKey", "public-key-bits": 256, "san": [name, "localhost", "127.0.0.1"],
             })
-        });
-        Answer::data(lines.into_iter().collect()).after(self.profile.read)
+        };
+        let own = self.nodes.get(name).map(|node| line("pve-ssl.pem", &leaf, &node.certificate));
+        let lines = [line("pve-root-ca.pem", authority, &self.authority)].into_iter().chain(own);
+        Answer::data(lines.collect()).after(self.profile.read)
     }
 
     pub(super) fn get_nextid(&self, call: &Call) -> Result<Answer, Refusal> {

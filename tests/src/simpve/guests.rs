@@ -159,9 +159,9 @@ impl Guests for Scripted {
         interfaces
     }
 
-    /// Once it has a link there is a system that listens.
+    /// Once it has an address there is a system that listens.
     fn obeys(&self, id: u32, now: Moment) -> bool {
-        let (running, time) = (self.running.get(&id), self.script(id).link);
+        let (running, time) = (self.running.get(&id), self.script(id).address);
         running.zip(time).is_some_and(|(running, time)| now >= running.since + time)
     }
 
@@ -196,6 +196,9 @@ impl Guests for Scripted {
     }
 }
 
+/// What machines call themselves inside: nothing there follows the configuration.
+const IMAGE_NAME: &str = "golden-vm";
+
 /// Files that tell whether the guest got what the host meant it to get.
 fn files(boot: &Boot) -> BTreeMap<String, Vec<u8>> {
     let environment = boot.env.iter().map(|(name, value)| format!("{name}={value}\0")).collect::<String>();
@@ -206,8 +209,9 @@ fn files(boot: &Boot) -> BTreeMap<String, Vec<u8>> {
         Kind::Qemu => boot.uuid.as_deref(),
     };
     let machine_id = seed.map_or_else(|| format!("{:032x}", boot.id), |uuid| uuid.replace('-', ""));
+    let name = if boot.kind == Kind::Qemu { IMAGE_NAME } else { &boot.hostname };
     let mut files = BTreeMap::from([
-        ("/etc/hostname".to_owned(), format!("{}\n", boot.hostname).into_bytes()),
+        ("/etc/hostname".to_owned(), format!("{name}\n").into_bytes()),
         ("/etc/machine-id".to_owned(), format!("{machine_id}\n").into_bytes()),
         ("/proc/1/environ".to_owned(), environment.into_bytes()),
     ]);

@@ -100,7 +100,7 @@ impl World {
     fn power_job(&self, call: &Call, kind: Kind, node: &str, id: u32, action: &str) -> Option<Box<dyn Job>> {
         let node = node.to_owned();
         let timeout = Duration::from_secs(call.parameters.number("timeout").unwrap_or(60));
-        let halt = |how| Box::new(HaltJob { kind, node: node.clone(), id, how });
+        let halt = |how| Box::new(HaltJob { kind, node: node.clone(), id, how, obeyed: true });
         match action {
             "start" => Some(Box::new(Start { kind, node, id })),
             "stop" => Some(halt(Halt::Stop)),
@@ -280,6 +280,8 @@ struct HaltJob {
     node: String,
     id: u32,
     how: Halt,
+    /// It goes down by itself.
+    obeyed: bool,
 }
 
 impl Job for HaltJob {
@@ -309,20 +311,21 @@ impl Job for HaltJob {
                 log.push(format!("QEMU Guest Agent is not running - VM {id} {words}"));
                 lasts += world.profile.silent_agent;
             }
-            if !world.machines.obeys(id, world.now) {
+            self.obeyed = world.machines.obeys(id, world.now) || self.kind == Kind::Lxc;
+            if !self.obeyed {
                 return Ok(vec![Stage::of(timeout)]);
             }
         }
-        if self.how != Halt::Stop && self.kind == Kind::Lxc {
-            // Nothing is listed from the moment on when it goes down.
+        if self.how != Halt::Stop {
+            // Nothing is listed, and no agent answers, from the moment on when it goes down.
             world.machines.stop(id);
         }
         Ok(vec![Stage::of(lasts)])
     }
 
-    fn advance(&mut self, world: &mut World, _stage: usize, log: &mut Vec<String>) -> Result<(), String> {
+    fn advance(&mut self, _world: &mut World, _stage: usize, log: &mut Vec<String>) -> Result<(), String> {
         let Halt::Shutdown { force, .. } = self.how else { return Ok(()) };
-        if self.kind == Kind::Lxc || world.machines.obeys(self.id, world.now) {
+        if self.obeyed {
             return Ok(());
         }
         if !force {

@@ -108,7 +108,17 @@ impl Archive {
     }
 
     fn text(&self) -> String {
-        self.config.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
+        let comment = self.config.get("description").into_iter().flat_map(|text| text.lines());
+        let mut text: String = comment.map(|line| format!("#{line}\n")).collect();
+        for (key, value) in self.config.iter().filter(|(key, _)| *key != "description") {
+            text += &format!("{key}: {value}\n");
+        }
+        for (key, value) in self.config.iter().filter(|_| self.kind == Kind::Qemu) {
+            if value.contains("size=") {
+                text += &format!("#qmdump#map:{key}:drive-{key}:{}:raw:\n", storage_of(value));
+            }
+        }
+        text
     }
 }
 

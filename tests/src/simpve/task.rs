@@ -124,6 +124,10 @@ impl Task {
         holds && self.flock.is_some_and(|(_, locked, _)| locked == id)
     }
 
+    fn waits_for(&self, id: u32) -> bool {
+        self.flock.is_some_and(|(_, locked, _)| locked == id)
+    }
+
     fn holds_storage(&self, node: &str, storage: &str) -> bool {
         let State::Working { stage, .. } = self.state else { return false };
         self.node == node && self.stages[stage].storage.as_deref() == Some(storage)
@@ -178,11 +182,18 @@ impl World {
             doom: None,
         });
         let place = self.tasks.len() - 1;
-        match self.flock_is_free(flock) {
+        match self.flock_is_free(flock) && !self.someone_waits_for_guest(place) {
             true => self.begin(place),
             false => self.tasks[place].log.push("trying to acquire lock...".into()),
         }
         place
+    }
+
+    /// Locks are given in the order in which they were asked for.
+    fn someone_waits_for_guest(&self, place: usize) -> bool {
+        let Some((_, id, _)) = self.tasks[place].flock else { return false };
+        let waits = |task: &Task| matches!(task.state, State::Locked { .. }) && task.waits_for(id);
+        self.tasks[..place].iter().any(waits)
     }
 
     fn flock_is_free(&self, flock: Option<(Kind, u32, Duration)>) -> bool {

@@ -39,10 +39,15 @@ pub struct Node {
     /// Reachable for its neighbours.
     pub online: bool,
     pub address: String,
-    /// The leaf's SHA-256, as the API shows it; set by the server.
+    pub certificate: Certificate,
+}
+
+/// What the API tells of a certificate; the server sets it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256: `AA:BB:...`.
     pub fingerprint: String,
-    /// The leaf in PEM; set by the server.
-    pub certificate: String,
+    pub pem: String,
 }
 
 /// A call that is carried out later than it was answered.
@@ -56,9 +61,11 @@ struct Late {
 pub struct World {
     pub(super) now: Moment,
     /// Seconds since 1970 at the start.
-    pub(super) began: u64,
+    pub began: u64,
     pub profile: Profile,
     pub access: Access,
+    /// Of the cluster.
+    pub authority: Certificate,
     pub nodes: BTreeMap<String, Node>,
     pub storages: BTreeMap<String, Storage>,
     pub archives: BTreeMap<String, Archive>,
@@ -97,6 +104,7 @@ impl World {
             machines: Box::new(Scripted::of(&profile)),
             profile,
             access: Access::default(),
+            authority: Certificate::default(),
             nodes: BTreeMap::new(),
             storages: BTreeMap::new(),
             archives: BTreeMap::new(),
@@ -117,9 +125,9 @@ impl World {
     }
 
     pub fn add_node(&mut self, name: &str, address: &str) {
-        let (fingerprint, certificate) = (String::new(), String::new());
+        let certificate = Certificate::default();
         self.nodes
-            .insert(name.into(), Node { online: true, address: address.into(), fingerprint, certificate });
+            .insert(name.into(), Node { online: true, address: address.into(), certificate });
     }
 
     pub fn now(&self) -> Moment {

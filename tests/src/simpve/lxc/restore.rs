@@ -37,7 +37,7 @@ const OWN: [&str; 13] = [
 impl World {
     pub(in super::super) fn post_lxc(&mut self, call: &Call, node: &str) -> Result<Answer, Halt> {
         schema::LXC_CREATE.check(&call.parameters)?;
-        let job = self.plan_lxc(call, node)?;
+        let mut job = self.plan_lxc(call, node)?;
         let (id, word, task) = (job.id, job.word(), job.task());
         let prefix = move |text: String| format!("unable to {word} CT {id} - {text}");
         self.wait_for_guest(call, id, self.profile.locks.create, || prefix(lock_timeout(Kind::Lxc, id)))?;
@@ -50,7 +50,7 @@ impl World {
             if guest.is_running() {
                 return Err(Refusal::died("can't overwrite running container").into());
             }
-            self.destroy_volumes(id, false);
+            job.replaced = self.disks(id).into_iter().map(|(_, volume)| volume).collect();
         }
         let mut guest = Guest::new(Kind::Lxc, node, self.now);
         guest.set("lock", "create");
@@ -102,6 +102,7 @@ impl World {
             pool: pool.map(str::to_owned),
             start: parameters.flag("start"),
             made: BTreeMap::new(),
+            replaced: Vec::new(),
             begun: false,
         })
     }
@@ -139,6 +140,8 @@ struct Restore {
     start: bool,
     /// Disks, by key.
     made: BTreeMap<String, String>,
+    /// Disks of the container that it takes the place of: freed once the new ones are there.
+    replaced: Vec<String>,
     begun: bool,
 }
 
@@ -277,6 +280,9 @@ impl Job for Restore {
             for (key, wish) in self.wishes(&source) {
                 let disk = self.make_disk(world, &wish, log)?;
                 self.made.insert(key, disk);
+            }
+            for volume in std::mem::take(&mut self.replaced) {
+                world.volumes.remove(&volume);
             }
             log.push(format!("restoring '{}' now..", self.archive));
             log.push(format!("extracting archive '{}'", world.path_of(&self.archive)));

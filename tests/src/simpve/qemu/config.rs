@@ -183,7 +183,7 @@ impl World {
 }
 
 fn takes_at_once(key: &str) -> bool {
-    is_drive(key) || AT_ONCE.contains(&key.trim_end_matches(|letter: char| letter.is_ascii_digit()))
+    is_drive(key) || key.starts_with("unused") || AT_ONCE.contains(&key.trim_end_matches(|letter: char| letter.is_ascii_digit()))
 }
 
 /// Lower case, each once.
@@ -219,7 +219,7 @@ fn hashed() -> String {
 }
 
 fn hotplug_problem(id: u32, key: &str) -> Refusal {
-    let words = "network script /usr/libexec/qemu-server/pve-bridge failed with status 512\n";
+    let words = "network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512\n";
     Refusal::parameter(key, format!("hotplug problem - VM {id} qmp command 'netdev_add' failed - {words}"))
 }
 

@@ -46,10 +46,12 @@ impl SimPve {
         let mut pins = BTreeMap::new();
         for (name, node) in &mut world.nodes {
             let leaf = authority.leaf(name)?;
-            (node.fingerprint, node.certificate) = (leaf.fingerprint, leaf.pem);
+            node.certificate = leaf.certificate;
             pins.insert(name.clone(), leaf.key_pin);
             certificates.insert(name.clone(), leaf.config);
         }
+        world.authority = authority.certificate().clone();
+        let authority = world.authority.pem.clone();
         let strange = Authority::new()?.leaf("stranger")?.config;
         let nodes: Vec<String> = world.nodes.keys().cloned().collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -70,7 +72,7 @@ impl SimPve {
             });
         })?;
         let shared = start.recv().map_err(|_| anyhow!("the simulator's thread ended at once"))?;
-        let authority = authority.pem().to_owned();
+        
         Ok(Self { shared, addresses, authority, pins, end: Some(end), thread: Some(thread) })
     }
 

@@ -12,18 +12,18 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest as _, Sha256};
 
+use super::super::world::Certificate;
+
 /// `Proxmox Virtual Environment`: signs the nodes' certificates.
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    certificate: Certificate,
 }
 
 /// What a node shows.
 pub(super) struct Leaf {
     pub(super) config: Arc<ServerConfig>,
-    pub(super) pem: String,
-    /// SHA-256 of the certificate: `AA:BB:...`.
-    pub(super) fingerprint: String,
+    pub(super) certificate: Certificate,
     /// SHA-256 of the public key, in hex: it stays when the certificate is renewed.
     pub(super) key_pin: String,
 }
@@ -35,12 +35,12 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name = name("Proxmox Virtual Environment", "PVE Cluster Manager CA");
         let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), pem })
+        let certificate = shown(&params.self_signed(&key)?);
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
-    pub(super) fn pem(&self) -> &str {
-        &self.pem
+    pub(super) fn certificate(&self) -> &Certificate {
+        &self.certificate
     }
 
     pub(super) fn leaf(&self, node: &str) -> Result<Leaf> {
@@ -53,17 +53,21 @@ impl Authority {
         params.distinguished_name = name(node, "PVE Cluster Node");
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        let digest = Sha256::digest(certificate.der());
         Ok(Leaf {
             config: Arc::new(server_config(certificate.der().clone(), &key)?),
-            pem: certificate.pem(),
-            fingerprint: digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"),
+            certificate: shown(&certificate),
             key_pin: Sha256::digest(key.subject_public_key_info())
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
         })
     }
+}
+
+fn shown(certificate: &rcgen::Certificate) -> Certificate {
+    let digest = Sha256::digest(certificate.der());
+    let fingerprint = digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+    Certificate { fingerprint, pem: certificate.pem() }
 }
 
 fn name(common: &str, unit: &str) -> DistinguishedName {
