@@ -159,6 +159,7 @@ fn restart(world: &mut World, id: u32) {
 }
 
 fn delete(world: &mut World, id: u32, who: &str, force: &str) -> Option<String> {
-    let parameters = if force.is_empty() { Parameters::default() } else { Parameters::of(&[("force", force)]) };
+    let parameters =
+        if force.is_empty() { Parameters::default() } else { Parameters::of(&[("force", force)]) };
     ask(world, who, Method::Delete, &format!("/nodes/pve1/lxc/{id}"), parameters)
 }

@@ -31,7 +31,8 @@ fn base() -> World {
     let mut world = World::new(Profile::measured(), 7, 1_795_259_766);
     world.add_node("pve1", "10.78.0.1");
     let content = ["backup", "images", "rootdir", "iso", "snippets", "vztmpl"];
-    for (name, path) in [("local", "/var/lib/vz"), ("vault", "/var/lib/vault"), ("qstore", "/var/lib/qstore")] {
+    for (name, path) in [("local", "/var/lib/vz"), ("vault", "/var/lib/vault"), ("qstore", "/var/lib/qstore")]
+    {
         world.storages.insert(name.into(), Storage::new(Keeping::Dir, path, &content));
     }
     world.access.role("Firstlight", &CONTAINER_ROLE);
@@ -79,8 +80,15 @@ pub(super) fn containers() -> World {
     pool(&mut world, "pooled@pve!tok", "example", &["local"], &[]);
     world.access.token("mini@pve!tok", "secret");
     let mini = [
-        "VM.Allocate", "VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.Network", "VM.Config.Options",
-        "Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use",
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.PowerMgmt",
+        "VM.Config.Disk",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "Datastore.AllocateSpace",
+        "Datastore.Audit",
+        "SDN.Use",
     ];
     world.access.role("Mini", &mini);
     world.access.grant_both("/", "mini@pve!tok", "Mini");
@@ -98,7 +106,10 @@ pub(super) fn containers() -> World {
         if id == 9104 {
             archive.config.remove("unprivileged");
         }
-        let volume = format!("local:backup/vzdump-lxc-{id}-2026_11_21-{}.tar.zst", if id == 9100 { "11_14_04" } else { time });
+        let volume = format!(
+            "local:backup/vzdump-lxc-{id}-2026_11_21-{}.tar.zst",
+            if id == 9100 { "11_14_04" } else { time }
+        );
         world.archives.insert(volume, archive);
     }
     world
@@ -117,13 +128,17 @@ pub(super) fn machines() -> World {
         ("felqnp@pve!host", &["VM.PowerMgmt"]),
     ] {
         let all = [&CONTAINER_ROLE[..], &MACHINE_ROLE[..]].concat();
-        let role: Vec<&str> =
-            all.into_iter().filter(|one| !privileges.iter().any(|without| one.starts_with(without))).collect();
+        let role: Vec<&str> = all
+            .into_iter()
+            .filter(|one| !privileges.iter().any(|without| one.starts_with(without)))
+            .collect();
         world.access.role(id, &role);
         world.access.token(id, "secret");
         world.access.grant_both("/", id, id);
     }
-    world.access.role("Minimal", &["VM.Allocate", "VM.Audit", "VM.Backup", "Datastore.AllocateSpace", "SDN.Use"]);
+    world
+        .access
+        .role("Minimal", &["VM.Allocate", "VM.Audit", "VM.Backup", "Datastore.AllocateSpace", "SDN.Use"]);
     world.access.token("felqmin@pve!host", "secret");
     world.access.grant_both("/", "felqmin@pve!host", "Minimal");
     world.access.token("root@pam!rig", "secret");
@@ -151,6 +166,11 @@ pub(super) fn machines() -> World {
     let lxc = "local:backup/vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst";
     world.archives.insert(lxc.into(), Archive::new(Kind::Lxc, 9100, CONTAINER));
     world.put_guest(101, Kind::Lxc, "pve1", &[("hostname", "unit-101"), ("memory", "512"), ("tags", "x")]);
-    world.put_guest(9200, Kind::Qemu, "pve1", &[("name", "golden-vm"), ("memory", "512"), ("tags", "golden")]);
+    world.put_guest(
+        9200,
+        Kind::Qemu,
+        "pve1",
+        &[("name", "golden-vm"), ("memory", "512"), ("tags", "golden")],
+    );
     world
 }

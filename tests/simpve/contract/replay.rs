@@ -39,14 +39,17 @@ impl Replay {
             }
             match self.judge(&fact) {
                 Ok(()) => self.right += 1,
-                Err(text) => self.wrong.push(format!("{}: {text}", fact["name"].as_str().unwrap_or_default())),
+                Err(text) => {
+                    self.wrong.push(format!("{}: {text}", fact["name"].as_str().unwrap_or_default()))
+                }
             }
         }
     }
 
     fn judge(&mut self, fact: &Value) -> Result<(), String> {
         if let Some(exit) = fact["exit"].as_str() {
-            let upid = self.upids.get(fact["of"].as_str().unwrap_or_default()).ok_or("its task was not started")?;
+            let upid =
+                self.upids.get(fact["of"].as_str().unwrap_or_default()).ok_or("its task was not started")?;
             let upid = upid.clone();
             let found = self.world.finish_task(&upid).unwrap_or_default();
             return same("exit status", &json!(self.mask(&found)), &json!(exit));
@@ -148,7 +151,10 @@ impl Replay {
             // Of what is listed the keys are known to be right if one line has them all.
             let fits = list.iter().any(|line| json!(keys(line)) == *expected);
             if !list.is_empty() && !fits {
-                return Err(format!("keys of lines: {:?} for {expected}", list.iter().map(keys).collect::<Vec<_>>()));
+                return Err(format!(
+                    "keys of lines: {:?} for {expected}",
+                    list.iter().map(keys).collect::<Vec<_>>()
+                ));
             }
         }
         Ok(())
@@ -216,7 +222,8 @@ fn without_digest(data: &Value) -> Value {
 }
 
 fn keys(value: &Value) -> Vec<String> {
-    let mut keys: Vec<String> = value.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
+    let mut keys: Vec<String> =
+        value.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
     keys.sort();
     keys
 }

@@ -182,6 +182,7 @@ impl World {
             doom: None,
         });
         let place = self.tasks.len() - 1;
+        self.active.push(place);
         match self.flock_is_free(flock) && !self.someone_waits_for_guest(place) {
             true => self.begin(place),
             false => self.tasks[place].log.push("trying to acquire lock...".into()),
@@ -193,7 +194,7 @@ impl World {
     fn someone_waits_for_guest(&self, place: usize) -> bool {
         let Some((_, id, _)) = self.tasks[place].flock else { return false };
         let waits = |task: &Task| matches!(task.state, State::Locked { .. }) && task.waits_for(id);
-        self.tasks[..place].iter().any(waits)
+        self.active_before(place).any(waits)
     }
 
     fn flock_is_free(&self, flock: Option<(Kind, u32, Duration)>) -> bool {
@@ -202,7 +203,7 @@ impl World {
 
     /// Somebody holds the guest's lock: a worker, or a test.
     pub fn is_flocked(&self, id: u32) -> bool {
-        self.held.contains(&id) || self.tasks.iter().any(|task| task.holds_guest(id))
+        self.held.contains(&id) || self.active().any(|task| task.holds_guest(id))
     }
 
     /// When the task with this place wants to go on; none if it cannot by itself.
@@ -225,7 +226,7 @@ impl World {
     fn storage_is_free(&self, place: usize, stage: usize) -> bool {
         let task = &self.tasks[place];
         let Some(storage) = &task.stages[stage].storage else { return true };
-        !self.tasks.iter().any(|other| other.holds_storage(&task.node, storage))
+        !self.active().any(|other| other.holds_storage(&task.node, storage))
     }
 
     /// Lets the task go on that [`World::task_due`] named.
@@ -298,7 +299,7 @@ impl World {
     fn someone_waits_before(&self, place: usize, stage: usize) -> bool {
         let mine = &self.tasks[place].stages[stage].storage;
         mine.is_some()
-            && self.tasks[..place].iter().any(|other| match other.state {
+            && self.active_before(place).any(|other| match other.state {
                 State::Queued { stage, .. } => &other.stages[stage].storage == mine,
                 _ => false,
             })
@@ -360,6 +361,7 @@ impl World {
         let now = self.epoch();
         let task = &mut self.tasks[place];
         (task.state, task.ended, task.exit, task.job) = (State::Ended, Some(now), Some(exit), None);
+        self.active.retain(|active| *active != place);
     }
 
     /// What DELETE of a task does: the worker cleans up and ends. A task that has ended stays as it is.
@@ -377,6 +379,15 @@ impl World {
     }
 
     pub(super) fn active_task(&self, upid: &str) -> Option<usize> {
-        self.tasks.iter().position(|task| task.upid == upid && task.is_active())
+        self.active.iter().copied().find(|place| self.tasks[*place].upid == upid)
+    }
+
+    /// Tasks that have not ended, in the order of their start: few, however many there have been.
+    fn active(&self) -> impl Iterator<Item = &Task> {
+        self.active_before(usize::MAX)
+    }
+
+    fn active_before(&self, end: usize) -> impl Iterator<Item = &Task> {
+        self.active.iter().filter(move |place| **place < end).map(|place| &self.tasks[*place])
     }
 }

@@ -183,7 +183,9 @@ impl World {
 }
 
 fn takes_at_once(key: &str) -> bool {
-    is_drive(key) || key.starts_with("unused") || AT_ONCE.contains(&key.trim_end_matches(|letter: char| letter.is_ascii_digit()))
+    is_drive(key)
+        || key.starts_with("unused")
+        || AT_ONCE.contains(&key.trim_end_matches(|letter: char| letter.is_ascii_digit()))
 }
 
 /// Lower case, each once.

@@ -36,10 +36,7 @@ pub(super) async fn serve(shared: Arc<Shared>, node: String, number: u64, stream
         _ => return,
     }
     if first[0] != 0x16 {
-        let mut stream = stream;
-        // Whoever speaks plain HTTP may be gone already.
-        let _ = stream.write_all(TO_HTTPS).await;
-        return;
+        return send_to_https(stream).await;
     }
     let strange = shared.lock().faults.is_strange(&node);
     let Some(config) = shared.certificate(&node, strange) else { return };
@@ -65,6 +62,15 @@ pub(super) async fn serve(shared: Arc<Shared>, node: String, number: u64, stream
             break;
         }
     }
+    let _ = stream.shutdown().await;
+}
+
+/// What was asked is read first: closing on unread bytes would take the answer back.
+async fn send_to_https(mut stream: TcpStream) {
+    let mut asked = [0_u8; 4096];
+    // Whoever speaks plain HTTP may be gone already.
+    let _ = tokio::time::timeout(IDLE, stream.read(&mut asked)).await;
+    let _ = stream.write_all(TO_HTTPS).await;
     let _ = stream.shutdown().await;
 }
 

@@ -72,7 +72,7 @@ impl SimPve {
             });
         })?;
         let shared = start.recv().map_err(|_| anyhow!("the simulator's thread ended at once"))?;
-        
+
         Ok(Self { shared, addresses, authority, pins, end: Some(end), thread: Some(thread) })
     }
 

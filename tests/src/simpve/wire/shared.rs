@@ -157,11 +157,10 @@ impl Shared {
             let mut changed = self.changed();
             let due = {
                 let mut state = self.lock();
-                let before = state.world.tasks.iter().filter(|task| task.is_active()).count();
+                let before = state.world.running();
                 let now = self.started.elapsed();
                 state.world.advance(now);
-                let after = state.world.tasks.iter().filter(|task| task.is_active()).count();
-                (state.world.next_due(), before != after)
+                (state.world.next_due(), before != state.world.running())
             };
             if due.1 {
                 self.wake();
