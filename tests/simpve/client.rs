@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 pub(crate) const GOLDEN: &str = "local%3Abackup%2Fvzdump-lxc-9100-2026_11_21-11_14_04.tar.zst";
 
@@ -56,6 +57,13 @@ impl Client {
         Self { stream: StreamOwned::new(connection, tcp) }
     }
 
+    /// SHA-256 of the public key that was shown, in hex.
+    pub(crate) fn key(mut self) -> String {
+        self.send(&request("GET", "/version", "")).unwrap();
+        let shown = self.stream.conn.peer_certificates().unwrap()[0].clone();
+        Sha256::digest(public_key(&shown)).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// None if the connection broke.
     pub(crate) fn send(&mut self, request: &str) -> Option<Came> {
         self.stream.write_all(request.as_bytes()).ok()?;
@@ -79,6 +87,13 @@ impl Client {
         let _ = self.stream.read_to_end(&mut rest);
         rest.len()
     }
+}
+
+/// The part of a certificate that is its public key: of a P-256 key, 91 bytes behind a header that never changes.
+fn public_key(certificate: &[u8]) -> &[u8] {
+    const HEADER: [u8; 6] = [0x30, 0x59, 0x30, 0x13, 0x06, 0x07];
+    let at = certificate.windows(HEADER.len()).position(|window| window == HEADER).unwrap();
+    &certificate[at..at + 91]
 }
 
 /// The answer, once it is complete; without a length it ends with the connection.

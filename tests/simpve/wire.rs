@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::example::{self, SECRET};
 use firstlight_tests::simpve::faults::{Fault, Rule};
+use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::wire::{Pace, SimPve};
 
@@ -170,6 +171,49 @@ fn a_strange_certificate_is_shown_once() {
     assert!(ask(&sim, "GET", "/version", "").is_none());
     assert_eq!(ask(&sim, "GET", "/version", "").unwrap().line, "HTTP/1.1 200 OK");
     assert_eq!(sim.requests().len(), 1);
+}
+
+#[test]
+fn a_renewed_certificate_has_the_same_key_and_another_fingerprint() {
+    let sim = explicit();
+    let shown = || {
+        let info = ask(&sim, "GET", "/nodes/pve1/certificates/info", "").unwrap().data();
+        info[1]["fingerprint"].as_str().unwrap().to_owned()
+    };
+    let (fingerprint, key) = (shown(), Client::new(&sim, "pve1").key());
+    sim.renew_certificate("pve1").unwrap();
+    assert_ne!(shown(), fingerprint);
+    assert_eq!(Client::new(&sim, "pve1").key(), key);
+    assert_eq!(sim.key_pin("pve1"), Some(key.as_str()));
+}
+
+#[test]
+fn calls_that_wait_for_a_lock_keep_the_few_workers_from_others() {
+    let world = example::cluster(1, Profile::measured().scaled(0.1), 1, 1_795_259_766);
+    let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
+    sim.with_world(|world| {
+        world.put_guest(100, Kind::Lxc, "pve1", &[]);
+        world.held.insert(100);
+    });
+    std::thread::scope(|scope| {
+        let put = || ask(&sim, "PUT", "/nodes/pve1/lxc/100/config", "hostname=x").unwrap().line;
+        let puts = [(); 3].map(|()| scope.spawn(put));
+        let took = |path: &str| {
+            let since = Instant::now();
+            ask(&sim, "GET", path, "").unwrap();
+            since.elapsed()
+        };
+        let starved =
+            || puts.iter().all(|put| !put.is_finished()) && took("/nodes/pve1/lxc").as_millis() > 300;
+        while !starved() {
+            assert!(puts.iter().any(|put| !put.is_finished()), "nobody had to wait");
+            assert!(took("/nodes/pve1/lxc/100/config").as_millis() < 300, "the proxy answers this by itself");
+        }
+        let words = "HTTP/1.1 500 can't lock file '/run/lock/lxc/pve-config-100.lock' - got timeout";
+        for put in puts {
+            assert_eq!(put.join().unwrap(), words);
+        }
+    });
 }
 
 #[test]

@@ -223,6 +223,20 @@ impl World {
         self.pools.iter().find(|(_, members)| members.contains(&id)).map(|(pool, _)| pool.as_str())
     }
 
+    /// Entries on paths whose permissions the caller may change: none, for most tokens.
+    pub(super) fn list_acl(&self, call: &Call) -> Answer {
+        let lines =
+            self.access.entries.iter().filter(|entry| self.may(&call.who, &entry.path, "Permissions.Modify"));
+        let lines = lines.map(|entry| {
+            let kind = if entry.subject.contains('!') { "token" } else { "user" };
+            json!({
+                "path": entry.path, "ugid": entry.subject, "roleid": entry.role, "type": kind,
+                "propagate": u8::from(entry.propagate),
+            })
+        });
+        Answer::data(lines.collect()).after(self.profile.read)
+    }
+
     pub(super) fn get_permissions(&self, call: &Call) -> Answer {
         let paths = match call.parameters.get("path") {
             Some(path) => BTreeSet::from([path.to_owned()]),

@@ -57,6 +57,8 @@ impl World {
             ["cluster", "nextid"] => self.get_nextid(call),
             ["cluster", "resources"] => Ok(self.get_resources(call)),
             ["cluster", "tasks"] => Ok(self.list_cluster_tasks(call)),
+            ["cluster", "options"] => Ok(self.get_options(call)),
+            ["access", "acl"] => Ok(self.list_acl(call)),
             ["cluster", "status"] => Ok(self.get_cluster_status(&call.node)),
             ["nodes"] => Ok(self.list_nodes(call)),
             ["pools"] => Ok(self.list_pools(call)),

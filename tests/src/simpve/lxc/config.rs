@@ -45,7 +45,8 @@ impl World {
         schema::LXC_CONFIG.check(&call.parameters)?;
         let change = Change::of(call)?;
         let guest = self.guest(Kind::Lxc, node, id).map_err(Refusal::died)?;
-        let applicant = Applicant { who: &call.who, id, pool: None };
+        let unprivileged = guest.has("unprivileged");
+        let applicant = Applicant { who: &call.who, id, pool: None, unprivileged };
         let keys = change.set.keys().chain(&change.delete).map(String::as_str);
         self.check_lxc_options(applicant, keys, &guest.config, &change.set)?;
         self.wait_for_guest(call, id, self.profile.locks.guest, || lock_timeout(Kind::Lxc, id))?;
@@ -55,6 +56,7 @@ impl World {
         if call.parameters.get("digest").is_some_and(|digest| digest != guest.digest()) {
             return Err(Refusal::died(CHANGED).into());
         }
+        self.check_lxc_change(&change).map_err(Refusal::died)?;
         for (key, value) in &change.set {
             self.set_lxc_option(node, id, key, value)?;
         }
@@ -66,6 +68,22 @@ impl World {
             self.require_bridge(value).map_err(Refusal::died)?;
         }
         Ok(Answer::data(Value::Null).after(self.profile.write))
+    }
+
+    fn check_lxc_change(&self, change: &Change) -> Result<(), String> {
+        if change.delete.iter().any(|key| key == "unprivileged") {
+            return Err("unable to delete read-only option: 'unprivileged'".into());
+        }
+        if change.set.contains_key("unprivileged") {
+            return Err("unable to modify read-only option: 'unprivileged'".into());
+        }
+        for (_, disk) in change.set.iter().filter(|(key, _)| *key == "rootfs" || key.starts_with("mp")) {
+            let name = storage_of(disk);
+            if !self.storage(name)?.holds("rootdir") {
+                return Err(format!("storage '{name}' does not allow content type 'rootdir' (Container)"));
+            }
+        }
+        Ok(())
     }
 
     pub(in super::super) fn require_bridge(&self, net: &str) -> Result<(), String> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::access::Need;
 use super::super::answer::{Answer, Refusal};
-use super::super::call::Call;
+use super::super::call::{Call, Parameters, is_true};
 use super::super::guest::{Guest, Kind, already_exists, lock_timeout};
 use super::super::power::Start;
 use super::super::property::{Properties, parse_size};
@@ -47,9 +47,6 @@ impl World {
         }
         if let Some(guest) = self.guests.get(&id) {
             guest.check_lock().map_err(|text| Refusal::died(prefix(text)))?;
-            if guest.is_running() {
-                return Err(Refusal::died("can't overwrite running container").into());
-            }
             job.replaced = self.disks(id).into_iter().map(|(_, volume)| volume).collect();
         }
         let mut guest = Guest::new(Kind::Lxc, node, self.now);
@@ -66,30 +63,21 @@ impl World {
         let id = parameters.number("vmid").and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
         let restore = parameters.flag("restore");
         let (who, pool) = (call.who.as_str(), parameters.get("pool"));
-        if let Some(text) = self.taken(id).filter(|_| !(restore && parameters.flag("force"))) {
-            return Err(Refusal::died(text));
+        self.check_lxc_target(id, restore && parameters.flag("force"))?;
+        if let Some(pool) = pool.filter(|pool| !self.pools.contains_key(*pool)) {
+            return Err(Refusal::died(format!("pool '{pool}' does not exist")));
         }
         self.check_guest_or_pool(who, id, pool, "VM.Allocate")
             .map_err(|_| Refusal::forbidden_without_words())?;
-        let given: BTreeMap<String, String> = parameters
-            .iter()
-            .filter(|(key, _)| !OWN.contains(key))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
+        let storage = parameters.get("storage").unwrap_or("local").to_owned();
+        let given = given_options(parameters, &storage);
+        let unprivileged = parameters.get("unprivileged").map_or(!restore, is_true);
+        let applicant = Applicant { who, id, pool, unprivileged };
+        let keys = given.keys().map(String::as_str).filter(|key| *key != "unprivileged");
+        self.check_lxc_options(applicant, keys, &BTreeMap::new(), &given)?;
         let archive = parameters.get("ostemplate").unwrap_or_default().to_owned();
         self.check_archive_access(who, &archive, id)?;
-        let storage = parameters.get("storage").unwrap_or("local").to_owned();
-        let asked = parameters.get("storage").into_iter();
-        for storage in
-            asked.chain(given.iter().filter(|(key, _)| is_disk(key)).map(|(_, disk)| storage_of(disk)))
-        {
-            self.check_target(who, storage)?;
-        }
-        let applicant = Applicant { who, id, pool };
-        self.check_lxc_options(applicant, given.keys().map(String::as_str), &BTreeMap::new(), &given)?;
-        if restore && !given.contains_key("rootfs") && given.keys().any(|key| is_disk(key)) {
-            return Err(Refusal::died("mount points configured, but 'rootfs' not set - aborting"));
-        }
+        self.check_lxc_storages(who, &given, &storage)?;
         Ok(Restore {
             node: node.into(),
             id,
@@ -107,15 +95,62 @@ impl World {
         })
     }
 
+    /// The number is free, or its container may be overwritten.
+    fn check_lxc_target(&self, id: u32, force: bool) -> Result<(), Refusal> {
+        match (self.guests.get(&id), self.taken(id)) {
+            (Some(guest), _) if force && guest.kind == Kind::Lxc => {
+                if guest.is_running() {
+                    return Err(Refusal::died("can't overwrite running container"));
+                }
+                if guest.has("protection") {
+                    return Err(Refusal::died(format!(
+                        "unable to restore CT {id} - protection mode enabled"
+                    )));
+                }
+                Ok(())
+            }
+            (_, Some(text)) => Err(Refusal::died(text)),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// The storages of the disks that are asked for, or else the one where the archive's will go.
+    fn check_lxc_storages(
+        &self,
+        who: &str,
+        given: &BTreeMap<String, String>,
+        otherwise: &str,
+    ) -> Result<(), Refusal> {
+        let disks: Vec<&str> =
+            given.iter().filter(|(key, _)| is_disk(key)).map(|(_, disk)| storage_of(disk)).collect();
+        if !given.contains_key("rootfs") {
+            return match disks.is_empty() {
+                true => self.check_target(who, otherwise),
+                false => Err(Refusal::died("mount points configured, but 'rootfs' not set - aborting")),
+            };
+        }
+        disks.into_iter().try_for_each(|storage| self.check_target(who, storage))
+    }
+
     fn check_target(&self, who: &str, name: &str) -> Result<(), Refusal> {
         let storage = self.active_storage(name).map_err(Refusal::died)?;
-        // Not recorded, read from the code.
         if !storage.holds("rootdir") {
             let text = format!("storage '{name}' does not support container directories");
             return Err(Refusal::parameter("storage", text));
         }
         self.check(who, &format!("/storage/{name}"), &["Datastore.AllocateSpace"], Need::All)
     }
+}
+
+/// The container's options of a POST; a disk that is only a number goes to the default storage.
+fn given_options(parameters: &Parameters, storage: &str) -> BTreeMap<String, String> {
+    let options = parameters.iter().filter(|(key, _)| !OWN.contains(key));
+    options
+        .map(|(key, value)| match is_disk(key) && value.parse::<f64>().is_ok() {
+            true => (key.to_owned(), format!("{storage}:{value}")),
+            false => (key.to_owned(), value.to_owned()),
+        })
+        .collect()
 }
 
 fn is_disk(key: &str) -> bool {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::super::access::Need;
 use super::super::answer::Refusal;
 use super::super::property::Properties;
-use super::super::storage::storage_of;
 use super::super::world::World;
 
-const FEATURES_ARE_ROOTS: &str = "changing feature flags (except nesting) is only allowed for root@pam";
+const FEATURES: &str = "changing feature flags (except nesting) is only allowed for root@pam";
+const PRIVILEGED_FEATURES: &str =
+    "changing feature flags for privileged container is only allowed for root@pam";
 
 /// Whose rights count: those on the guest, and while it is made those on its pool.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +17,8 @@ pub(super) struct Applicant<'a> {
     pub(super) who: &'a str,
     pub(super) id: u32,
     pub(super) pool: Option<&'a str>,
+    /// The container is known to be one: a restore that does not say so is not.
+    pub(super) unprivileged: bool,
 }
 
 impl World {
@@ -58,17 +61,14 @@ impl World {
         old: Option<&str>,
         new: Option<&str>,
     ) -> Result<(), Refusal> {
-        let Applicant { who, id, pool } = applicant;
+        let Applicant { who, id, pool, unprivileged } = applicant;
         let need = |privilege| self.check_guest_or_pool(who, id, pool, privilege);
         match key.trim_end_matches(|letter: char| letter.is_ascii_digit()) {
             "cores" | "cpulimit" | "cpuunits" => need("VM.Config.CPU"),
             "memory" | "swap" => need("VM.Config.Memory"),
             "rootfs" | "mp" => {
                 need("VM.Config.Disk")?;
-                let storage = new.map(storage_of).filter(|storage| !storage.starts_with('/'));
-                storage.map_or(Ok(()), |storage| {
-                    self.check(who, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"], Need::All)
-                })
+                new.map_or(Ok(()), |disk| self.check_lxc_disk(who, disk))
             }
             "unused" => need("VM.Config.Disk"),
             "net" => {
@@ -76,14 +76,35 @@ impl World {
                 [old, new].into_iter().flatten().try_for_each(|net| self.check_bridge(who, net))
             }
             "hostname" | "nameserver" | "searchdomain" => need("VM.Config.Network"),
-            "features" => check_features(old, new).and_then(|()| need("VM.Allocate")),
-            // Not recorded, read from the code: root's alone.
-            "hookscript" | "dev" => {
-                Err(Refusal::forbidden_because(&format!("changing {key} is only allowed for root@pam")))
+            "features" if !unprivileged => Err(Refusal::forbidden_because(PRIVILEGED_FEATURES)),
+            "features" => match check_features(old, new)? {
+                true => need("VM.Allocate"),
+                false => Ok(()),
+            },
+            "hookscript" => {
+                Err(Refusal::forbidden_because("changing the hookscript is only allowed for root@pam"))
+            }
+            "dev" => {
+                Err(Refusal::forbidden_because("configuring device passthrough is only allowed for root@pam"))
             }
             // The pool is forgotten for tags.
             "tags" => self.check(who, &format!("/vms/{id}"), &["VM.Config.Options"], Need::All),
             _ => need("VM.Config.Options"),
+        }
+    }
+
+    /// Paths of the node are root's; a new volume needs room on its storage.
+    fn check_lxc_disk(&self, who: &str, disk: &str) -> Result<(), Refusal> {
+        if disk.starts_with('/') {
+            let kind = if disk.starts_with("/dev/") { "device" } else { "bind" };
+            let why = format!("mount point type {kind} is only allowed for root@pam");
+            return Err(Refusal::forbidden_because(&why));
+        }
+        match disk.split_once(':') {
+            Some((storage, _)) => {
+                self.check(who, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"], Need::All)
+            }
+            None => Ok(()),
         }
     }
 
@@ -96,18 +117,20 @@ impl World {
     }
 }
 
-fn check_features(old: Option<&str>, new: Option<&str>) -> Result<(), Refusal> {
+/// Whether nesting is changed; anything else may not be.
+fn check_features(old: Option<&str>, new: Option<&str>) -> Result<bool, Refusal> {
     let others = |text: Option<&str>| {
         let mut features = Properties::parse(text.unwrap_or_default(), "");
         features.remove("nesting");
         features.print(&[], false)
     };
-    let nests =
-        |text: Option<&str>| Properties::parse(text.unwrap_or_default(), "").get("nesting") == Some("1");
-    if others(old) != others(new) || (nests(old) && !nests(new)) {
-        return Err(Refusal::forbidden_because(FEATURES_ARE_ROOTS));
+    let nesting = |text: Option<&str>| {
+        Properties::parse(text.unwrap_or_default(), "").get("nesting").map(str::to_owned)
+    };
+    if others(old) != others(new) {
+        return Err(Refusal::forbidden_because(FEATURES));
     }
-    Ok(())
+    Ok(nesting(old) != nesting(new))
 }
 
 #[cfg(test)]
@@ -115,17 +138,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_nesting_may_be_changed_and_only_turned_on() {
+    fn only_nesting_may_be_changed() {
         let table = [
-            (None, Some("nesting=1"), true),
-            (Some("keyctl=1"), Some("keyctl=1,nesting=1"), true),
-            (None, Some("nesting=1,keyctl=1"), false),
-            (Some("nesting=1,keyctl=1"), Some("nesting=1,keyctl=1,fuse=1"), false),
-            (Some("nesting=1,keyctl=1"), None, false),
-            (Some("nesting=1,keyctl=1"), Some("nesting=0"), false),
+            (None, Some("nesting=1"), Some(true)),
+            (Some("keyctl=1"), Some("keyctl=1,nesting=1"), Some(true)),
+            (Some("nesting=1"), None, Some(true)),
+            (Some("nesting=1,keyctl=1"), Some("keyctl=1,nesting=1"), Some(false)),
+            (None, Some("nesting=1,keyctl=1"), None),
+            (Some("nesting=1,keyctl=1"), Some("nesting=1,keyctl=1,fuse=1"), None),
+            (Some("nesting=1,keyctl=1"), None, None),
+            (Some("nesting=1,keyctl=1"), Some("nesting=0"), None),
         ];
-        for (old, new, allowed) in table {
-            assert_eq!(check_features(old, new).is_ok(), allowed, "{old:?} to {new:?}");
+        for (old, new, changed) in table {
+            assert_eq!(check_features(old, new).ok(), changed, "{old:?} to {new:?}");
         }
     }
 }

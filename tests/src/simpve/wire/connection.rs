@@ -122,6 +122,7 @@ async fn answer(shared: &Shared, node: &str, number: u64, head: &Head, body: &[u
     let outcome = match who {
         Err(reason) => refuse_slowly(shared, reason).await,
         Ok(who) => {
+            let _worker = if relayed { shared.worker(node, path).await } else { None };
             entry.who.clone_from(&who);
             carry_out(shared, fault, call(node, &who, method, path, parameters)).await
         }

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rcgen::KeyPair;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -28,7 +29,8 @@ use super::world::World;
 pub struct SimPve {
     shared: Arc<Shared>,
     addresses: BTreeMap<String, SocketAddr>,
-    authority: String,
+    authority: Authority,
+    keys: BTreeMap<String, KeyPair>,
     pins: BTreeMap<String, String>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -44,15 +46,17 @@ impl SimPve {
         let authority = Authority::new()?;
         let mut certificates = BTreeMap::new();
         let mut pins = BTreeMap::new();
+        let mut keys = BTreeMap::new();
         for (name, node) in &mut world.nodes {
-            let leaf = authority.leaf(name)?;
+            let key = KeyPair::generate()?;
+            let leaf = authority.leaf(name, &key)?;
+            keys.insert(name.clone(), key);
             node.certificate = leaf.certificate;
             pins.insert(name.clone(), leaf.key_pin);
             certificates.insert(name.clone(), leaf.config);
         }
         world.authority = authority.certificate().clone();
-        let authority = world.authority.pem.clone();
-        let strange = Authority::new()?.leaf("stranger")?.config;
+        let strange = Authority::new()?.leaf("stranger", &KeyPair::generate()?)?.config;
         let nodes: Vec<String> = world.nodes.keys().cloned().collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listeners = runtime.block_on(listen_all(&nodes, listen))?;
@@ -73,7 +77,7 @@ impl SimPve {
         })?;
         let shared = start.recv().map_err(|_| anyhow!("the simulator's thread ended at once"))?;
 
-        Ok(Self { shared, addresses, authority, pins, end: Some(end), thread: Some(thread) })
+        Ok(Self { shared, addresses, authority, keys, pins, end: Some(end), thread: Some(thread) })
     }
 
     /// At a free port of the loopback.
@@ -90,7 +94,21 @@ impl SimPve {
 
     /// The cluster's authority, in PEM.
     pub fn authority(&self) -> &str {
-        &self.authority
+        &self.authority.certificate().pem
+    }
+
+    /// Gives a node a new certificate for the same key, as the real one does every year.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn renew_certificate(&self, node: &str) -> Result<()> {
+        let key = self.keys.get(node).ok_or_else(|| anyhow!("there is no node {node}"))?;
+        let leaf = self.authority.leaf(node, key)?;
+        self.shared.set_certificate(node, leaf.config);
+        self.with_world(|world| {
+            world.nodes.entry(node.to_owned()).and_modify(|node| node.certificate = leaf.certificate);
+        });
+        Ok(())
     }
 
     /// SHA-256 of a node's public key, in hex.

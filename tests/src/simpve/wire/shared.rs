@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::super::call::{Method, Moment, Parameters};
 use super::super::faults::{Fault, Faults};
 use super::super::world::World;
+
+/// Calls that a node's daemon carries out at once.
+const WORKERS: usize = 3;
 
 /// Who lets time pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +78,9 @@ pub(super) struct Shared {
     changes: watch::Sender<u64>,
     started: Instant,
     pace: Pace,
-    certificates: BTreeMap<String, Arc<ServerConfig>>,
+    certificates: Mutex<BTreeMap<String, Arc<ServerConfig>>>,
+    /// Of each node's daemon.
+    workers: BTreeMap<String, Semaphore>,
     strange: Arc<ServerConfig>,
 }
 
@@ -87,7 +92,17 @@ impl Shared {
         strange: Arc<ServerConfig>,
     ) -> Self {
         let state = Mutex::new(State { world, faults: Faults::default(), log: Vec::new() });
-        Self { state, changes: watch::Sender::new(0), started: Instant::now(), pace, certificates, strange }
+        let workers = certificates.keys().map(|node| (node.clone(), Semaphore::new(WORKERS))).collect();
+        let certificates = Mutex::new(certificates);
+        Self {
+            state,
+            changes: watch::Sender::new(0),
+            started: Instant::now(),
+            pace,
+            certificates,
+            workers,
+            strange,
+        }
     }
 
     /// A test that panicked with the lock held must not hide its message behind another one.
@@ -96,7 +111,25 @@ impl Shared {
     }
 
     pub(super) fn certificate(&self, node: &str, strange: bool) -> Option<Arc<ServerConfig>> {
-        if strange { Some(Arc::clone(&self.strange)) } else { self.certificates.get(node).cloned() }
+        if strange {
+            return Some(Arc::clone(&self.strange));
+        }
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
+    }
+
+    pub(super) fn set_certificate(&self, node: &str, config: Arc<ServerConfig>) {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).insert(node.into(), config);
+    }
+
+    /// One of the few workers of the daemon that carries a call out, for as long as that takes. At the test's pace
+    /// there are enough of them: nobody would be there to let time pass.
+    pub(super) async fn worker(&self, reached: &str, path: &str) -> Option<SemaphorePermit<'_>> {
+        let named = path.strip_prefix("/nodes/").and_then(|rest| rest.split('/').next());
+        let workers = named.and_then(|node| self.workers.get(node)).or_else(|| self.workers.get(reached))?;
+        match self.pace {
+            Pace::Auto => workers.acquire().await.ok(),
+            Pace::Explicit => None,
+        }
     }
 
     pub(super) fn now(&self, world: &World) -> Moment {

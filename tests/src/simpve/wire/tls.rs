@@ -43,7 +43,8 @@ impl Authority {
         &self.certificate
     }
 
-    pub(super) fn leaf(&self, node: &str) -> Result<Leaf> {
+    /// A certificate for this key: the real one keeps a node's key when it renews its certificate.
+    pub(super) fn leaf(&self, node: &str, key: &KeyPair) -> Result<Leaf> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), node.to_owned()])?;
         for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             params.subject_alt_names.push(SanType::IpAddress(address));
@@ -51,16 +52,21 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         params.distinguished_name = name(node, "PVE Cluster Node");
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let certificate = params.signed_by(key, &self.issuer)?;
         Ok(Leaf {
-            config: Arc::new(server_config(certificate.der().clone(), &key)?),
+            config: Arc::new(server_config(certificate.der().clone(), key)?),
             certificate: shown(&certificate),
             key_pin: Sha256::digest(key.subject_public_key_info())
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
         })
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Authority").field("certificate", &self.certificate).finish_non_exhaustive()
     }
 }
 
