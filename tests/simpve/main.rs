@@ -4,5 +4,6 @@
 
 mod client;
 mod contract;
+mod seam;
 mod semantics;
 mod wire;

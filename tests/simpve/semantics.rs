@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use firstlight_tests::simpve::access::CONTAINER_ROLE;
 use firstlight_tests::simpve::answer::Answer;
 use firstlight_tests::simpve::call::{Call, Method, Parameters};
 use firstlight_tests::simpve::example::{
@@ -12,11 +13,11 @@ use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::world::{Step, World};
 use serde_json::{Value, json};
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     cluster(2, Profile::measured(), 1, 1_795_259_766)
 }
 
-fn ask(world: &mut World, method: Method, path: &str, parameters: &[(&str, &str)]) -> Answer {
+pub(crate) fn ask(world: &mut World, method: Method, path: &str, parameters: &[(&str, &str)]) -> Answer {
     let mut call = Call::new("pve1", TOKEN, method, path, Parameters::of(parameters));
     call.arrived = world.now();
     loop {
@@ -27,7 +28,7 @@ fn ask(world: &mut World, method: Method, path: &str, parameters: &[(&str, &str)
     }
 }
 
-fn restore(world: &mut World, node: &str, id: u32, more: &[(&str, &str)]) -> Answer {
+pub(crate) fn restore(world: &mut World, node: &str, id: u32, more: &[(&str, &str)]) -> Answer {
     let id = id.to_string();
     let mut parameters = vec![("vmid", id.as_str()), ("ostemplate", CONTAINER_GOLDEN), ("restore", "1")];
     parameters.extend(more);
@@ -37,7 +38,7 @@ fn restore(world: &mut World, node: &str, id: u32, more: &[(&str, &str)]) -> Ans
     ask(world, Method::Post, &format!("/nodes/{node}/lxc"), &parameters)
 }
 
-fn upid(answer: &Answer) -> String {
+pub(crate) fn upid(answer: &Answer) -> String {
     answer.value().and_then(Value::as_str).unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
@@ -234,6 +235,56 @@ fn what_a_killed_restore_leaves_only_an_operator_clears() {
     let answer = ask(&mut world, Method::Delete, path, &delete);
     assert_eq!(world.finish_task(&upid(&answer)).as_deref(), Some("OK"));
     assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn a_cluster_without_quorum_is_read_but_not_written() {
+    let mut world = world();
+    world.quorate = false;
+    assert_eq!(restore(&mut world, "pve1", 100, &[]).reason, "cluster not ready - no quorum?");
+    assert_eq!(ask(&mut world, Method::Get, "/nodes/pve1/lxc", &[]).status, 200);
+}
+
+#[test]
+fn free_numbers_are_looked_for_in_the_clusters_range() {
+    let mut world = world();
+    world.numbers = 200..202;
+    let next = |world: &mut World| ask(world, Method::Get, "/cluster/nextid", &[]);
+    assert_eq!(next(&mut world).value(), Some(&json!("200")));
+    for id in [200, 201] {
+        world.put_guest(id, Kind::Lxc, "pve2", &[]);
+    }
+    assert_eq!(next(&mut world).reason, "unable to get any free VMID in range [200, 202]");
+}
+
+#[test]
+fn options_of_containers_need_their_privileges() {
+    let table = [
+        (
+            "features",
+            "keyctl=1",
+            "changing feature flags for privileged container is only allowed for root@pam",
+        ),
+        ("hookscript", "local:snippets/x", "changing the hookscript is only allowed for root@pam"),
+        ("dev0", "/dev/null", "configuring device passthrough is only allowed for root@pam"),
+        ("mp0", "/srv,mp=/srv", "mount point type bind is only allowed for root@pam"),
+    ];
+    for (key, value, why) in table {
+        let answer = restore(&mut world(), "pve1", 100, &[("rootfs", "local:4"), (key, value)]);
+        assert_eq!(answer.reason, format!("Permission check failed ({why})"));
+    }
+    for (missing, key, value) in [
+        ("VM.Config.CPU", "cores", "2"),
+        ("VM.Config.Memory", "memory", "600"),
+        ("VM.Config.Network", "hostname", "x"),
+        ("VM.Config.Options", "description", "x"),
+    ] {
+        let mut world = world();
+        let role: Vec<&str> = CONTAINER_ROLE.into_iter().filter(|one| *one != missing).collect();
+        world.access.role("Firstlight", &role);
+        let answer = restore(&mut world, "pve1", 100, &[(key, value)]);
+        assert_eq!(answer.reason, format!("Permission check failed (/vms/100, {missing})"));
+    }
 }
 
 #[test]

@@ -92,6 +92,11 @@ pub(super) fn containers() -> World {
     ];
     world.access.role("Mini", &mini);
     world.access.grant_both("/", "mini@pve!tok", "Mini");
+    add_container_archives(&mut world);
+    world
+}
+
+fn add_container_archives(world: &mut World) {
     let mount = "\nmp0: local:9101/vm-9101-disk-1.raw,mp=/data,backup=1,size=1G";
     let variants = [
         (9100, "11_14_04", String::new()),
@@ -112,7 +117,6 @@ pub(super) fn containers() -> World {
         );
         world.archives.insert(volume, archive);
     }
-    world
 }
 
 pub(super) fn machines() -> World {
@@ -144,6 +148,20 @@ pub(super) fn machines() -> World {
     world.access.token("root@pam!rig", "secret");
     world.access.unseparate("root@pam!rig");
     pool(&mut world, "poolq@pve!tok", "exampleq", &["local"], &MACHINE_ROLE);
+    add_machine_archives(&mut world);
+    let lxc = "local:backup/vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst";
+    world.archives.insert(lxc.into(), Archive::new(Kind::Lxc, 9100, CONTAINER));
+    world.put_guest(101, Kind::Lxc, "pve1", &[("hostname", "unit-101"), ("memory", "512"), ("tags", "x")]);
+    world.put_guest(
+        9200,
+        Kind::Qemu,
+        "pve1",
+        &[("name", "golden-vm"), ("memory", "512"), ("tags", "golden")],
+    );
+    world
+}
+
+fn add_machine_archives(world: &mut World) {
     let archives = [(9200, MACHINE), (9201, ODD), (9202, ODD), (9203, BAKED), (9204, BAKED), (9205, MACHINE)];
     for (id, config) in archives {
         let mut archive = Archive::new(Kind::Qemu, id, config);
@@ -163,14 +181,4 @@ pub(super) fn machines() -> World {
         }
         world.archives.insert(format!("qstore:backup/vzdump-qemu-{id}-2026_11_21-12_00_00.vma.zst"), archive);
     }
-    let lxc = "local:backup/vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst";
-    world.archives.insert(lxc.into(), Archive::new(Kind::Lxc, 9100, CONTAINER));
-    world.put_guest(101, Kind::Lxc, "pve1", &[("hostname", "unit-101"), ("memory", "512"), ("tags", "x")]);
-    world.put_guest(
-        9200,
-        Kind::Qemu,
-        "pve1",
-        &[("name", "golden-vm"), ("memory", "512"), ("tags", "golden")],
-    );
-    world
 }

@@ -144,6 +144,10 @@ impl Replay {
             let last = data.as_array().and_then(|lines| lines.last()).map(|line| line["t"].clone());
             same("last line", &self.masked(&last.unwrap_or(json!(""))), &json!(expected))?;
         }
+        self.judge_list(fact, data)
+    }
+
+    fn judge_list(&self, fact: &Value, data: &Value) -> Result<(), String> {
         if let Some(expected) = fact.get("list") {
             let list = if fact["inside"].is_string() { &data["result"] } else { data };
             let list = list.as_array().ok_or("no list")?;

@@ -1,5 +1,7 @@
 //! The cluster as a whole: nodes, numbers of guests, resources, pools.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use super::access::Need;
@@ -105,8 +107,10 @@ impl World {
 
     pub(super) fn get_nextid(&self, call: &Call) -> Result<Answer, Refusal> {
         let Some(asked) = call.parameters.get("vmid") else {
-            let free = (100..).find(|id| !self.guests.contains_key(id)).unwrap_or(100_u32);
-            return Ok(Answer::data(json!(free.to_string())).after(self.profile.read));
+            let Range { start, end } = self.numbers;
+            let free = self.numbers.clone().find(|id| !self.guests.contains_key(id));
+            let none = || Refusal::died(format!("unable to get any free VMID in range [{start}, {end}]"));
+            return Ok(Answer::data(json!(free.ok_or_else(none)?.to_string())).after(self.profile.read));
         };
         match asked.parse::<u32>() {
             Ok(id) if self.guests.contains_key(&id) => {

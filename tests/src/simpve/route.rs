@@ -69,6 +69,9 @@ impl World {
     }
 
     fn route_node(&mut self, call: &Call, node: &str, rest: &[&str]) -> Result<Answer, Halt> {
+        if !self.quorate && call.method != Method::Get && rest.first() != Some(&"tasks") {
+            return Err(Refusal::died("cluster not ready - no quorum?").into());
+        }
         match (call.method, rest) {
             (_, ["lxc", rest @ ..]) => self.route_lxc(call, node, rest),
             (_, ["qemu", rest @ ..]) => self.route_qemu(call, node, rest),

@@ -74,6 +74,19 @@ pub struct Volume {
     pub made: u64,
 }
 
+/// A disk image that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewVolume<'a> {
+    pub(super) node: &'a str,
+    pub(super) id: u32,
+    pub(super) storage: &'a str,
+    pub(super) size: u64,
+    pub(super) cloud_init: bool,
+}
+
+/// Larger files are refused.
+const LARGEST_RAW: u64 = 16 << 40;
+
 /// A backup that guests can be restored from.
 #[derive(Debug, Clone)]
 pub struct Archive {
@@ -155,34 +168,27 @@ impl World {
         storage: &str,
         size: u64,
     ) -> Result<String, String> {
-        self.allocate_named(node, id, storage, size, "disk", "raw")
+        self.make_volume(NewVolume { node, id, storage, size, cloud_init: false })
     }
 
-    pub(super) fn allocate_named(
-        &mut self,
-        node: &str,
-        id: u32,
-        storage: &str,
-        size: u64,
-        what: &str,
-        format: &str,
-    ) -> Result<String, String> {
+    pub(super) fn make_volume(&mut self, new: NewVolume) -> Result<String, String> {
+        let NewVolume { node, id, storage, size, cloud_init } = new;
         let kept = self.active_storage(storage)?.clone();
-        let name = |number: u32| match what {
-            "disk" => format!("vm-{id}-disk-{number}"),
-            other => format!("vm-{id}-{other}"),
+        let format = if cloud_init && kept.keeping == Keeping::Dir { "qcow2" } else { "raw" };
+        let name = |number: u32| match cloud_init {
+            false => kept.volume(storage, id, &format!("vm-{id}-disk-{number}"), format),
+            true => kept.volume(storage, id, &format!("vm-{id}-cloudinit"), format),
         };
-        let volumes = &self.volumes;
-        let free = (0..).map(name).map(|file| kept.volume(storage, id, &file, format));
-        let volume = free.take(1000).find(|volume| !volumes.contains_key(volume)).unwrap_or_default();
-        if size > 16 << 40 {
+        let volume = (0..1000).map(name).find(|volume| !self.volumes.contains_key(volume));
+        let volume = volume
+            .ok_or_else(|| format!("unable to allocate an image name for VM {id} in storage '{storage}'"))?;
+        if size > LARGEST_RAW {
             let file = volume.split_once('/').map_or(volume.as_str(), |(_, file)| file);
             return Err(format!(
                 "unable to create image: qemu-img: {}/images/{id}/{file}: The image size is too large for file format 'raw'",
                 kept.path
             ));
         }
-        let format = if kept.keeping == Keeping::LvmThin { "raw" } else { format };
         let made = self.epoch();
         self.volumes
             .insert(volume.clone(), Volume { id, node: node.into(), size, format: format.into(), made });

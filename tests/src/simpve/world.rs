@@ -1,6 +1,7 @@
 //! The whole state of a cluster. Pure: nothing moves but by [`World::call`] and [`World::advance`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -73,6 +74,10 @@ pub struct World {
     pub guests: BTreeMap<u32, Guest>,
     pub pools: BTreeMap<String, BTreeSet<u32>>,
     pub bridges: BTreeSet<String>,
+    /// Where free numbers are looked for.
+    pub numbers: Range<u32>,
+    /// Without it nothing can be written. Not recorded: the words are the code's.
+    pub quorate: bool,
     pub tasks: Vec<Task>,
     /// Guests whose lock somebody else holds.
     pub held: BTreeSet<u32>,
@@ -114,6 +119,8 @@ impl World {
             guests: BTreeMap::new(),
             pools: BTreeMap::new(),
             bridges: BTreeSet::from(["vmbr0".into()]),
+            numbers: 100..1_000_000,
+            quorate: true,
             tasks: Vec::new(),
             held: BTreeSet::new(),
             mac_prefix: "BC:24:11".into(),

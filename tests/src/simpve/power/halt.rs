@@ -82,6 +82,7 @@ impl Job for HaltJob {
     fn finish(&mut self, world: &mut World, _log: &mut Vec<String>) -> Result<usize, String> {
         world.turn_off(self.id);
         if self.how == Halt::Reboot {
+            world.guest_mut(self.kind, &self.node, self.id)?.apply_pending();
             let guest = world.guest(self.kind, &self.node, self.id)?;
             let boot = world.boot(self.id, guest);
             world.machines.boot(&boot, world.now)?;

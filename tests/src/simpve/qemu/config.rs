@@ -9,6 +9,7 @@ use super::super::guest::{Kind, lock_timeout};
 use super::super::lxc::Change;
 use super::super::property::{Properties, gibibytes, print_size};
 use super::super::schema;
+use super::super::storage::NewVolume;
 use super::super::task::{Job, Stage};
 use super::super::world::{Halt, World};
 use super::rights::Applicant;
@@ -168,7 +169,7 @@ impl World {
         let volume = drive.get("volume").unwrap_or_default().to_owned();
         let Some((storage, what)) = volume.split_once(':') else { return Ok(value.to_owned()) };
         if what == "cloudinit" {
-            let made = self.allocate_named(node, id, storage, 4 << 20, "cloudinit", "qcow2")?;
+            let made = self.make_volume(NewVolume { node, id, storage, size: 4 << 20, cloud_init: true })?;
             return Ok(format!("{made},media=cdrom"));
         }
         let Some(size) = gibibytes(what) else { return Ok(value.to_owned()) };

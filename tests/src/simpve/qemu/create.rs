@@ -34,39 +34,48 @@ impl World {
             return Err(Refusal::died(prefix(already_exists(Kind::Qemu, id, node))).into());
         }
         let force = restores && parameters.flag("force");
-        if let Some(text) = self.taken(id).filter(|_| !force) {
-            return Err(Refusal::died(prefix(text)).into());
+        match (self.guests.get(&id), self.taken(id)) {
+            (Some(guest), _) if force && guest.kind == Kind::Qemu => {
+                guest.check_lock().map_err(|text| Refusal::died(prefix(text)))?;
+            }
+            (_, Some(text)) => return Err(Refusal::died(prefix(text)).into()),
+            (_, None) => {}
         }
-        if let Some(guest) = self.guests.get(&id) {
-            guest.check_lock().map_err(|text| Refusal::died(prefix(text)))?;
-        }
+        let (task, job) = self.qemu_job(call, node, id, given);
+        let upid = self.fork(node, task, &id.to_string(), &call.who, job);
+        Ok(Answer::data(json!(upid)).after(self.profile.fork))
+    }
+
+    /// What the worker will do. A restore's configuration is there before it, and empty.
+    fn qemu_job(
+        &mut self,
+        call: &Call,
+        node: &str,
+        id: u32,
+        given: BTreeMap<String, String>,
+    ) -> (&'static str, Box<dyn Job>) {
+        let parameters = &call.parameters;
         let start = parameters.flag("start");
         let pool = parameters.get("pool").map(str::to_owned);
-        let (node_name, who) = (node.to_owned(), call.who.clone());
-        let upid = match parameters.get("archive") {
-            Some(archive) => {
-                self.guests.entry(id).or_insert_with(|| Guest::new(Kind::Qemu, node, self.now));
-                let job = Restore {
-                    node: node_name,
-                    id,
-                    who,
-                    storage: parameters.get("storage").map(str::to_owned),
-                    given,
-                    pool,
-                    start,
-                    unique: parameters.flag("unique"),
-                    limit: parameters.number("bwlimit"),
-                    archive: archive.to_owned(),
-                    ..Restore::default()
-                };
-                self.fork(node, "qmrestore", &id.to_string(), &call.who, Box::new(job))
-            }
-            None => {
-                let job = Create { node: node_name, id, who, given, pool, start };
-                self.fork(node, "qmcreate", &id.to_string(), &call.who, Box::new(job))
-            }
+        let (node, who) = (node.to_owned(), call.who.clone());
+        let Some(archive) = parameters.get("archive") else {
+            return ("qmcreate", Box::new(Create { node, id, who, given, pool, start }));
         };
-        Ok(Answer::data(json!(upid)).after(self.profile.fork))
+        self.guests.entry(id).or_insert_with(|| Guest::new(Kind::Qemu, &node, self.now));
+        let job = Restore {
+            node,
+            id,
+            who,
+            storage: parameters.get("storage").map(str::to_owned),
+            given,
+            pool,
+            start,
+            unique: parameters.flag("unique"),
+            limit: parameters.number("bwlimit"),
+            archive: archive.to_owned(),
+            ..Restore::default()
+        };
+        ("qmrestore", Box::new(job))
     }
 
     /// All rights that are looked at before there is a worker; the options given.
@@ -75,6 +84,9 @@ impl World {
         let (who, pool, archive) = (call.who.as_str(), parameters.get("pool"), parameters.get("archive"));
         if let Some(storage) = parameters.get("storage") {
             self.check(who, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"], Need::All)?;
+        }
+        if let Some(pool) = pool.filter(|pool| !self.pools.contains_key(*pool)) {
+            return Err(Refusal::died(format!("pool '{pool}' does not exist")));
         }
         self.check_guest_or_pool(who, id, pool, "VM.Allocate")
             .map_err(|_| Refusal::forbidden_without_words())?;
