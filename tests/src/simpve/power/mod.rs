@@ -20,6 +20,9 @@ use super::schema;
 use super::task::{Job, Task};
 use super::world::World;
 
+/// Seconds.
+const LONGEST_SHUTDOWN: u64 = 86_400;
+
 impl World {
     /// POST status/start, stop, shutdown, reboot, reset, suspend, resume.
     pub(super) fn post_power(
@@ -93,7 +96,8 @@ impl World {
 
     fn power_job(&self, call: &Call, kind: Kind, node: &str, id: u32, action: &str) -> Option<Box<dyn Job>> {
         let node = node.to_owned();
-        let timeout = Duration::from_secs(call.parameters.number("timeout").unwrap_or(60));
+        let timeout =
+            Duration::from_secs(call.parameters.number("timeout").unwrap_or(60).min(LONGEST_SHUTDOWN));
         let halt = |how| Box::new(HaltJob { kind, node: node.clone(), id, how, obeyed: true });
         match action {
             "start" => Some(Box::new(Start { kind, node, id })),

@@ -45,7 +45,7 @@ impl Restore {
     fn pipe(&self, world: &World) -> String {
         let path = world.path_of(&self.archive);
         let read = match self.limit {
-            Some(limit) => format!("cstream -t {} -- {path} | zstd -q -d -c -", limit * 1024),
+            Some(limit) => format!("cstream -t {} -- {path} | zstd -q -d -c -", limit.saturating_mul(1024)),
             None => format!("zstd -q -d -c {path}"),
         };
         let number = self.number;
@@ -132,7 +132,7 @@ impl Job for Restore {
         log.push(format!("restore vma archive: {}", self.pipe(world)));
         let storage = self.storage.clone().unwrap_or_else(|| "local".into());
         // More than twice what the limit alone would make of it: so it was measured.
-        let slowed = self.limit.map_or(0, |limit| source.size * 5 / 2 / (limit * 1024).max(1));
+        let slowed = self.limit.map_or(0, |limit| source.size * 5 / 2 / limit.saturating_mul(1024).max(1));
         let extract = world.profile.extract / 2 + std::time::Duration::from_secs(slowed);
         Ok(vec![Stage::under(&storage, world.profile.allocate / 2), Stage::of(extract)])
     }
