@@ -93,6 +93,14 @@ fn connections_live_as_long_as_the_real_ones() {
 }
 
 #[test]
+fn it_starts_inside_a_runtime_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let sim = runtime.block_on(async { explicit() });
+    assert_eq!(ask(&sim, "GET", "/version", "").unwrap().line, "HTTP/1.1 200 OK");
+    runtime.block_on(async { drop(sim) });
+}
+
+#[test]
 fn plain_http_is_sent_to_https() {
     let sim = explicit();
     let mut stream = TcpStream::connect(sim.addresses()["pve1"]).unwrap();

@@ -131,14 +131,22 @@ impl World {
         Answer::data(options).after(self.profile.read)
     }
 
+    /// A line for each node, and one for the cluster where there are several (which is not recorded).
     pub(super) fn get_cluster_status(&self, here: &str) -> Answer {
-        let lines = self.nodes.iter().enumerate().map(|(place, (name, node))| {
+        let mut lines: Vec<Value> = Vec::new();
+        if self.nodes.len() > 1 {
+            lines.push(json!({
+                "id": "cluster", "type": "cluster", "name": "simulated", "version": self.nodes.len(),
+                "nodes": self.nodes.len(), "quorate": u8::from(self.quorate),
+            }));
+        }
+        lines.extend(self.nodes.iter().enumerate().map(|(place, (name, node))| {
             json!({
                 "id": format!("node/{name}"), "type": "node", "name": name, "ip": node.address, "level": "",
                 "nodeid": place, "online": u8::from(node.online), "local": u8::from(name == here),
             })
-        });
-        Answer::data(lines.collect()).after(self.profile.read)
+        }));
+        Answer::data(lines.into()).after(self.profile.read)
     }
 
     /// From statistics: up to ten seconds old.
@@ -148,7 +156,13 @@ impl World {
         if wanted.is_none_or(|kind| kind == "vm") {
             let seen =
                 self.guests.iter().filter(|(id, _)| self.may(&call.who, &format!("/vms/{id}"), "VM.Audit"));
-            lines.extend(seen.map(|(id, guest)| self.resource(*id, guest)));
+            lines.extend(seen.map(|(id, guest)| {
+                let mut line = self.resource(*id, guest);
+                if let Some((pool, _)) = self.pools.iter().find(|(_, members)| members.contains(id)) {
+                    line["pool"] = json!(pool);
+                }
+                line
+            }));
         }
         if wanted.is_none_or(|kind| kind == "node") {
             lines.extend(self.nodes.iter().map(|(name, node)| {
@@ -195,6 +209,9 @@ impl World {
                 fields.entry(key).or_insert(json!(0));
             }
             fields.insert("template".into(), json!(u8::from(guest.has("template"))));
+        }
+        if let Some(lock) = guest.get("lock") {
+            line["lock"] = json!(lock);
         }
         (line["id"], line["type"], line["node"]) =
             (json!(format!("{kind}/{id}")), json!(kind), json!(guest.node));

@@ -33,7 +33,7 @@ pub struct SimPve {
     keys: BTreeMap<String, KeyPair>,
     pins: BTreeMap<String, String>,
     end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 impl SimPve {
@@ -58,8 +58,7 @@ impl SimPve {
         world.authority = authority.certificate().clone();
         let strange = Authority::new()?.leaf("stranger", &KeyPair::generate()?)?.config;
         let nodes: Vec<String> = world.nodes.keys().cloned().collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listeners = runtime.block_on(listen_all(&nodes, listen))?;
+        let listeners = listen_all(&nodes, listen)?;
         let addresses = listeners
             .iter()
             .map(|(name, listener)| Ok((name.clone(), listener.local_addr()?)))
@@ -67,13 +66,16 @@ impl SimPve {
         let (end, ended) = oneshot::channel();
         let (started, start) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("simpve".into()).spawn(move || {
+            // Made in here: whoever starts it may be in a runtime already.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 // Made in here: its clock is the runtime's.
                 let shared = Arc::new(Shared::new(world, pace, certificates, strange));
                 if started.send(Arc::clone(&shared)).is_ok() {
-                    run(shared, listeners, ended).await;
+                    run(shared, listeners, ended).await?;
                 }
-            });
+                Ok(())
+            })
         })?;
         let shared = start.recv().map_err(|_| anyhow!("the simulator's thread ended at once"))?;
 
@@ -168,24 +170,30 @@ impl Drop for SimPve {
     }
 }
 
-async fn listen_all(nodes: &[String], first: SocketAddr) -> Result<Vec<(String, TcpListener)>> {
+fn listen_all(nodes: &[String], first: SocketAddr) -> Result<Vec<(String, std::net::TcpListener)>> {
     let mut listeners = Vec::new();
     let mut address = first;
     for node in nodes {
         let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+            std::net::TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))?;
+        listener.set_nonblocking(true)?;
         listeners.push((node.clone(), listener));
         if first.port() != 0 {
-            address.set_port(address.port() + 1);
+            address.set_port(address.port().checked_add(1).context("there are not enough ports")?);
         }
     }
     Ok(listeners)
 }
 
-async fn run(shared: Arc<Shared>, listeners: Vec<(String, TcpListener)>, ended: oneshot::Receiver<()>) {
+async fn run(
+    shared: Arc<Shared>,
+    listeners: Vec<(String, std::net::TcpListener)>,
+    ended: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
     let numbers = Arc::new(AtomicU64::new(0));
     let mut work = tokio::task::JoinSet::new();
     for (node, listener) in listeners {
+        let listener = TcpListener::from_std(listener)?;
         let (shared, numbers) = (Arc::clone(&shared), Arc::clone(&numbers));
         work.spawn(async move {
             loop {
@@ -200,4 +208,5 @@ async fn run(shared: Arc<Shared>, listeners: Vec<(String, TcpListener)>, ended: 
     work.spawn(async move { shared.drive().await });
     // The sender is dropped with the handle.
     let _ = ended.await;
+    Ok(())
 }
