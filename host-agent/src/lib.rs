@@ -12,5 +12,6 @@ pub mod fleet;
 pub mod http;
 pub mod intake;
 pub mod job;
+pub mod metrics;
 pub mod outcome;
 pub mod store;

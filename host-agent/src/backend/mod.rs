@@ -99,7 +99,7 @@ pub struct Observed {
 }
 
 /// One guest (or a part of one) with our stamp, as a survey found it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Surveyed {
     /// The job of the stamp. None: a part that carries this instance's mark and the guest's name, and no stamp (any more).
     pub job: Option<String>,

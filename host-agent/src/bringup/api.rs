@@ -3,11 +3,11 @@
 use firstlight_shared::wire::Trust;
 use serde::{Deserialize, Serialize};
 
+use super::view::ReportView;
 use crate::job::Phase;
 use crate::outcome::Fault;
 use crate::store::Refused;
-
-use super::view::ReportView;
+pub use crate::store::{JobFilter, ReportFilter};
 
 /// What became of one guest of a spec that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -55,19 +55,6 @@ pub enum PlanAction {
     Conflict,
 }
 
-/// Which jobs to list, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobFilter {
-    /// Empty: in any state.
-    pub states: Vec<Phase>,
-    pub guest: Option<String>,
-    pub batch: Option<String>,
-    /// 0: as many as a page has.
-    pub limit: usize,
-    /// Only jobs older than this one: `next` of the page before.
-    pub before: Option<String>,
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobPage {
     pub jobs: Vec<JobLine>,
@@ -88,18 +75,11 @@ pub struct JobLine {
     #[schema(value_type = Option<String>, example = "attested")]
     pub trust: Option<Trust>,
     pub failure: Option<Fault>,
+    /// Of a queued job: what it waits for.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     pub created_at_ms: u64,
     pub ended_at_ms: Option<u64>,
-}
-
-/// Which reports and refusals to list, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReportFilter {
-    pub guest: Option<String>,
-    /// 0: as many as a page has.
-    pub limit: usize,
-    /// `next` of the page before.
-    pub before: Option<String>,
 }
 
 /// Reports that were taken and reports that were not.

@@ -19,7 +19,8 @@ use crate::outcome::Fault;
 pub(super) struct There {
     pub job: String,
     pub phase: Phase,
-    pub spec: GuestSpec,
+    /// None: it was written by another version, and cannot be compared.
+    pub spec: Option<GuestSpec>,
     /// Somebody has asked for it to be undone.
     pub unwinding: bool,
 }
@@ -35,7 +36,10 @@ pub(super) enum Decision {
 pub(super) fn decide(wanted: &GuestSpec, there: Option<&There>) -> Decision {
     let Some(there) = there.filter(|there| !there.phase.is_gone()) else { return Decision::Create };
     let job = there.job.clone();
-    let differences = differences(&there.spec, wanted);
+    let differences = match &there.spec {
+        Some(spec) => differences(spec, wanted),
+        None => vec!["spec: (of another version) -> the spec given".to_owned()],
+    };
     let refuse = |fault| Decision::Refuse { job: job.clone(), differences: differences.clone(), fault };
     if there.unwinding || there.phase == Phase::Unwinding {
         return refuse(unwinding(wanted, there));
@@ -176,7 +180,7 @@ mod tests {
             (NeedsOperator, false, other, "guest-needs-operator"),
         ];
         for (phase, unwinding, wanted, answer) in table {
-            let there = There { job: "j1".into(), phase, spec: spec(same), unwinding };
+            let there = There { job: "j1".into(), phase, spec: Some(spec(same)), unwinding };
             let decided = decide(&spec(wanted), Some(&there));
             let told = match &decided {
                 Decision::Create => "create",

@@ -33,6 +33,7 @@ pub const KEYS: &[Key] = &[
     key("state", Some("/var/lib/firstlight-host"), RESTART, "folder of the store, the lock and the control socket"),
     key("store.url", None, RESTART, "sqlite:/PATH or postgres://USER@HOST/DATABASE; default: sqlite in the state folder"),
     key("store.password_file", None, RESTART, "file or credential with the password of PostgreSQL"),
+    key("store.root_certificate", None, RESTART, "file of the authority (PEM) that signed PostgreSQL's certificate, which is then demanded"),
     key("companion.name", None, RESTART, "name of this companion among those of one store; default: the host name"),
     key("companion.room", Some("10000"), RESTART, "jobs driven at once, waiting ones included"),
     key("companion.lease", Some("20s"), RESTART, "how long a job stays ours without being renewed"),
@@ -101,11 +102,14 @@ pub(super) fn variables() -> impl Iterator<Item = (String, &'static str)> {
 pub(super) fn nearest(path: &[String]) -> &'static str {
     let written = path.join(".");
     let last = path.last().map_or("", String::as_str);
-    // A right word in the wrong table is as near as a wrong word in the right one.
+    // A right word in the wrong table is as near as a wrong word in the right one, and tables are misspelt too.
     let distance = |key: &Key| {
         let whole = strsim::damerau_levenshtein(&written, key.path);
         let word = strsim::damerau_levenshtein(last, key.path.rsplit('.').next().unwrap_or_default());
-        (whole.min(word + 2), whole)
+        let tables = key.path.match_indices('.').map(|(end, _)| key.path.get(..end).unwrap_or_default());
+        let table =
+            tables.map(|table| strsim::damerau_levenshtein(&written, table)).min().unwrap_or(usize::MAX);
+        (whole.min(word + 2).min(table), whole)
     };
     KEYS.iter().min_by_key(|key| distance(key)).map_or("state", |key| key.path)
 }

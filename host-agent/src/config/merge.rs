@@ -36,8 +36,12 @@ impl Merged {
         }
     }
 
+    /// One complaint for a place: a value that cannot be read is not judged too.
     pub(super) fn problem(&mut self, origin: Origin, message: impl Into<String>) {
-        self.problems.push(Problem { origin, message: message.into() });
+        let known = self.problems.iter().any(|problem| problem.origin == origin);
+        if !known || origin == Origin::Default {
+            self.problems.push(Problem { origin, message: message.into() });
+        }
     }
 
     /// Adds one file's text.

@@ -7,6 +7,7 @@
 mod keys;
 mod merge;
 mod origin;
+mod read;
 mod secret;
 mod settings;
 mod value;
@@ -85,12 +86,12 @@ impl Sources {
         }
         for (variable, key) in keys::variables() {
             if let Some(value) = self.variables.get(&variable) {
-                merged.set(settings::path(key), Value::Text(value.clone()), Origin::Environment(variable));
+                merged.set(read::path(key), Value::Text(value.clone()), Origin::Environment(variable));
             }
         }
         for flag in &self.flags {
             let origin = Origin::Flag(flag.flag.to_owned());
-            merged.set(settings::path(flag.key), Value::Text(flag.value.clone()), origin);
+            merged.set(read::path(flag.key), Value::Text(flag.value.clone()), origin);
         }
         merged
     }
@@ -117,7 +118,7 @@ impl Sources {
     }
 
     fn add_file(&self, path: &Path, must_exist: bool, merged: &mut Merged) {
-        match read(path) {
+        match read_file(path) {
             Ok(text) => merged.add_toml(path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {}
             Err(error) => merged
@@ -127,7 +128,7 @@ impl Sources {
 }
 
 /// A regular file of a sensible size: a device or a fifo would hold us for ever.
-fn read(path: &Path) -> std::io::Result<String> {
+fn read_file(path: &Path) -> std::io::Result<String> {
     let found = std::fs::metadata(path)?;
     if !found.is_file() || found.len() > MAX_FILE {
         return Err(std::io::Error::other("it is no file, or larger than 1 MiB"));

@@ -68,6 +68,8 @@ pub struct State {
     pub started: bool,
     /// Remote tasks that were journaled and whose end was not, by step.
     pub tasks: BTreeMap<String, String>,
+    /// The undo of the last step of `to_undo` has been started (perhaps by a process that is gone).
+    pub undo_started: bool,
     /// The remote task of the undo at work.
     pub undo_task: Option<String>,
     /// How often the undo at work has failed since somebody asked for it.
@@ -152,6 +154,7 @@ impl State {
             current: 0,
             started: false,
             tasks: BTreeMap::new(),
+            undo_started: false,
             undo_task: None,
             undo_failures: 0,
             undo_failure: None,
@@ -274,6 +277,7 @@ impl State {
             | Event::UndoFinished { step } => {
                 let next = self.phase == Phase::Unwinding && self.to_undo.last() == Some(step);
                 unless(next, "this step is not the next one to undo")
+                    .or(unless(!self.keeps(), "the guest is kept"))
             }
             Event::NeedsOperator { .. } => unless(!self.phase.is_final(), "the job has ended already"),
             Event::RetryRequested { .. } => unless(self.can_retry(), "no step can be tried again"),
@@ -327,13 +331,14 @@ impl State {
                 self.leftovers.clear();
                 // An ended deadline is a failure like others: `keep_on_failure` still counts.
                 self.unwind_ordered |= fault.code != JOB_DEADLINE;
+                self.undo_started = false;
                 self.undo_failures = 0;
                 self.successor.clone_from(successor);
                 // Why it failed is worth more than why it was tidied up.
                 self.failure.get_or_insert_with(|| fault.clone());
                 self.unwind(at);
             }
-            Event::UndoStarted { .. } => self.undo_begun = true,
+            Event::UndoStarted { .. } => (self.undo_begun, self.undo_started) = (true, true),
             Event::UndoProgress { task, .. } => self.undo_task = Some(task.clone()),
             Event::UndoFailed { step, fault } => {
                 self.undo_task = None;
@@ -342,6 +347,7 @@ impl State {
                 self.doubt(step);
             }
             Event::UndoFinished { step } => {
+                self.undo_started = false;
                 self.undo_task = None;
                 self.undo_failures = 0;
                 self.undo_failure = None;
@@ -401,3 +407,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,9 +22,7 @@ mod engine;
 mod event;
 mod fold;
 mod journal;
-mod old;
 mod queue;
-mod registry;
 mod runner;
 mod step;
 
@@ -32,8 +30,6 @@ pub use deadline::{UNDO_ATTEMPTS, UNKNOWN_DEADLINE, WallClock};
 pub use event::{Event, JobSpec, Recorded, StepInfo};
 pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
 pub use journal::{Change, Claimant, Claimed, JobStore, JournalError, Lease, NewJob, Request, RequestKind};
-pub use old::{Cancel, Engine, Journal};
 pub use queue::{Limits, Taken, Waiting, choose};
-pub use registry::Registry;
 pub use runner::{Runner, RunnerConfig};
 pub use step::{Context, Saga, Sagas, Step};

@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::database::Writing;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
 use crate::job::{Change, Claimant, Claimed, Lease, Taken, Waiting, choose};
+
+/// How many queued jobs one claim takes: it is a single transaction, and others wait meanwhile.
+const TOGETHER: usize = 64;
 
 pub(super) async fn claim(
     writing: &mut Writing<'_>,
@@ -81,14 +84,18 @@ async fn next_in_line(
     claimant: &Claimant,
     room: usize,
 ) -> Result<Vec<String>, StoreError> {
-    let taken = taken(writing).await?;
+    if let Some(lock) = writing.dialect.lock_queue() {
+        sqlx::query(lock).execute(&mut *writing.sql).await.map_err(failed("lock the queue"))?;
+    }
+    let room = room.min(TOGETHER);
+    let taken = taken(&mut *writing.sql).await?;
     let waiting = sqlx::query(
         "SELECT id, batch, resources FROM (SELECT id, batch, resources, created_at_ms, \
          row_number() OVER (PARTITION BY batch, resources ORDER BY created_at_ms, id) AS place FROM jobs \
          WHERE held = 0 AND is_open = 1 AND phase = 'queued' AND request IS NULL) AS lanes \
          WHERE place <= $1 ORDER BY created_at_ms, id",
     )
-    .bind(i64::try_from(room).unwrap_or(i64::MAX))
+    .bind(i64::try_from(room + 1).unwrap_or(i64::MAX))
     .fetch_all(&mut *writing.sql)
     .await
     .map_err(failed("look at the queue"))?;
@@ -99,13 +106,21 @@ async fn next_in_line(
             Ok(Waiting { job: row.get(0), batch: row.get(1), resources })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(choose(&waiting, &taken, &claimant.limits, room))
+    let chosen = choose(&waiting, &taken, &claimant.limits, room);
+    if chosen.len() == TOGETHER
+        && let Some(next) = waiting.iter().find(|waiting| !chosen.contains(&waiting.job))
+    {
+        // There may be room for more: whoever claims shall come again.
+        writing.changes.push(Change::Job(next.job.clone()));
+    }
+    Ok(chosen)
 }
 
-async fn taken(writing: &mut Writing<'_>) -> Result<Taken, StoreError> {
+/// What is at work now, of resources and of batches.
+pub(super) async fn taken(sql: &mut AnyConnection) -> Result<Taken, StoreError> {
     let rows =
         sqlx::query("SELECT batch, resources, count(*) FROM jobs WHERE works = 1 GROUP BY batch, resources")
-            .fetch_all(&mut *writing.sql)
+            .fetch_all(sql)
             .await
             .map_err(failed("count the jobs at work"))?;
     let mut taken = Taken::default();
@@ -125,14 +140,16 @@ async fn take(
     claimant: &Claimant,
     jobs: &[String],
 ) -> Result<Vec<Claimed>, StoreError> {
+    let look =
+        format!("SELECT companion FROM jobs WHERE id = $1 AND held = 0{}", writing.dialect.skip_locked());
     let mut claimed = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let before: Option<Option<String>> =
-            sqlx::query_scalar("SELECT companion FROM jobs WHERE id = $1 AND held = 0")
-                .bind(job)
-                .fetch_optional(&mut *writing.sql)
-                .await
-                .map_err(failed("look at a job"))?;
+        let before: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(look.as_str()))
+            .bind(job)
+            .fetch_optional(&mut *writing.sql)
+            .await
+            .map_err(failed("look at a job"))?;
+        let Some(before) = before else { continue };
         let fence: Option<i64> = sqlx::query_scalar(
             "UPDATE jobs SET held = 1, companion = $2, fence = fence + 1, \
              works = CASE WHEN phase = 'queued' AND request IS NULL THEN 1 ELSE works END \
@@ -143,7 +160,7 @@ async fn take(
         .fetch_optional(&mut *writing.sql)
         .await
         .map_err(failed("claim a job"))?;
-        let (Some(before), Some(fence)) = (before, fence) else { continue };
+        let Some(fence) = fence else { continue };
         let hold = format!(
             "INSERT INTO leases (job, fence, until_ms) VALUES ($1, $2, {} + $4)",
             writing.dialect.now("$3")

@@ -81,7 +81,8 @@ impl Store {
     }
 }
 
-fn read(row: &AnyRow) -> StoredClaim {
+/// From the columns `id, job, guest, secret, expired`, which come first.
+pub(super) fn read(row: &AnyRow) -> StoredClaim {
     StoredClaim {
         id: row.get(0),
         job: row.get(1),

@@ -1,6 +1,7 @@
 //! The door to a database: the one trait that everything in the store goes through. SQLite and PostgreSQL are behind it.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -19,9 +20,6 @@ pub(super) const CHANGES_KEPT: usize = 8192;
 pub(super) trait Database: Send + Sync + Debug {
     fn dialect(&self) -> Dialect;
 
-    /// The time to bind where [`Dialect::now`] wants one; none: the server's clock.
-    fn now(&self) -> Option<i64>;
-
     /// Runs the operation in a transaction, commits durably, tells the changes, then answers the operation.
     async fn write(&self, operation: Box<dyn Operation>);
 
@@ -30,6 +28,12 @@ pub(super) trait Database: Send + Sync + Debug {
 
     fn changes(&self) -> broadcast::Receiver<Change>;
 
+    /// What the database finds wrong with itself.
+    async fn check(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Writes a copy of everything to a file that does not exist yet.
+    async fn backup(&self, to: &Path) -> Result<(), StoreError>;
+
     async fn close(&self);
 }
 
@@ -37,6 +41,7 @@ pub(super) trait Database: Send + Sync + Debug {
 pub(super) struct Writing<'c> {
     pub(super) sql: &'c mut AnyConnection,
     pub(super) dialect: Dialect,
+    /// The time to bind where [`Dialect::now`] wants one; none: the server's clock.
     pub(super) now: Option<i64>,
     /// Told when the transaction is committed.
     pub(super) changes: Vec<Change>,

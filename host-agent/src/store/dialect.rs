@@ -53,11 +53,32 @@ impl Dialect {
         }
     }
 
+    /// The pairs of texts of the JSON array that is bound to `parameter`, as a table `pair(kind, value)`.
+    pub(super) fn text_pairs(self, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => format!(
+                "(SELECT value ->> 0 AS kind, value ->> 1 AS value FROM json_each({parameter})) AS pair"
+            ),
+            Self::Postgres => format!(
+                "(SELECT element ->> 0 AS kind, element ->> 1 AS value \
+                 FROM jsonb_array_elements({parameter}::jsonb) AS element) AS pair"
+            ),
+        }
+    }
+
     /// Locks the rows of a SELECT and passes over those that somebody else has locked. SQLite has one writer.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {
             Self::Sqlite => "",
             Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// Until the transaction ends, nobody else looks at the queue. SQLite has one writer.
+    pub(super) fn lock_queue(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(112589485994242)"),
         }
     }
 }

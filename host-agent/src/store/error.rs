@@ -35,6 +35,15 @@ pub enum StoreError {
     },
     #[error("event {seq} of job {job} is not the next one")]
     Sequence { job: String, seq: u64 },
+    /// A file beside the store: a backup or an export.
+    #[error("{path} cannot be written")]
+    File {
+        path: String,
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    #[error("a PostgreSQL store is backed up by its own tools: {command}")]
+    BackUpThere { command: String },
     #[error("the store is closed")]
     Closed,
 }
@@ -77,6 +86,15 @@ impl Trouble {
         }
     }
 
+    fn of_file(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            std::io::ErrorKind::PermissionDenied => Self::Denied,
+            _ => Self::Other,
+        }
+    }
+
     /// The low byte is the primary result code.
     fn of_sqlite(code: i32) -> Self {
         match code & 0xff {
@@ -95,7 +113,7 @@ impl Trouble {
             "25006" => Self::ReadOnly,
             "42501" | "3D000" => Self::Denied,
             // Deadlocks and failed serialisations pass, like a server that is shutting down.
-            "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" => Self::Away,
+            "25P03" | "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" => Self::Away,
             _ => match &code[..2] {
                 "08" | "53" | "57" | "58" => Self::Away,
                 "28" => Self::Denied,
@@ -132,6 +150,10 @@ impl StoreError {
         Self::Row { what, source: Arc::new(source) }
     }
 
+    pub(super) fn file(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source: Arc::new(source) }
+    }
+
     pub(super) fn open(store: &str, source: sqlx::Error) -> Self {
         Self::Open { store: store.to_owned(), trouble: Trouble::of(&source), source: Arc::new(source) }
     }
@@ -142,7 +164,10 @@ impl StoreError {
             Self::Open { trouble, .. } | Self::Query { trouble, .. } => *trouble,
             Self::Damaged { .. } | Self::Row { .. } => Trouble::Damaged,
             Self::Closed => Trouble::Away,
-            Self::Address { .. } | Self::Newer { .. } | Self::Sequence { .. } => Trouble::Other,
+            Self::File { source, .. } => Trouble::of_file(source),
+            Self::Address { .. } | Self::Newer { .. } | Self::Sequence { .. } | Self::BackUpThere { .. } => {
+                Trouble::Other
+            }
         }
     }
 
@@ -154,6 +179,9 @@ impl StoreError {
             }
             Self::Address { .. } => {
                 Some("a path, `sqlite:///path/to/firstlight.db`, or `postgres://user@host/database`")
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Some("nothing is overwritten: name a file that does not exist")
             }
             other => other.trouble().hint(),
         }
@@ -167,6 +195,8 @@ impl Code for StoreError {
             (Self::Newer { .. }, _) => "store-newer",
             (Self::Sequence { .. }, _) => "store-sequence",
             (Self::Closed, _) => "store-closed",
+            (Self::File { .. }, _) => "store-file",
+            (Self::BackUpThere { .. }, _) => "store-backup-there",
             (_, Trouble::Full) => "store-full",
             (_, Trouble::ReadOnly) => "store-read-only",
             (_, Trouble::Away) => "store-away",

@@ -1,9 +1,11 @@
 //! Identities of the fleet, as reports named them: who else has this one?
 
 use serde::Serialize;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 
+use super::database::Writing;
 use super::error::failed;
+use super::rows::text;
 use super::{Store, StoreError};
 
 /// The kind whose holders are remembered after they are gone.
@@ -19,23 +21,23 @@ pub struct Shared {
 }
 
 pub(super) async fn insert(
-    sql: &mut AnyConnection,
+    writing: &mut Writing<'_>,
     job: &str,
     guest: &str,
     identities: &[(&'static str, String)],
 ) -> Result<(), StoreError> {
-    for (kind, value) in identities {
-        sqlx::query(
-            "INSERT INTO identities (kind, value, job, guest) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(*kind)
-        .bind(value)
+    let insert = format!(
+        "INSERT INTO identities (kind, value, job, guest) SELECT kind, value, $2, $3 FROM {} WHERE true \
+         ON CONFLICT DO NOTHING",
+        writing.dialect.text_pairs("$1")
+    );
+    sqlx::query(AssertSqlSafe(insert))
+        .bind(text("identities", identities)?)
         .bind(job)
         .bind(guest)
-        .execute(&mut *sql)
+        .execute(&mut *writing.sql)
         .await
-        .map_err(failed("store an identity"))?;
-    }
+        .map_err(failed("store identities"))?;
     Ok(())
 }
 

@@ -148,7 +148,8 @@ impl JobStore for Store {
 }
 
 impl Store {
-    async fn open_request(&self, job: &str) -> Result<Option<Request>, StoreError> {
+    /// What was asked of a job and is not answered in its journal.
+    pub async fn open_request(&self, job: &str) -> Result<Option<Request>, StoreError> {
         let mut reader = self.database.reader().await?;
         let body: Option<Option<String>> = sqlx::query_scalar("SELECT request FROM jobs WHERE id = $1")
             .bind(job)

@@ -106,7 +106,7 @@ pub(super) fn page(limit: usize) -> usize {
     if limit == 0 { PAGE } else { limit.min(PAGE_AT_MOST) }
 }
 
-fn phase(name: String) -> Result<Phase, StoreError> {
+pub(super) fn phase(name: String) -> Result<Phase, StoreError> {
     serde_json::from_value(name.into()).map_err(|source| StoreError::row("a job's state", source))
 }
 

@@ -7,17 +7,25 @@
 //! When a call returns, what it wrote survives a power cut; a call that fails has written nothing (if the connection broke
 //! while the server committed, nobody knows: every call can be repeated, and a repeated call is the same call).
 
+mod admin;
+mod backup;
 mod claim;
 mod claims;
 mod database;
 mod dialect;
 mod error;
+mod export;
 mod identities;
 mod jobs;
-mod legacy;
 mod lists;
+mod location;
+mod lookups;
+mod notices;
 mod old;
+mod postgres;
+mod prune;
 mod query;
+mod refusals;
 mod reports;
 mod reservations;
 mod rows;
@@ -34,10 +42,14 @@ use database::{Database, Writing};
 
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
+pub use export::{Exported, ExportedReport};
 pub use identities::Shared;
-pub use legacy::StoredJob;
 pub use lists::{JobFilter, JobRow};
-pub use reports::{Refused, ReportFilter, StoredReport};
+pub use location::{Location, Server};
+pub use lookups::{Answered, Ground};
+pub use prune::Pruned;
+pub use refusals::Refused;
+pub use reports::{ReportFilter, StoredReport};
 
 /// Handle on the store; clones share it.
 #[derive(Debug, Clone)]
@@ -49,6 +61,17 @@ impl Store {
     /// Opens or makes the embedded store, checks its integrity and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { database: Arc::new(sqlite::Sqlite::open(path).await?) })
+    }
+
+    /// Opens the store wherever it is; see [`Location`].
+    pub async fn connect(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::File(path) => Self::open(path).await,
+            Location::Server(server) => {
+                let database = postgres::Postgres::open(server, &location.to_string()).await?;
+                Ok(Self { database: Arc::new(database) })
+            }
+        }
     }
 
     /// Writes everything out and closes; the handle and its clones are of no use afterwards.
@@ -66,6 +89,3 @@ impl Store {
         database::write(&*self.database, work).await
     }
 }
-
-#[cfg(test)]
-mod tests;

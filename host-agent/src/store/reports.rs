@@ -1,7 +1,6 @@
-//! Reports that were taken, and those that were refused.
+//! Reports that were taken.
 
 use firstlight_shared::wire::{Ack, Envelope, Trust};
-use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -11,9 +10,6 @@ use super::query::Query;
 use super::rows::{parsed, signed, text, unsigned};
 use super::{Store, StoreError, identities};
 use crate::job::Change;
-
-/// Refusals beyond this number are forgotten, oldest first: a hostile guest must not fill the disk.
-const REFUSALS_KEPT: i64 = 10_000;
 
 /// A report that was taken, with the acknowledgement that its bytes get for ever.
 #[derive(Debug, Clone)]
@@ -28,20 +24,6 @@ pub struct StoredReport {
     pub trust: Trust,
     pub envelope: Envelope,
     pub ack: Ack,
-}
-
-/// A report that was not taken, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Refused {
-    pub at_ms: u64,
-    pub source: String,
-    pub code: String,
-    pub message: String,
-    pub claim_id: Option<String>,
-    /// The guest that the claim belongs to; not necessarily the sender.
-    pub guest: Option<String>,
-    pub job: Option<String>,
-    pub sha256: Option<String>,
 }
 
 /// Which reports to list.
@@ -88,7 +70,7 @@ impl Store {
                 if done.rows_affected() == 0 {
                     return Ok(false);
                 }
-                identities::insert(writing.sql, &report.job, &report.guest, &identities).await?;
+                identities::insert(writing, &report.job, &report.guest, &identities).await?;
                 writing.changes.push(Change::Report { claim: report.claim_id });
                 Ok(true)
             })
@@ -171,66 +153,12 @@ impl Store {
         .map_err(failed("list the reports"))?;
         rows.iter().map(read_report).collect()
     }
-
-    pub async fn refuse_report(&self, refused: &Refused) -> Result<(), StoreError> {
-        let refused = refused.clone();
-        self.write(move |writing| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                )
-                .bind(signed(refused.at_ms))
-                .bind(&refused.source)
-                .bind(&refused.code)
-                .bind(&refused.message)
-                .bind(&refused.claim_id)
-                .bind(&refused.guest)
-                .bind(&refused.job)
-                .bind(&refused.sha256)
-                .execute(&mut *writing.sql)
-                .await
-                .map_err(failed("record a refusal"))?;
-                sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - $1")
-                    .bind(REFUSALS_KEPT)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("forget old refusals"))?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Every refusal, oldest first.
-    pub async fn refusals(&self) -> Result<Vec<Refused>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT at_ms, source, code, message, claim_id, guest, job, sha256 FROM refusals ORDER BY id",
-        )
-        .fetch_all(&mut *self.database.reader().await?)
-        .await
-        .map_err(failed("list the refusals"))?;
-        Ok(rows.iter().map(read_refusal).collect())
-    }
 }
 
 /// Where a page ended: the time and the digest of its last report.
 fn place(cursor: &str) -> Option<(i64, &str)> {
     let (at_ms, sha256) = cursor.split_once('.')?;
     Some((at_ms.parse().ok()?, sha256))
-}
-
-fn read_refusal(row: &AnyRow) -> Refused {
-    Refused {
-        at_ms: unsigned(row.get(0)),
-        source: row.get(1),
-        code: row.get(2),
-        message: row.get(3),
-        claim_id: row.get(4),
-        guest: row.get(5),
-        job: row.get(6),
-        sha256: row.get(7),
-    }
 }
 
 fn read_report(row: &AnyRow) -> Result<StoredReport, StoreError> {

@@ -46,14 +46,15 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE jobs ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE leases (
-        job TEXT PRIMARY KEY REFERENCES jobs(id), fence INTEGER NOT NULL, until_ms INTEGER NOT NULL)
-        STRICT, WITHOUT ROWID;
+        job TEXT PRIMARY KEY REFERENCES jobs(id), fence INTEGER NOT NULL,
+        until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE heartbeat (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE identities (
         kind TEXT NOT NULL, value TEXT NOT NULL, job TEXT NOT NULL, guest TEXT NOT NULL,
         retired INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, value, job)) STRICT, WITHOUT ROWID;
     CREATE INDEX identities_by_job ON identities(job);
+    ALTER TABLE refusals ADD COLUMN is_final INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE reservations (
         kind TEXT NOT NULL, value TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (kind, value)) STRICT, WITHOUT ROWID;
     CREATE INDEX reservations_by_job ON reservations(job);
@@ -74,6 +75,7 @@ const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS jobs_begun ON jobs(id) WHERE held = 0 AND is_open = 1 AND phase <> 'queued';
     CREATE INDEX IF NOT EXISTS jobs_asked ON jobs(id) WHERE held = 0 AND request IS NOT NULL;
     CREATE INDEX IF NOT EXISTS jobs_at_work ON jobs(batch, resources) WHERE works = 1;
+    CREATE INDEX IF NOT EXISTS refusals_of_guests ON refusals(claim_id) WHERE is_final = 1;
     CREATE INDEX IF NOT EXISTS reports_by_age ON reports(received_at_ms, sha256);
     CREATE INDEX IF NOT EXISTS reports_by_guest ON reports(guest, received_at_ms, sha256);
 ";
@@ -118,6 +120,25 @@ async fn apply(sql: &mut AnyConnection, dialect: Dialect, applied: usize) -> Res
     sqlx::raw_sql(AssertSqlSafe(reached)).execute(sql).await.map_err(failed("number the schema"))?;
     Ok(())
 }
+
+/// The same for a database that several companions open at once: the first migrates, the others wait.
+pub(super) async fn migrate_shared(sql: &mut AnyConnection, shown: &str) -> Result<(), StoreError> {
+    let lock = format!("SELECT pg_advisory_lock({LOCK})");
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *sql).await.map_err(failed("lock the schema"))?;
+    let migrated = async {
+        let number = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL); \
+                      INSERT INTO schema_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version)";
+        sqlx::raw_sql(number).execute(&mut *sql).await.map_err(failed("number the schema"))?;
+        migrate(&mut *sql, Dialect::Postgres, shown).await
+    };
+    let migrated = migrated.await;
+    let unlock = format!("SELECT pg_advisory_unlock({LOCK})");
+    sqlx::raw_sql(AssertSqlSafe(unlock)).execute(sql).await.map_err(failed("unlock the schema"))?;
+    migrated
+}
+
+/// Of the schema, among the advisory locks of the database.
+const LOCK: i64 = 0x6669_7273_7401;
 
 async fn version(sql: &mut AnyConnection, dialect: Dialect) -> Result<i64, StoreError> {
     let query = match dialect {

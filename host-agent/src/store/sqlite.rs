@@ -17,12 +17,19 @@ use tokio::task::JoinHandle;
 use super::database::{CHANGES_KEPT, Database, Operation, Writing};
 use super::dialect::Dialect;
 use super::error::{StoreError, failed};
-use super::schema;
+use super::location::encoded;
+use super::{backup, schema};
 use crate::job::Change;
 
 /// How many operations go into one commit at most.
 const TOGETHER: usize = 128;
+/// How often to look for more of them before a commit; a few microseconds each.
+const MOMENT: usize = 32;
 const READERS: u32 = 4;
+
+/// One operation of a transaction ends, the next begins: a savepoint for each.
+const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT operation";
+const NEXT: &str = "RELEASE operation; SAVEPOINT operation";
 
 /// Wiped secrets are overwritten, not only unlinked.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -30,11 +37,11 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PR
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
+    options: AnyConnectOptions,
     readers: AnyPool,
     queue: mpsc::Sender<Box<dyn Operation>>,
     closing: Mutex<Option<Closing>>,
     changes: broadcast::Sender<Change>,
-    opened: Instant,
 }
 
 #[derive(Debug)]
@@ -62,15 +69,20 @@ impl Sqlite {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options);
+            .connect_lazy_with(options.clone());
 
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let (queue, queued) = mpsc::channel(4 * TOGETHER);
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let opened = Instant::now();
-        let line = Line { connection: writer, queued, changes: changes.clone(), opened, unwiped: false };
+        let line = Line {
+            connection: writer,
+            queued,
+            changes: changes.clone(),
+            opened: Instant::now(),
+            unwiped: false,
+        };
         let writer = tokio::spawn(line.work(stopped));
-        Ok(Self { readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes, opened })
+        Ok(Self { options, readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
     }
 }
 
@@ -81,20 +93,11 @@ fn options(path: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
         _ => PathBuf::from("."),
     };
     let path = folder.canonicalize()?.join(path.file_name().unwrap_or_default());
-    let mut address = String::from("sqlite://");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                address.push(char::from(*byte));
-            }
-            other => address.push_str(&format!("%{other:02x}")),
-        }
-    }
-    address.push_str("?mode=rwc");
+    let address = format!("sqlite://{}?mode=rwc", encoded(path.as_os_str().as_encoded_bytes()));
     Ok(address.parse::<AnyConnectOptions>()?.disable_statement_logging())
 }
 
-/// Looks whether the file is whole.
+/// Looks whether the file is whole: at 100,000 jobs (1.5 GB) this takes 7 s, and the quick check 5 s.
 pub(super) async fn check(sql: &mut AnyConnection, shown: &str) -> Result<(), StoreError> {
     let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
         .fetch_one(sql)
@@ -112,10 +115,6 @@ impl Database for Sqlite {
         Dialect::Sqlite
     }
 
-    fn now(&self) -> Option<i64> {
-        Some(since(self.opened))
-    }
-
     async fn write(&self, operation: Box<dyn Operation>) {
         if let Err(refused) = self.queue.send(operation).await {
             refused.0.answer(Err(StoreError::Closed));
@@ -128,6 +127,29 @@ impl Database for Sqlite {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        let mut reader = self.reader().await?;
+        let verdicts: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(100)")
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(failed("check itself"))?;
+        let astray = sqlx::query("PRAGMA foreign_key_check")
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(failed("check itself"))?;
+        let mut problems: Vec<String> = verdicts.into_iter().filter(|verdict| verdict != "ok").collect();
+        problems.extend((!astray.is_empty()).then(|| format!("{} rows belong to no job", astray.len())));
+        Ok(problems)
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        // Of its own: those that read may not write anywhere, not even a copy.
+        let mut connection = self.options.connect().await.map_err(failed("open a connection to copy"))?;
+        let copied = backup::to_file(&mut connection, to).await;
+        let _ = connection.close().await;
+        copied
     }
 
     async fn close(&self) {
@@ -156,18 +178,38 @@ struct Line {
 impl Line {
     async fn work(mut self, mut stopped: tokio::sync::oneshot::Receiver<()>) {
         let mut batch = Vec::with_capacity(TOGETHER);
+        let mut crowd = 0;
         loop {
             tokio::select! {
                 biased;
-                got = self.queued.recv_many(&mut batch, TOGETHER) => match got {
-                    0 => break,
-                    _ => self.commit(&mut batch).await,
-                },
+                got = self.queued.recv_many(&mut batch, TOGETHER) => {
+                    if got == 0 {
+                        break;
+                    }
+                    self.gather(&mut batch, crowd).await;
+                    crowd = batch.len();
+                    self.commit(&mut batch).await;
+                }
                 _ = &mut stopped, if !self.queued.is_closed() => self.queued.close(),
             }
         }
         if let Err(error) = self.connection.close().await {
             tracing::warn!(error = %error, "the store was not closed well; it mends itself at the next start");
+        }
+    }
+
+    /// Whoever was answered just now may have more to write: one commit for all is cheaper than two, so they get a moment.
+    async fn gather(&mut self, batch: &mut Vec<Box<dyn Operation>>, crowd: usize) {
+        for _ in 0..MOMENT {
+            if batch.len() >= crowd.min(TOGETHER) {
+                break;
+            }
+            tokio::task::yield_now().await;
+            while batch.len() < TOGETHER
+                && let Ok(operation) = self.queued.try_recv()
+            {
+                batch.push(operation);
+            }
         }
     }
 
@@ -194,7 +236,7 @@ impl Line {
     }
 
     async fn run(&mut self, batch: &mut [Box<dyn Operation>]) -> Result<(Vec<Change>, bool), StoreError> {
-        self.connection.execute("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
+        self.tell(BEGIN, "begin to write").await?;
         let mut writing = Writing {
             sql: &mut self.connection,
             dialect: Dialect::Sqlite,
@@ -202,20 +244,25 @@ impl Line {
             changes: Vec::new(),
             wiped: false,
         };
-        for operation in batch {
+        for (index, operation) in batch.iter_mut().enumerate() {
+            if index > 0 {
+                sqlx::query(NEXT).execute(&mut *writing.sql).await.map_err(failed("write"))?;
+            }
             let told = writing.changes.len();
-            writing.sql.execute("SAVEPOINT operation").await.map_err(failed("begin to write"))?;
             if !operation.run(&mut writing).await {
                 // Fails if the database has given up the whole transaction: then all have failed.
-                let undo = "ROLLBACK TO operation";
-                writing.sql.execute(undo).await.map_err(failed("write everything that was to be written"))?;
+                let undo = sqlx::query("ROLLBACK TO operation").execute(&mut *writing.sql);
+                undo.await.map_err(failed("write everything that was to be written"))?;
                 writing.changes.truncate(told);
             }
-            writing.sql.execute("RELEASE operation").await.map_err(failed("write"))?;
         }
         let (changes, wiped) = (writing.changes, writing.wiped);
-        self.connection.execute("COMMIT").await.map_err(failed("make its rows durable"))?;
+        self.tell("COMMIT", "make its rows durable").await?;
         Ok((changes, wiped))
+    }
+
+    async fn tell(&mut self, statement: &'static str, action: &'static str) -> Result<(), StoreError> {
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(failed(action))
     }
 
     /// The log of writes would keep a secret until it is overwritten.

@@ -4,12 +4,16 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
+use firstlight::config::{Sources, load};
+use firstlight::daemon::{LogLevel, serve};
 use hyper::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::hypervisor::backend::{NAME, Paper};
 use crate::hypervisor::call::call;
 use crate::rig::until;
 
@@ -152,6 +156,27 @@ fn configured(folder: &Path, name: &str, database: &str, reports: SocketAddr, te
         lease = terms.lease,
         grace = terms.grace,
     )
+}
+
+/// Not a test: what [`Companion::start`] starts. Without its variables it does nothing.
+#[test]
+#[ignore = "the other tests start it"]
+fn is_one() {
+    let (Some(file), Some(hypervisor)) = (std::env::var_os(CONFIGURATION), std::env::var_os(HYPERVISOR))
+    else {
+        return;
+    };
+    let sources = Sources::of_machine(Some(Path::new(&file)));
+    let settings = load(&sources).unwrap().settings;
+    let paper = Paper {
+        name: NAME,
+        socket: hypervisor.into(),
+        companion: settings.companion.name.clone(),
+        url: settings.reports.url.unwrap(),
+    };
+    let log = LogLevel::start(&settings.log.level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(serve(&sources, &log, vec![Arc::new(paper)])).unwrap();
 }
 
 fn free_address() -> SocketAddr {

@@ -114,7 +114,7 @@ async fn a_companion_that_is_asked_to_go_hands_its_jobs_over_at_once() {
 async fn journals(companion: &Companion, jobs: &BTreeMap<String, String>) -> Vec<Value> {
     let mut journals = Vec::new();
     for job in jobs.values() {
-        journals.push(companion.get(&format!("/v1/jobs/{job}")).await["events"].take());
+        journals.push(companion.get(&format!("/v1/jobs/{job}")).await["job"]["events"].take());
     }
     assert!(journals.iter().all(|events| events.as_array().is_some_and(|events| events.len() > 10)));
     journals

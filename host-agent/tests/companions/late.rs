@@ -67,7 +67,7 @@ async fn a_make_that_comes_after_the_roll_back_is_swept_and_the_name_is_free() {
     assert!(rig.hypervisor.machine("web-01").unwrap().running);
     rig.hypervisor.assert_never_two();
     until("the sweeping to be recorded", 20, async || {
-        let events = two.get(&format!("/v1/jobs/{}", old["web-01"])).await["events"].take();
+        let events = two.get(&format!("/v1/jobs/{}", old["web-01"])).await["job"]["events"].take();
         events.as_array().unwrap().iter().any(|recorded| recorded["event"]["kind"] == "swept")
     })
     .await;

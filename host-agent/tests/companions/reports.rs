@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::hypervisor::guest::{Guest, post};
+use crate::hypervisor::post::post;
+use crate::hypervisor::report::Guest;
 use crate::rig::{Rig, await_state, names, until, up};
 
 /// From a report's commit by one companion until the other's job has moved on, in milliseconds. A wake-up takes a few;
@@ -53,7 +54,7 @@ async fn a_report_is_taken_by_one_companion_and_wakes_the_job_of_the_other() {
 /// Milliseconds from the acknowledgement to the end of the wait.
 fn moved_on(job: &Value, acknowledgement: &str) -> Option<u64> {
     let acknowledgement: Value = serde_json::from_str(acknowledgement).unwrap();
-    let events = job["events"].as_array()?;
+    let events = job["job"]["events"].as_array()?;
     let ended = events.iter().find(|recorded| {
         recorded["event"]["kind"] == "step-succeeded" && recorded["event"]["step"] == "await-report"
     })?;

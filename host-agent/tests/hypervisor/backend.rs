@@ -16,11 +16,13 @@ use serde_json::{Value, json};
 use super::call::{NoAnswer, call};
 use super::world::{Machine, Wanted};
 
-/// As specs name it.
+/// As most tests name it.
 pub(crate) const NAME: &str = "paper";
 
 #[derive(Debug)]
 pub(crate) struct Paper {
+    /// As specs name it.
+    pub(crate) name: &'static str,
     pub(crate) socket: PathBuf,
     /// What its requests are signed with.
     pub(crate) companion: String,
@@ -76,7 +78,7 @@ fn fault(message: &str) -> Fault {
 #[async_trait]
 impl Backend for Paper {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     async fn preflight(&self, _: &GuestPlan) -> Result<(), Fault> {

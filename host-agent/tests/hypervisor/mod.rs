@@ -4,7 +4,9 @@
 
 pub(crate) mod backend;
 pub(crate) mod call;
-pub(crate) mod guest;
+mod guest;
+pub(crate) mod post;
+pub(crate) mod report;
 mod server;
 pub(crate) mod world;
 

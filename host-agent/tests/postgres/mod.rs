@@ -1,5 +1,7 @@
 //! A PostgreSQL of a test's own: a new cluster in a temporary folder, reached over a unix socket only, gone when dropped.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,7 +53,17 @@ impl Cluster {
 
     /// For the store; the database is an empty one.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://{ACCOUNT}@localhost/postgres?host={}", self.folder.path().display())
+        self.address("postgres")
+    }
+
+    /// Makes another empty database; answers its address.
+    pub(crate) fn database(&self, name: &str) -> String {
+        self.sql(&format!("CREATE DATABASE \"{name}\""));
+        self.address(name)
+    }
+
+    fn address(&self, database: &str) -> String {
+        format!("postgres://{ACCOUNT}@localhost/{database}?host={}", self.folder.path().display())
     }
 
     /// Ends the server at once, its connections with it; what was committed stays.
@@ -68,8 +80,7 @@ impl Cluster {
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let mut postgres = command("postgres");
         postgres.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
-        // Commits are real; that they outlive a power cut is the business of PostgreSQL's own tests.
-        postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"]);
+        postgres.args(["-c", "listen_addresses=", "-c", "max_connections=300"]);
         let server =
             postgres.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.server = Some(server);
@@ -83,7 +94,26 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Has statements run by themselves until they or the server end.
+    pub(crate) fn hold(&self, statements: &str) {
+        let mut held =
+            self.psql_command(statements).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::spawn(move || held.wait());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
+    /// From now on this role needs its password.
+    pub(crate) fn guard(&self, role: &str) {
+        let lines = format!("local all {role} scram-sha-256\nlocal all all trust\n");
+        std::fs::write(self.folder.path().join("data/pg_hba.conf"), lines).unwrap();
+        self.sql("SELECT pg_reload_conf()");
+    }
+
     fn psql(&self, statement: &str) -> std::process::Output {
+        self.psql_command(statement).output().unwrap()
+    }
+
+    fn psql_command(&self, statement: &str) -> Command {
         let mut psql = command("psql");
         psql.args([
             "--no-psqlrc",
@@ -96,7 +126,7 @@ impl Cluster {
             ACCOUNT,
         ]);
         psql.arg("-h").arg(self.folder.path()).args(["-d", "postgres", "-c", statement]);
-        psql.output().unwrap()
+        psql
     }
 
     fn await_ready(&self) {
@@ -135,5 +165,9 @@ fn find(program: &str) -> PathBuf {
     folders.sort_by_key(|folder| number(folder));
     let found =
         folders.iter().rev().map(|folder| folder.join("bin").join(program)).find(|path| path.is_file());
-    found.unwrap_or_else(|| PathBuf::from(program))
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let mut on_path = std::env::split_paths(&on_path).map(|folder| folder.join(program));
+    found
+        .or_else(|| on_path.find(|path| path.is_file()))
+        .expect("PostgreSQL is there: apt install postgresql")
 }

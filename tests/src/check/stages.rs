@@ -68,6 +68,9 @@ pub(super) fn with_postgresql(full: bool) -> Result<Stage> {
     Ok(Stage::new("postgresql", tests))
 }
 
+/// Runs among the units with the embedded store, and again with the feature, on the real server as well.
+const ON_BOTH: &str = "store";
+
 /// The test programs that the companion builds only with the feature; the others have run among the units.
 fn postgresql_tests() -> Result<Vec<String>> {
     let metadata = run::must(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
@@ -79,13 +82,14 @@ fn postgresql_tests() -> Result<Vec<String>> {
         list(&target["kind"]).contains(&"test".into())
             && list(&target["required-features"]).contains(&"e2e".into())
     };
-    let names = companion
+    let mut names = companion
         .flat_map(|package| list(&package["targets"]))
         .filter(wanted)
         .filter_map(|target| target["name"].as_str().map(str::to_owned))
         .collect::<Vec<_>>();
     // Without a name cargo would run all that ran before, and none of these.
     anyhow::ensure!(!names.is_empty(), "no test of the companion needs the feature `e2e`");
+    names.push(ON_BOTH.to_owned());
     Ok(names)
 }
 

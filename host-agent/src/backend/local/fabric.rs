@@ -175,6 +175,10 @@ impl Fabric {
         allocation: &Allocation,
     ) -> Result<(), Fault> {
         let address = first_address(allocation)?;
+        if !netns::lives(&self.names.fabric()) {
+            // Whoever removed it saw no guest; it is made again before the next attempt.
+            return Err(Fault::new(BUSY, "the guests' network was removed just now"));
+        }
         self.disconnect(keeper, name).await?;
         let _within = self.listener_of.lock().await;
         let _alone = self.lock().await?;

@@ -1,10 +1,11 @@
 //! restore, mac, hostname, size, mounts, start: what the backend does, under the engine's contract.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Common;
+use super::{Common, unless_store};
 use crate::backend::Stage;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
@@ -13,11 +14,12 @@ pub(super) struct StageStep {
     common: Arc<Common>,
     name: &'static str,
     stage: Stage,
+    deadline: Duration,
 }
 
 impl StageStep {
-    pub(super) fn new(common: &Arc<Common>, name: &'static str, stage: Stage) -> Self {
-        Self { common: Arc::clone(common), name, stage }
+    pub(super) fn new(common: &Arc<Common>, name: &'static str, stage: Stage, deadline: Duration) -> Self {
+        Self { common: Arc::clone(common), name, stage, deadline }
     }
 }
 
@@ -27,6 +29,10 @@ impl Step for StageStep {
         self.name
     }
 
+    fn deadline(&self) -> Option<Duration> {
+        Some(self.deadline)
+    }
+
     async fn probe(&self, context: &Context<'_>) -> Result<Probe, Fault> {
         self.common.backend.probe(self.stage, &self.common.placement(context).await?).await
     }
@@ -34,7 +40,7 @@ impl Step for StageStep {
     async fn act(&self, context: &Context<'_>) -> Act {
         match self.common.placement(context).await {
             Ok(placement) => self.common.backend.act(self.stage, &placement).await,
-            Err(fault) => Act::Refused(fault),
+            Err(fault) => unless_store(fault),
         }
     }
 

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{Common, VERIFY, store_fault};
+use super::{Common, FAST, VERIFY, store_fault, unless_store};
 use crate::backend::Placement;
+use crate::fleet::identities;
 use crate::intake::{Expected, verdict};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
@@ -21,6 +22,10 @@ impl Step for Verify {
         VERIFY
     }
 
+    fn deadline(&self) -> Option<std::time::Duration> {
+        Some(FAST)
+    }
+
     async fn probe(&self, _: &Context<'_>) -> Result<Probe, Fault> {
         Ok(Probe::Absent)
     }
@@ -28,7 +33,7 @@ impl Step for Verify {
     async fn act(&self, context: &Context<'_>) -> Act {
         match self.check(context).await {
             Ok(output) => Act::Applied(output),
-            Err(fault) => Act::Refused(fault),
+            Err(fault) => unless_store(fault),
         }
     }
 
@@ -59,8 +64,9 @@ impl Verify {
             mounts: &mounts,
             require: &self.0.spec.require,
         };
-        let fleet = service.fleet().await.map_err(store_fault)?;
-        let problems = verdict(&opened.report, trust, &expected, &observed, &fleet);
+        let own = identities(placement.plan.name.as_str(), &opened.report);
+        let shared = service.store.sharing(context.job, &own.values).await.map_err(store_fault)?;
+        let problems = verdict(&opened.report, trust, &expected, &observed, &shared);
         match problems.first() {
             None => Ok(json!({ "trust": trust, "observed": observed })),
             Some(first) => {

@@ -1,5 +1,6 @@
 //! Waiting for a step's call, and for whatever may end it early. Only these calls are ever dropped half-way, no write is.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -42,8 +43,15 @@ impl Engine {
 
     /// Sleeps before the next attempt, not beyond `ends`. False: the job is to be left.
     pub(super) async fn pause(&self, attempt: u32, ends: Option<Instant>, leave: Leave) -> bool {
-        let delay: Duration = RETRY.delay(attempt, rand::random());
+        let delay: Duration = RETRY.delay(attempt, self.spread(attempt));
         self.attend(ends, leave, tokio::time::sleep(delay)).await != Err(Cut::Left)
+    }
+
+    /// Jobs that fail together are not tried again together; the same job always is in the same way.
+    pub(super) fn spread(&self, attempt: u32) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        (self.cell.job(), attempt).hash(&mut hasher);
+        (hasher.finish() >> 32) as u32
     }
 
     async fn left(&self, leave: Leave) {
@@ -51,6 +59,7 @@ impl Engine {
             Leave::Never => std::future::pending().await,
             Leave::Drain => self.drained().await,
             Leave::Anything => tokio::select! {
+                biased;
                 () = self.drained() => {}
                 () = self.asked() => {}
                 () = over(self.job_ends) => {}

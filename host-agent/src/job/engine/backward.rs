@@ -23,9 +23,11 @@ impl Engine {
         let Some(step) = state.to_undo.last().and_then(|name| find(&*saga, name)) else {
             return self.unknown_step().await;
         };
+        let (name, started) = (step.name().to_owned(), state.undo_started);
         drop(state);
-        let name = step.name().to_owned();
-        self.record(Event::UndoStarted { step: name.clone() }).await?;
+        if !started {
+            self.record(Event::UndoStarted { step: name.clone() }).await?;
+        }
         loop {
             let followed = self.cell.state().undo_task.is_some();
             let Some(undone) = self.undo_once(step).await? else { return Ok(()) };

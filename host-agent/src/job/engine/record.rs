@@ -38,7 +38,7 @@ impl Engine {
             if attempt == 1 {
                 tracing::warn!(job = self.cell.job(), error = %Chain(&error), "the journal refuses; the job rests until it takes what happened");
             }
-            let again = Instant::now() + RETRY.delay(attempt, rand::random());
+            let again = Instant::now() + RETRY.delay(attempt, self.spread(attempt));
             sleep_until(again.min(self.cell.until())).await;
             self.check_lease()?;
             if self.is_written(recorded).await? {

@@ -11,7 +11,7 @@ use crate::outcome::Fault;
 /// What a request means for a job as it is. Pure.
 #[derive(Debug, PartialEq)]
 enum Answer {
-    Record(Event),
+    Record(Box<Event>),
     Sweep,
     /// It is so already; a companion died between journal and request, or somebody asked twice.
     Moot,
@@ -38,7 +38,7 @@ fn answer(request: &Request, state: &State) -> Answer {
         RequestKind::Sweep => return Answer::Impossible("the job is not rolled back"),
     };
     match state.misfit(&event) {
-        None => Answer::Record(event),
+        None => Answer::Record(Box::new(event)),
         Some(_) if matches!(state.phase, Phase::Unwinding | Phase::RolledBack) => Answer::Moot,
         Some(what) => Answer::Impossible(what),
     }
@@ -52,7 +52,7 @@ impl Engine {
         {
             let answer = answer(&request, &self.cell.state());
             match answer {
-                Answer::Record(event) => self.record(event).await?,
+                Answer::Record(event) => self.record(*event).await?,
                 Answer::Sweep => self.sweep().await?,
                 Answer::Moot => {}
                 Answer::Impossible(why) => {

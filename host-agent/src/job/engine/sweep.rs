@@ -28,7 +28,9 @@ impl Engine {
                 }
                 Ok(Probe::Absent | Probe::Foreign(_)) | Err(_) => false,
             };
-            if self.ensure_absent(step).await? && found {
+            let undone = self.ensure_absent(step).await?;
+            // What an undo leaves as it is (a report that was taken) had not come late.
+            if undone && found && matches!(step.probe(&context).await, Ok(Probe::Absent)) {
                 what.push(step.name().to_owned());
             }
         }

@@ -21,17 +21,27 @@ const BREATH: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Work {
+    /// Not while leases go back: what they free may be wanted again.
+    pub(super) fn may_claim(&self) -> bool {
+        self.claims && !self.claiming && !self.releasing && self.room() > 0
+    }
+
+    pub(super) fn claim_due(&self) -> Instant {
+        if self.wanted { self.claim_at } else { self.look_at }
+    }
+
+    fn room(&self) -> usize {
+        self.runner.config.room.saturating_sub(self.jobs.len())
+    }
+
     pub(super) fn start_claim(&mut self, now: Instant) {
-        let due = if self.wanted { self.claim_at } else { self.look_at };
-        let room = self.runner.config.room.saturating_sub(self.jobs.len());
-        // Leases that go back first may be wanted again.
-        if self.claiming || self.releasing || room == 0 || now < due {
+        if !self.may_claim() || now < self.claim_due() {
             return;
         }
         let config = &self.runner.config;
         let claimant = Claimant {
             companion: config.companion.clone(),
-            room,
+            room: self.room(),
             limits: lock(&self.runner.limits).clone(),
             lease: config.lease,
             grace: config.grace,
@@ -141,8 +151,9 @@ impl Work {
 
 async fn run_job(hands: Arc<Hands>, cell: Arc<Cell>, taken_over: bool) -> Done {
     let ended = tokio::select! {
-        ended = drive(Arc::clone(&hands), Arc::clone(&cell), taken_over) => ended,
+        biased;
         () = cell.lost() => Ended::Lost,
+        ended = drive(Arc::clone(&hands), Arc::clone(&cell), taken_over) => ended,
     };
     hands.sagas.left(cell.job(), &cell.state()).await;
     Done::Job { lease: cell.lease.clone(), ended }

@@ -57,6 +57,8 @@ pub(super) struct Work {
     pub(super) ended: Vec<Lease>,
     pub(super) releasing: bool,
     pub(super) release_at: Instant,
+    /// Jobs are claimed at all.
+    pub(super) claims: bool,
     pub(super) claiming: bool,
     /// There may be something to claim.
     pub(super) wanted: bool,
@@ -80,6 +82,7 @@ impl Work {
             ended: Vec::new(),
             releasing: false,
             release_at: now,
+            claims: true,
             claiming: false,
             wanted: true,
             claim_at: now,
@@ -99,28 +102,28 @@ impl Work {
             if now == Mode::Stop || (now == Mode::Drain && self.jobs.is_empty() && !self.claiming) {
                 break;
             }
-            self.start_what_is_due(now == Mode::Work);
+            self.claims = now == Mode::Work;
+            self.start_what_is_due();
             let turn = self.next_turn();
             tokio::select! {
-                Some(done) = self.tasks.join_next_with_id() => self.take(done),
-                change = hear(&mut changes) => self.heard(change),
-                () = runner.hands.place_free.notified() => self.wanted = true,
+                biased;
                 _ = mode.changed() => {}
+                change = hear(&mut changes) => self.heard(change),
+                Some(done) = self.tasks.join_next_with_id() => self.take(done),
+                () = runner.hands.place_free.notified() => self.wanted = true,
                 () = sleep_until(turn) => {}
             }
         }
         self.part().await;
     }
 
-    fn start_what_is_due(&mut self, claims: bool) {
+    fn start_what_is_due(&mut self) {
         let now = Instant::now();
         self.expire(now);
         self.take_back(now);
         self.start_release(now);
         self.start_renewal(now);
-        if claims {
-            self.start_claim(now);
-        }
+        self.start_claim(now);
     }
 
     fn next_turn(&self) -> Instant {
@@ -128,8 +131,8 @@ impl Work {
         if !self.renewing {
             next = next.min(self.renew_at);
         }
-        if !self.claiming {
-            next = next.min(if self.wanted { self.claim_at } else { self.look_at });
+        if self.may_claim() {
+            next = next.min(self.claim_due());
         }
         self.expires_at.map_or(next, |expires| next.min(expires))
     }
@@ -173,12 +176,9 @@ impl Work {
         let mut leases: Vec<Lease> = self.jobs.drain().map(|(_, (lease, _))| lease).collect();
         while let Ok(Some(done)) = timeout_at(ends, self.tasks.join_next()).await {
             self.runner.turned();
-            match done {
-                Ok(Done::Claimed { claimed, .. }) => {
-                    leases.extend(claimed.unwrap_or_default().into_iter().map(|claimed| claimed.lease));
-                }
-                // Its end is journaled, and its lease is in the list.
-                Ok(_) | Err(_) => {}
+            // What else ends now is journaled, and its lease is in the list.
+            if let Ok(Done::Claimed { claimed, .. }) = done {
+                leases.extend(claimed.unwrap_or_default().into_iter().map(|claimed| claimed.lease));
             }
         }
         leases.extend(self.aside.into_values().map(|aside| aside.lease));

@@ -11,6 +11,7 @@ mod tests;
 
 use std::fs;
 use std::io::{self, BufWriter, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
@@ -168,6 +169,8 @@ fn start_tar(root: &Path) -> Result<(Child, ChildStdin), ArchiveError> {
         .arg(root)
         .env_clear()
         .envs(exec::environment())
+        // Ctrl-C in a terminal is for us alone: what is undone is our decision.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
