@@ -1,5 +1,6 @@
 //! The command line of `cargo xtask`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ pub enum Task {
         #[arg(long)]
         state: Option<PathBuf>,
     },
+    /// Serve a simulated Proxmox VE cluster until Ctrl-C
+    Simpve(SimpveArguments),
     /// Run all tests; the last line says how many passed
     Test {
         /// Only what needs neither root nor network
@@ -87,6 +90,29 @@ pub struct DemoArguments {
     /// The companion's state folder [default: .firstlight/demo]
     #[arg(long)]
     pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SimpveArguments {
+    /// Where the first node listens; the others take the ports after it
+    #[arg(long, default_value = "127.0.0.1:8006")]
+    pub listen: SocketAddr,
+    /// How many nodes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub nodes: u8,
+    /// Multiplies the measured times of the real API; 0 is at once
+    #[arg(long, default_value_t = 1.0, value_parser = factor)]
+    pub scale: f64,
+    /// Write the cluster's CA here
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.0..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("a number from 0 to 100 is needed".into()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
