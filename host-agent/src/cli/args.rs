@@ -26,7 +26,7 @@ pub(super) struct PlaceArguments {
     /// $FIRSTLIGHT_STATE or the configuration says, else /var/lib/firstlight-host.
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
-    /// Talk to the companion at this address instead: https://HOST[:PORT].
+    /// Talk to the companion at this address instead: `https://HOST:PORT`; 7444 if no port is named.
     #[arg(
         long,
         global = true,

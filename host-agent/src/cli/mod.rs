@@ -163,7 +163,7 @@ fn print(text: &str) -> Result<Exit, Failure> {
     print_on(text.as_bytes()).map(|_| Exit::Ok)
 }
 
-/// As [`print`]; false: nobody reads any more, so there is no use in going on.
+/// As [`print()`]; false: nobody reads any more, so there is no use in going on.
 fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
