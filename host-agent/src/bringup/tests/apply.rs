@@ -75,6 +75,18 @@ async fn all_guests_or_none() {
 }
 
 #[tokio::test]
+async fn guests_of_one_spec_keep_its_order() {
+    let rig = Rig::idle().await;
+    let guests = ["m", "c", "z", "a", "k"];
+    let submitted = rig.up(&format!("names = {guests:?}")).await;
+    assert!(submitted.is_sorted_by(|one, other| one.job < other.job), "{submitted:?}");
+    let mut page = rig.service.jobs(&JobFilter::default()).await.unwrap().jobs;
+    page.reverse();
+    let listed: Vec<&str> = page.iter().map(|line| line.guest.as_str()).collect();
+    assert_eq!(listed, guests, "lists are newest first");
+}
+
+#[tokio::test]
 async fn a_view_tells_the_whole_story() {
     let rig = Rig::new().await;
     let job = rig.up_one(ONE).await;
