@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::api::StepView;
 use super::sagas::spec_of;
 use super::service::Bringups;
-use super::steps::{Allocated, VERIFY};
+use super::steps::{Allocated, VERIFY, destroy_command};
 use super::timeline::timeline;
 use crate::backend::Observed;
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
@@ -47,6 +47,10 @@ pub struct GuestView {
     pub console_tail: Vec<String>,
     /// Commands for the operator, if one is needed.
     pub leftovers: Vec<String>,
+    /// Of an abandoned job: the later one that the guest's name belongs to. What this job left goes by that name, so that no
+    /// command for it is given any more.
+    #[serde(default)]
+    pub name_belongs_to: Option<String>,
     /// Put before `ssh` to reach the guest's network from here.
     pub reach: Option<String>,
     pub created_at_ms: u64,
@@ -120,6 +124,9 @@ impl Bringups {
         let report = self.store.report_of_job(job).await?;
         let mut view = GuestView::of(job, &state, &events);
         view.asked = asked.as_ref().and_then(asked_of);
+        if state.phase == Phase::Abandoned {
+            view.drop_outlived(self.store.job_of_guest(&state.spec.guest).await?);
+        }
         let identities = report.as_ref().and_then(|stored| view.add_report(stored));
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
         if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.spec.backend)) {
@@ -210,6 +217,7 @@ impl GuestView {
             failure: state.failure.clone(),
             console_tail: state.console.clone(),
             leftovers: state.leftovers.clone(),
+            name_belongs_to: None,
             reach: None,
             created_at_ms: state.created_ms,
             ended_at_ms: state.ended_ms,
@@ -221,6 +229,18 @@ impl GuestView {
             asked: None,
             can_retry: state.can_retry(),
             steps: timeline(&state.spec, events),
+        }
+    }
+
+    /// An abandoned job has the name no more: `destroy` would fail, and once the name is another job's (`newest` is the one
+    /// that has it, or had it last), every command would hit that one's guest.
+    fn drop_outlived(&mut self, newest: Option<JobRow>) {
+        let destroy = destroy_command(&self.name);
+        self.leftovers.retain(|command| *command != destroy);
+        let other = newest.filter(|row| row.id != self.job && row.phase != Phase::RolledBack);
+        if let Some(other) = other {
+            self.leftovers.clear();
+            self.name_belongs_to = Some(other.id);
         }
     }
 
@@ -242,6 +262,7 @@ impl GuestView {
             failure: row.failure,
             console_tail: Vec::new(),
             leftovers: Vec::new(),
+            name_belongs_to: None,
             reach: None,
             created_at_ms: row.created_ms,
             ended_at_ms: row.ended_ms,

@@ -59,40 +59,37 @@ impl Bringups {
         // A companion that died after its last guest went may have left what guests shared.
         self.tidy(backend).await;
         let mut seen = Sightings::default();
-        let mut failing = false;
+        let mut troubles = Troubles::default();
         loop {
             let looked = tokio::time::timeout(PATIENCE, backend.survey()).await;
             let looked = looked.unwrap_or_else(|_| Err(Fault::new("survey-timeout", "no answer in time")));
-            match looked {
-                Ok(found) => {
-                    failing = false;
-                    self.surveyed(backend, &found, &mut seen).await;
-                }
-                Err(fault) if failing => {
-                    tracing::debug!(backend = backend.name(), error = %fault, "no survey")
-                }
-                Err(fault) => {
-                    failing = true;
-                    tracing::warn!(backend = backend.name(), error = %fault, "guests cannot be looked at; trying on");
-                }
+            if let Some(found) =
+                troubles.survey.tell(backend, "guests cannot be looked at; trying on", looked)
+            {
+                self.surveyed(backend, &found, &mut seen, &mut troubles).await;
             }
             tokio::time::sleep(SURVEY).await;
         }
     }
 
-    async fn surveyed(&self, backend: &dyn Backend, found: &[Surveyed], seen: &mut Sightings) {
+    async fn surveyed(
+        &self,
+        backend: &dyn Backend,
+        found: &[Surveyed],
+        seen: &mut Sightings,
+        troubles: &mut Troubles,
+    ) {
         let running: BTreeSet<&str> =
             found.iter().filter(|one| one.running).filter_map(|one| one.job.as_deref()).collect();
         self.waiters.surveyed(backend.name(), |job| running.contains(job));
-        if let Err(fault) = self.tend(backend, found).await {
-            tracing::warn!(backend = backend.name(), error = %fault, "no place for reports");
-        }
-        match self.owners(found).await {
-            Ok(owners) => {
-                let verdict = seen.judge(found, &owners, Instant::now());
-                self.act_on(backend, verdict).await;
-            }
-            Err(fault) => tracing::warn!(error = %fault, "whose guests these are cannot be told now"),
+        let tended = self.tend(backend, found).await;
+        troubles.reports.tell(backend, "no place for reports", tended);
+        let owners = self.owners(found).await;
+        if let Some(owners) =
+            troubles.owners.tell(backend, "whose guests these are cannot be told now", owners)
+        {
+            let verdict = seen.judge(found, &owners, Instant::now());
+            self.act_on(backend, verdict).await;
         }
     }
 
@@ -148,6 +145,37 @@ impl Bringups {
                 tracing::warn!(%job, error = %firstlight_shared::error::Chain(&error), "the sweep was not recorded");
             }
         }
+    }
+}
+
+/// What goes wrong look after look, each told as a warning once.
+#[derive(Debug, Default)]
+struct Troubles {
+    survey: Trouble,
+    reports: Trouble,
+    owners: Trouble,
+}
+
+/// Lasts from its first failure to the next success.
+#[derive(Debug, Default)]
+struct Trouble {
+    lasts: bool,
+}
+
+impl Trouble {
+    /// None: it failed, and that is told: as a warning the first time, then for who debugs.
+    fn tell<T>(&mut self, backend: &dyn Backend, what: &str, outcome: Result<T, Fault>) -> Option<T> {
+        match (self.is_news(outcome.is_err()), outcome) {
+            (_, Ok(value)) => return Some(value),
+            (true, Err(fault)) => tracing::warn!(backend = backend.name(), error = %fault, "{what}"),
+            (false, Err(fault)) => tracing::debug!(backend = backend.name(), error = %fault, "{what}"),
+        }
+        None
+    }
+
+    fn is_news(&mut self, failed: bool) -> bool {
+        let lasted = std::mem::replace(&mut self.lasts, failed);
+        failed && !lasted
     }
 }
 
@@ -229,6 +257,13 @@ mod tests {
         assert_eq!(seen.judge(&found[1..], &owners, now + GRACE + AGAIN).sweep, ["j2"]);
         let later = now + GRACE + AGAIN + SURVEY;
         assert_eq!(seen.judge(&found, &owners, later), Verdict::default(), "j1 is new again");
+    }
+
+    #[test]
+    fn a_trouble_is_news_once_until_it_has_passed() {
+        let mut trouble = Trouble::default();
+        let told = [false, true, true, true, false, true].map(|failed| trouble.is_news(failed));
+        assert_eq!(told, [false, true, false, false, false, true]);
     }
 
     #[tokio::test(start_paused = true)]

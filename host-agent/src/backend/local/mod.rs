@@ -91,7 +91,8 @@ impl Backend for Local {
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {
-        preflight::check(plan)
+        let (plan, root) = (plan.clone(), self.names.folder(&plan.name).root());
+        blocking(move || preflight::check(&plan, &root)).await
     }
 
     async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {

@@ -219,8 +219,8 @@ impl Entry {
         for mount in self.mounts.iter().flatten() {
             let shown = mount.path.display().to_string();
             let plain = mount.path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
-            if !mount.path.is_absolute() || !plain || shown.contains([':', '\n']) || shown.len() < 2 {
-                let problem = "an absolute path below `/` without `..` and `:` is wanted";
+            if !mount.path.is_absolute() || !plain || has_unfit(&shown) || shown.len() < 2 {
+                let problem = "an absolute path below `/` without `..`, `:` and control characters is wanted";
                 return Err(place.wrong("mounts.path", shown, problem));
             }
             if mounts.iter().any(|other| other.path == mount.path) {
@@ -278,6 +278,10 @@ impl Entry {
                 .collect(),
         }
     }
+}
+
+fn has_unfit(path: &str) -> bool {
+    path.contains(|letter: char| letter == ':' || letter.is_control())
 }
 
 fn milliseconds(duration: Duration) -> u64 {

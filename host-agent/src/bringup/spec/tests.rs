@@ -86,6 +86,8 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}mounts = [{{ path = \"/a/../b\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"rel\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]\n"), "two volumes"),
+        (format!("{guest}mounts = [{{ path = \"/a\\u001b[31m\" }}]\n"), "guest `a`: mounts.path"),
+        (format!("{guest}mounts = [{{ path = \"/a\\tb\" }}]\n"), "control characters"),
         (format!("{guest}readiness = {{ timeout = \"soon\" }}\n"), "90s"),
         (format!("{guest}readiness = {{ timeout = \"é\" }}\n"), "90s"),
         ("[[guest]]\nname = \"A\"\ngolden = \"g\"\n".into(), "not a host name"),

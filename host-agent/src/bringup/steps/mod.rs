@@ -114,13 +114,18 @@ impl BringUp {
     }
 }
 
+/// Works as long as the job has the guest's name.
+pub(super) fn destroy_command(guest: &str) -> String {
+    format!("firstlight destroy {guest}")
+}
+
 impl Saga for BringUp {
     fn steps(&self) -> &[Box<dyn Step>] {
         &self.steps
     }
 
     fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
-        let mut commands = vec![format!("firstlight destroy {}", context.state.spec.guest)];
+        let mut commands = vec![destroy_command(&context.state.spec.guest)];
         if let Ok(placement) = self.common.bare_placement(context) {
             commands.extend(self.common.backend.manual_cleanup(&placement));
         }

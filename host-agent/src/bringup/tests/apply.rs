@@ -75,6 +75,18 @@ async fn all_guests_or_none() {
 }
 
 #[tokio::test]
+async fn guests_of_one_spec_keep_its_order() {
+    let rig = Rig::idle().await;
+    let guests = ["m", "c", "z", "a", "k"];
+    let submitted = rig.up(&format!("names = {guests:?}")).await;
+    assert!(submitted.is_sorted_by(|one, other| one.job < other.job), "{submitted:?}");
+    let mut page = rig.service.jobs(&JobFilter::default()).await.unwrap().jobs;
+    page.reverse();
+    let listed: Vec<&str> = page.iter().map(|line| line.guest.as_str()).collect();
+    assert_eq!(listed, guests, "lists are newest first");
+}
+
+#[tokio::test]
 async fn a_view_tells_the_whole_story() {
     let rig = Rig::new().await;
     let job = rig.up_one(ONE).await;
@@ -143,7 +155,9 @@ async fn a_plan_on_this_machine_leaves_no_trace() {
     let local = Local::new(LocalConfig { folder: state.path().join("guests-live-here"), report_port: 7443 });
     let service = service(&rig.store, vec![Arc::new(local)]);
     let golden = state.path().join("golden.tar");
-    std::fs::write(&golden, "x").unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir(".", state.path()).unwrap();
+    std::fs::write(&golden, archive.into_inner().unwrap()).unwrap();
     let text = format!("[[guest]]\nnames = [\"a\", \"b\"]\ngolden = \"{}\"\n", golden.display());
     let specs = super::super::parse_spec(&text, Path::new("x"), Path::new("/")).unwrap();
     // Other tests make and remove namespaces and cgroups meanwhile: only ours would carry this folder's mark.
@@ -157,6 +171,21 @@ async fn a_plan_on_this_machine_leaves_no_trace() {
     let before = seen(&[state.path()]);
     let planned = service.plan(&specs).await.unwrap();
     assert!(planned.iter().all(|guest| guest.action == PlanAction::Create), "{planned:?}");
+    assert!(planned.iter().all(|guest| guest.problems.is_empty()), "{planned:?}");
     assert_eq!(seen(&[state.path()]), before);
     assert_eq!(machine(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_plan_refuses_what_the_restore_would() {
+    let state = tempfile::tempdir().unwrap();
+    let rig = Rig::idle().await;
+    let local = Local::new(LocalConfig { folder: state.path().join("guests-live-here"), report_port: 7443 });
+    let service = service(&rig.store, vec![Arc::new(local)]);
+    let text = "[[guest]]\nname = \"a\"\ngolden = \"/etc/passwd\"\n";
+    let specs = super::super::parse_spec(text, Path::new("x"), Path::new("/")).unwrap();
+    let planned = service.plan(&specs).await.unwrap();
+    assert_eq!(planned[0].problems[0].code, "golden-not-archive", "{planned:?}");
+    assert!(service.submit(&specs, "me").await.is_err());
+    assert_eq!(rig.service.jobs(&JobFilter::default()).await.unwrap().jobs.len(), 0);
 }

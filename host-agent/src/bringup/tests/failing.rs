@@ -107,6 +107,31 @@ async fn what_cannot_be_undone_needs_an_operator_who_may_abandon_it() {
 }
 
 #[tokio::test]
+async fn an_abandoned_jobs_commands_end_where_they_would_hit_another_guest() {
+    let rig = Rig::new().await;
+    rig.paper.world().refuse = Some(Stage::Start);
+    let job = rig.up_one("name = \"web-01\"\non_failure = \"keep\"").await;
+    rig.until(&job, Phase::NeedsOperator).await;
+    let told = async || {
+        let view = rig.service.view(&job).await.unwrap().unwrap();
+        (view.leftovers, view.name_belongs_to)
+    };
+    let by_hand = format!("paper remove {job}");
+    assert_eq!(told().await, (vec!["firstlight destroy web-01".to_owned(), by_hand.clone()], None));
+    rig.service.abandon(&job, "me", "").await.unwrap();
+    rig.until(&job, Phase::Abandoned).await;
+    assert_eq!(told().await, (vec![by_hand.clone()], None), "the name is free: there is nothing to destroy");
+
+    rig.paper.world().objects.clear();
+    rig.paper.world().refuse = None;
+    let next = rig.up_one(ONE).await;
+    assert_eq!(told().await, (vec![], Some(next.clone())));
+    rig.service.destroy("web-01", "me", "").await.unwrap();
+    rig.until(&next, Phase::RolledBack).await;
+    assert_eq!(told().await, (vec![by_hand], None), "the other left nothing");
+}
+
+#[tokio::test]
 async fn a_guest_that_stops_or_has_anothers_key_need_not_be_waited_for() {
     let rig = Rig::new().await;
     let (first, second) = (rig.up_one(ONE).await, rig.up_one("name = \"web-02\"").await);

@@ -64,6 +64,12 @@ fn failure(out: &mut String, job: &Value) {
     for command in list(&job["leftovers"]) {
         out.push_str(&fact("to do", &text(command)));
     }
+    if let Some(other) = job["name_belongs_to"].as_str() {
+        out.push_str(&fact(
+            "to do",
+            &format!("nothing here: the guest's name belongs to job {} now", safe(other)),
+        ));
+    }
     if job["state"] == "needs-operator" {
         let name = text(&job["name"]);
         let retry =
@@ -141,4 +147,25 @@ pub(in crate::cli) fn events(job: &Value) -> String {
 fn journal(job: &Value) -> Vec<Recorded> {
     let known = |event: &Value| serde_json::from_value(event.clone()).ok();
     list(&job["events"]).filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_abandoned_job_only_what_can_be_done_is_to_do() {
+        let page = |belongs_to: Value, leftovers: Value| {
+            let failure = serde_json::json!({ "code": "x", "message": "y" });
+            let view = serde_json::json!({ "name": "web-01", "job": "j1", "state": "abandoned", "failure": failure,
+                "leftovers": leftovers, "name_belongs_to": belongs_to });
+            let shown = job(&serde_json::json!({ "job": view }), 0);
+            shown.lines().filter(|line| line.starts_with("to do")).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(page(Value::Null, serde_json::json!(["rm x"])), "to do        rm x");
+        assert_eq!(
+            page("j2".into(), serde_json::json!([])),
+            "to do        nothing here: the guest's name belongs to job j2 now"
+        );
+    }
 }
