@@ -6,7 +6,7 @@ use firstlight::job::RequestKind::{self, Abandon, Anew, Retry, Sweep, Unwind};
 use firstlight::job::{Event, JobStore, Phase};
 use tokio::time::{Instant, sleep};
 
-use crate::paper::{End, Trouble, Verb, ask, settled, state_of};
+use crate::paper::{End, Trouble, Verb, Weather, ask, settled, state_of};
 use crate::rig::{GUEST, JOB, Rig, tell};
 
 fn all() -> Vec<RequestKind> {
@@ -111,5 +111,25 @@ async fn an_unknown_outcome_is_not_unwound_before_it_is_known_or_given_up() {
         .position(|one| matches!(&one.event, Event::StepSucceeded { step, .. } if step == "make"));
     let unwound = events.iter().position(|one| matches!(one.event, Event::UnwindRequested { .. }));
     assert!(known.is_some() && known < unwound, "{events:#?}");
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_is_heard_though_the_store_was_away_when_it_came() {
+    let mut rig = Rig::with_job(|_| {}).await;
+    rig.world.silence();
+    let (store, life) = rig.begin(&[]);
+    while state_of(&*rig.memory, JOB).await.phase != Phase::Waiting {
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_secs(60)).await;
+    store.set_weather(Weather::Gone);
+    ask(&*rig.memory, JOB, Unwind).await;
+    sleep(Duration::from_secs(5)).await;
+    store.set_weather(Weather::Fine);
+    let back = Instant::now();
+    let state = settled(&*rig.memory, JOB).await;
+    assert_eq!(rig.judge(&state), Ok(End::Clean));
+    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
     life.stop().await;
 }
