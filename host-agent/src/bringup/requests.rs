@@ -7,7 +7,7 @@ use super::service::{Bringups, store_fault};
 use super::submit::new_id;
 use crate::clock::now_ms;
 use crate::job::{
-    Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
+    Asked, Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
 };
 use crate::outcome::Fault;
 use crate::store::JobRow;
@@ -84,8 +84,10 @@ impl Bringups {
                 }
                 let successor = new_id();
                 let kind = RequestKind::Anew { successor: successor.clone() };
-                self.ask(row, kind, by, "to begin anew").await?;
-                Ok(successor)
+                match self.ask_of(&row, kind, by, "to begin anew").await? {
+                    Some(RequestKind::Anew { successor }) => Ok(successor),
+                    _ => Ok(successor),
+                }
             }
             Phase::RolledBack | Phase::Abandoned => self.repeat(&row, state, by).await,
             Phase::Done => {
@@ -125,9 +127,24 @@ impl Bringups {
 
     /// Durable when it returns; whoever drives the job, or claims it then, takes it up.
     async fn ask(&self, row: JobRow, kind: RequestKind, by: &str, reason: &str) -> Result<String, Fault> {
-        let request = Request { kind, by: by.to_owned(), reason: reason.to_owned() };
-        self.store.ask(&row.id, &request).await.map_err(|error| journal_fault(&error))?;
+        self.ask_of(&row, kind, by, reason).await?;
         Ok(row.id)
+    }
+
+    /// Some: the same was asked before, and this is what counts.
+    async fn ask_of(
+        &self,
+        row: &JobRow,
+        kind: RequestKind,
+        by: &str,
+        reason: &str,
+    ) -> Result<Option<RequestKind>, Fault> {
+        let request = Request { kind, by: by.to_owned(), reason: reason.to_owned() };
+        match self.store.ask_in_turn(&row.id, &request).await.map_err(|error| journal_fault(&error))? {
+            Asked::Recorded => Ok(None),
+            Asked::Already(kind) => Ok(Some(kind)),
+            Asked::Pending(open) => Err(pending(row, &open)),
+        }
     }
 
     async fn row(&self, job: &str) -> Result<JobRow, Fault> {
@@ -141,6 +158,13 @@ impl Bringups {
 
 fn ended(row: &JobRow) -> Fault {
     Fault::new("job-ended", format!("job {} of guest {} is {}", row.id, row.guest, row.phase.as_str()))
+}
+
+fn pending(row: &JobRow, open: &Request) -> Fault {
+    let (job, guest, by) = (&row.id, &row.guest, escape(&open.by, 80));
+    let what = open.kind.as_str();
+    Fault::new("request-pending", format!("{by} asked for `{what}` of job {job}, which is not answered yet"))
+        .with_hint(format!("`firstlight show {guest}` tells when it is; then ask again"))
 }
 
 fn in_progress(row: &JobRow) -> Fault {

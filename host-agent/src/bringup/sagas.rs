@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::service::{Bringups, store_fault};
+use super::service::Bringups;
 use super::spec::GuestSpec;
 use super::steps::BringUp;
-use crate::job::{JobSpec, Phase, Saga, Sagas, State};
+use crate::job::{JobSpec, Saga, Sagas, State};
 use crate::outcome::Fault;
 
 #[async_trait]
@@ -28,14 +28,9 @@ impl Sagas for Bringups {
         Ok(JobSpec { by: state.spec.by.clone(), ..spec })
     }
 
-    async fn left(&self, job: &str, state: &State) {
+    async fn left(&self, _: &str, state: &State) {
         if !state.phase.is_gone() {
             return;
-        }
-        if state.phase == Phase::Abandoned
-            && let Err(error) = self.store.unreserve(job).await
-        {
-            tracing::warn!(job, error = %store_fault(error), "what the job had reserved is not free yet");
         }
         if let Ok(backend) = self.backend(&state.spec.backend) {
             self.tidy(&*backend).await;

@@ -163,14 +163,7 @@ impl Bringups {
 
 /// A sweep is the companions' own business.
 fn asked_of(request: &Request) -> Option<String> {
-    let asked = match request.kind {
-        RequestKind::Unwind => "unwind",
-        RequestKind::Retry => "retry",
-        RequestKind::Anew { .. } => "anew",
-        RequestKind::Abandon => "abandon",
-        RequestKind::Sweep => return None,
-    };
-    Some(asked.to_owned())
+    (request.kind != RequestKind::Sweep).then(|| request.kind.as_str().to_owned())
 }
 
 impl GuestView {

@@ -135,13 +135,8 @@ impl Bringups {
                 by: "sweeper".to_owned(),
                 reason: "something with the job's stamp came late".to_owned(),
             };
-            // An operator's request is not overwritten; what is asked anew waits for the next look.
-            let asked = match self.store.request(&job).await {
-                Ok(None) => self.store.ask(&job, &request).await,
-                Ok(Some(_)) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = asked {
+            // An operator's request is not overwritten; what is there then waits for the next look.
+            if let Err(error) = self.store.ask_in_turn(&job, &request).await {
                 tracing::warn!(%job, error = %firstlight_shared::error::Chain(&error), "the sweep was not recorded");
             }
         }

@@ -74,6 +74,43 @@ pub enum RequestKind {
     Sweep,
 }
 
+impl RequestKind {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unwind => "unwind",
+            Self::Retry => "retry",
+            Self::Anew { .. } => "anew",
+            Self::Abandon => "abandon",
+            Self::Sweep => "sweep",
+        }
+    }
+
+    /// The same is asked already.
+    pub fn repeats(&self, open: &Self) -> bool {
+        self.as_str() == open.as_str()
+    }
+
+    /// May be asked in place of what is not answered yet: what takes it back, and anything before a sweep, which comes
+    /// again by itself.
+    pub fn overrules(&self, open: &Self) -> bool {
+        match self {
+            Self::Unwind => matches!(open, Self::Anew { .. } | Self::Retry | Self::Sweep),
+            Self::Sweep => false,
+            Self::Retry | Self::Anew { .. } | Self::Abandon => *open == Self::Sweep,
+        }
+    }
+}
+
+/// What became of a request that must not overwrite another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    Recorded,
+    /// The same was asked before: this request, or the job's answer to one, counts.
+    Already(RequestKind),
+    /// Another request is open, and nothing was recorded.
+    Pending(Request),
+}
+
 /// Something that was committed, by whichever companion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -128,7 +165,8 @@ pub trait JobStore: Send + Sync + Debug {
     async fn create(&self, jobs: &[NewJob]) -> Result<(), JournalError>;
 
     /// Leases up to `room` jobs that need somebody: first those that have begun or were asked for something (nobody's,
-    /// or of a companion whose lease and grace are over), then queued ones as [`super::queue::choose`] says.
+    /// or of a companion whose lease and grace are over), then, as [`super::queue::choose`] says, those that wait for a
+    /// place: stopped ones that are asked to retry, and queued ones.
     async fn claim(&self, claimant: &Claimant) -> Result<Vec<Claimed>, JournalError>;
 
     /// Appends one event.

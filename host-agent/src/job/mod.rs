@@ -29,7 +29,9 @@ mod step;
 pub use deadline::{UNDO_ATTEMPTS, UNKNOWN_DEADLINE, WallClock};
 pub use event::{Event, JobSpec, Recorded, StepInfo};
 pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
-pub use journal::{Change, Claimant, Claimed, JobStore, JournalError, Lease, NewJob, Request, RequestKind};
+pub use journal::{
+    Asked, Change, Claimant, Claimed, JobStore, JournalError, Lease, NewJob, Request, RequestKind,
+};
 pub use queue::{Limits, Taken, Waiting, choose};
 pub use runner::{Runner, RunnerConfig};
 pub use step::{Context, Saga, Sagas, Step};

@@ -1,7 +1,8 @@
 //! Leases: who drives which job.
 //!
 //! A claim first frees the jobs whose lease and grace are over, then takes what has begun or was asked for something, then
-//! what waits in the queue. Claims of queued jobs come one after the other, so that limits hold across companions.
+//! what waits for a place: what is to be tried again, and the queue. Claims of these come one after the other, so that
+//! limits hold across companions.
 
 use std::time::Duration;
 
@@ -55,12 +56,18 @@ async fn free_the_expired(writing: &mut Writing<'_>, grace: Duration) -> Result<
     Ok(())
 }
 
-/// A queued job took its place when it was claimed.
-const SET_FREE: &str = "UPDATE jobs SET held = 0, works = CASE WHEN phase = 'queued' THEN 0 ELSE works END";
+/// What waited for a place took it when it was claimed.
+const SET_FREE: &str =
+    "UPDATE jobs SET held = 0, works = CASE WHEN phase IN ('queued', 'needs-operator') THEN 0 ELSE works END";
+
+/// A stopped job whose step is to be tried again. A request begins with its kind, and is null where nothing is asked.
+const TRIES_AGAIN: &str =
+    r#"(phase = 'needs-operator' AND coalesce(request, '') LIKE '{"kind":{"do":"retry"}%')"#;
 
 async fn begun_or_asked(writing: &mut Writing<'_>, room: usize) -> Result<Vec<String>, StoreError> {
     let mut found = Vec::new();
-    for which in ["is_open = 1 AND phase <> 'queued'", "request IS NOT NULL"] {
+    let asked = format!("request IS NOT NULL AND NOT {TRIES_AGAIN}");
+    for which in ["is_open = 1 AND phase <> 'queued'", &asked] {
         let look = format!(
             "SELECT id FROM jobs WHERE held = 0 AND {which} ORDER BY id LIMIT $1{}",
             writing.dialect.skip_locked()
@@ -78,7 +85,7 @@ async fn begun_or_asked(writing: &mut Writing<'_>, room: usize) -> Result<Vec<St
     Ok(found)
 }
 
-/// The queued jobs whose turn it is.
+/// The jobs that wait for a place and whose turn it is: those that are to be tried again first.
 async fn next_in_line(
     writing: &mut Writing<'_>,
     claimant: &Claimant,
@@ -89,23 +96,9 @@ async fn next_in_line(
     }
     let room = room.min(TOGETHER);
     let taken = taken(&mut *writing.sql).await?;
-    let waiting = sqlx::query(
-        "SELECT id, batch, resources FROM (SELECT id, batch, resources, created_at_ms, \
-         row_number() OVER (PARTITION BY batch, resources ORDER BY created_at_ms, id) AS place FROM jobs \
-         WHERE held = 0 AND is_open = 1 AND phase = 'queued' AND request IS NULL) AS lanes \
-         WHERE place <= $1 ORDER BY created_at_ms, id",
-    )
-    .bind(i64::try_from(room + 1).unwrap_or(i64::MAX))
-    .fetch_all(&mut *writing.sql)
-    .await
-    .map_err(failed("look at the queue"))?;
-    let waiting = waiting
-        .iter()
-        .map(|row| {
-            let resources = rows::parsed("a job's resources", row.get(2))?;
-            Ok(Waiting { job: row.get(0), batch: row.get(1), resources })
-        })
-        .collect::<Result<Vec<_>, StoreError>>()?;
+    let tries_again = format!("request IS NOT NULL AND {TRIES_AGAIN}");
+    let mut waiting = waiting(writing.sql, &tries_again, room).await?;
+    waiting.extend(self::waiting(writing.sql, QUEUED, room).await?);
     let chosen = choose(&waiting, &taken, &claimant.limits, room);
     if chosen.len() == TOGETHER
         && let Some(next) = waiting.iter().find(|waiting| !chosen.contains(&waiting.job))
@@ -114,6 +107,28 @@ async fn next_in_line(
         writing.changes.push(Change::Job(next.job.clone()));
     }
     Ok(chosen)
+}
+
+const QUEUED: &str = "is_open = 1 AND phase = 'queued' AND request IS NULL";
+
+/// Of each lane as many as could be chosen, and one more, oldest first.
+async fn waiting(sql: &mut AnyConnection, which: &str, room: usize) -> Result<Vec<Waiting>, StoreError> {
+    let look = format!(
+        "SELECT id, batch, resources FROM (SELECT id, batch, resources, created_at_ms, \
+         row_number() OVER (PARTITION BY batch, resources ORDER BY created_at_ms, id) AS place FROM jobs \
+         WHERE held = 0 AND {which}) AS lanes WHERE place <= $1 ORDER BY created_at_ms, id"
+    );
+    let rows = sqlx::query(AssertSqlSafe(look))
+        .bind(i64::try_from(room + 1).unwrap_or(i64::MAX))
+        .fetch_all(sql)
+        .await
+        .map_err(failed("look at the queue"))?;
+    rows.iter()
+        .map(|row| {
+            let resources = rows::parsed("a job's resources", row.get(2))?;
+            Ok(Waiting { job: row.get(0), batch: row.get(1), resources })
+        })
+        .collect()
 }
 
 /// What is at work now, of resources and of batches.
@@ -142,6 +157,15 @@ async fn take(
 ) -> Result<Vec<Claimed>, StoreError> {
     let look =
         format!("SELECT companion FROM jobs WHERE id = $1 AND held = 0{}", writing.dialect.skip_locked());
+    let hold = format!(
+        "UPDATE jobs SET held = 1, companion = $2, fence = fence + 1, \
+         works = CASE WHEN (phase = 'queued' AND request IS NULL) OR {TRIES_AGAIN} THEN 1 ELSE works END \
+         WHERE id = $1 AND held = 0 RETURNING fence"
+    );
+    let lease = format!(
+        "INSERT INTO leases (job, fence, until_ms) VALUES ($1, $2, {} + $4)",
+        writing.dialect.now("$3")
+    );
     let mut claimed = Vec::with_capacity(jobs.len());
     for job in jobs {
         let before: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(look.as_str()))
@@ -150,22 +174,14 @@ async fn take(
             .await
             .map_err(failed("look at a job"))?;
         let Some(before) = before else { continue };
-        let fence: Option<i64> = sqlx::query_scalar(
-            "UPDATE jobs SET held = 1, companion = $2, fence = fence + 1, \
-             works = CASE WHEN phase = 'queued' AND request IS NULL THEN 1 ELSE works END \
-             WHERE id = $1 AND held = 0 RETURNING fence",
-        )
-        .bind(job)
-        .bind(&claimant.companion)
-        .fetch_optional(&mut *writing.sql)
-        .await
-        .map_err(failed("claim a job"))?;
+        let fence: Option<i64> = sqlx::query_scalar(AssertSqlSafe(hold.as_str()))
+            .bind(job)
+            .bind(&claimant.companion)
+            .fetch_optional(&mut *writing.sql)
+            .await
+            .map_err(failed("claim a job"))?;
         let Some(fence) = fence else { continue };
-        let hold = format!(
-            "INSERT INTO leases (job, fence, until_ms) VALUES ($1, $2, {} + $4)",
-            writing.dialect.now("$3")
-        );
-        sqlx::query(AssertSqlSafe(hold))
+        sqlx::query(AssertSqlSafe(lease.as_str()))
             .bind(job)
             .bind(fence)
             .bind(writing.now)

@@ -4,6 +4,7 @@ use firstlight_shared::secret::Secret;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::database::Writing;
 use super::error::failed;
 use super::{Store, StoreError};
 
@@ -64,21 +65,19 @@ impl Store {
     /// Wipes the secret. The id stays, so that a late report is told apart from a foreign one.
     pub async fn expire_claim(&self, job: &str) -> Result<(), StoreError> {
         let job = job.to_owned();
-        self.write(move |writing| {
-            Box::pin(async move {
-                let done =
-                    sqlx::query("UPDATE claims SET secret = $2, expired = 1 WHERE job = $1 AND expired = 0")
-                        .bind(job)
-                        .bind(&[][..])
-                        .execute(&mut *writing.sql)
-                        .await
-                        .map_err(failed("expire a claim"))?;
-                writing.wiped |= done.rows_affected() > 0;
-                Ok(())
-            })
-        })
-        .await
+        self.write(move |writing| Box::pin(async move { expire(writing, &job).await })).await
     }
+}
+
+pub(super) async fn expire(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
+    let done = sqlx::query("UPDATE claims SET secret = $2, expired = 1 WHERE job = $1 AND expired = 0")
+        .bind(job)
+        .bind(&[][..])
+        .execute(&mut *writing.sql)
+        .await
+        .map_err(failed("expire a claim"))?;
+    writing.wiped |= done.rows_affected() > 0;
+    Ok(())
 }
 
 /// From the columns `id, job, guest, secret, expired`, which come first.

@@ -74,6 +74,14 @@ impl Dialect {
         }
     }
 
+    /// Locks the rows of a SELECT until the transaction ends; waits for whoever has locked them. SQLite has one writer.
+    pub(super) fn locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
     /// Until the transaction ends, nobody else looks at the queue. SQLite has one writer.
     pub(super) fn lock_queue(self) -> Option<&'static str> {
         match self {

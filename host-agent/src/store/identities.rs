@@ -94,22 +94,21 @@ impl Store {
     /// The guest of this job is no more: its identities are free, but for its host keys; see [`Store::holder_of_key`].
     pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
         let job = job.to_owned();
-        self.write(move |writing| {
-            Box::pin(async move {
-                sqlx::query("DELETE FROM identities WHERE job = $1 AND kind <> $2")
-                    .bind(&job)
-                    .bind(HOST_KEY)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("forget identities"))?;
-                sqlx::query("UPDATE identities SET retired = 1 WHERE job = $1")
-                    .bind(&job)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("retire host keys"))?;
-                Ok(())
-            })
-        })
-        .await
+        self.write(move |writing| Box::pin(async move { retire(writing, &job).await })).await
     }
+}
+
+pub(super) async fn retire(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM identities WHERE job = $1 AND kind <> $2")
+        .bind(job)
+        .bind(HOST_KEY)
+        .execute(&mut *writing.sql)
+        .await
+        .map_err(failed("forget identities"))?;
+    sqlx::query("UPDATE identities SET retired = 1 WHERE job = $1")
+        .bind(job)
+        .execute(&mut *writing.sql)
+        .await
+        .map_err(failed("retire host keys"))?;
+    Ok(())
 }

@@ -5,9 +5,10 @@ use sqlx::{AnyConnection, Row};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
+use super::database::Writing;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
-use super::{Store, claim};
+use super::{Store, claim, claims, identities, reservations};
 use crate::job::{
     Change, Claimant, Claimed, Event, JobStore, JournalError, Lease, NewJob, Outline, Recorded, Request,
     State,
@@ -75,6 +76,9 @@ impl JobStore for Store {
         let work = self.write(move |writing| {
             Box::pin(async move {
                 append(writing.sql, &own, &recorded, &outline).await?;
+                if matches!(recorded.event, Event::Abandoned { .. }) {
+                    let_go(writing, &own.job).await?;
+                }
                 writing.changes.push(Change::Job(own.job));
                 Ok(())
             })
@@ -205,8 +209,10 @@ async fn append(
     recorded: &Recorded,
     outline: &Outline,
 ) -> Result<(), Refusal> {
+    // What waited for a place has it since it was claimed.
     let done = sqlx::query(
-        "UPDATE jobs SET events = events + 1, phase = $4, step = $5, failure = $6, works = $7, is_open = $8, \
+        "UPDATE jobs SET events = events + 1, phase = $4, step = $5, failure = $6, is_open = $8, \
+         works = CASE WHEN phase = $4 AND phase IN ('queued', 'needs-operator') THEN works ELSE $7 END, \
          live = $9, ended_at_ms = $10 WHERE id = $1 AND held = 1 AND fence = $2 AND events = $3",
     )
     .bind(&lease.job)
@@ -232,6 +238,13 @@ async fn append(
         Some(last) if last == recorded => Ok(()),
         _ => Err(StoreError::Sequence { job: lease.job.clone(), seq: recorded.seq }.into()),
     }
+}
+
+/// The guest is in other hands: nothing of it is taken or kept for it any more, as of one that was undone.
+async fn let_go(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
+    claims::expire(writing, job).await?;
+    identities::retire(writing, job).await?;
+    reservations::free(writing, job).await
 }
 
 /// The lease is the job's present one.

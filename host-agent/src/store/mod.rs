@@ -27,6 +27,7 @@ mod prune;
 mod query;
 mod refusals;
 mod reports;
+mod requests;
 mod reservations;
 mod rows;
 mod schema;

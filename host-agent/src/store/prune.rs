@@ -53,15 +53,18 @@ fn before(age: Duration) -> i64 {
 }
 
 async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreError> {
-    let gone: Vec<String> = sqlx::query_scalar(
+    // Locked until they are forgotten: nobody claims them or asks anything of them meanwhile.
+    let look = format!(
         "SELECT id FROM jobs WHERE phase IN ('rolled-back', 'abandoned') AND live = 0 AND held = 0 \
-         AND is_open = 0 AND request IS NULL AND ended_at_ms < $1 LIMIT $2",
-    )
-    .bind(before)
-    .bind(TOGETHER)
-    .fetch_all(&mut *writing.sql)
-    .await
-    .map_err(failed("look for old jobs"))?;
+         AND is_open = 0 AND request IS NULL AND ended_at_ms < $1 LIMIT $2{}",
+        writing.dialect.skip_locked()
+    );
+    let gone: Vec<String> = sqlx::query_scalar(AssertSqlSafe(look))
+        .bind(before)
+        .bind(TOGETHER)
+        .fetch_all(&mut *writing.sql)
+        .await
+        .map_err(failed("look for old jobs"))?;
     let gone = text("a list of jobs", &gone)?;
     let mut counts = [0; 6];
     let tables = [

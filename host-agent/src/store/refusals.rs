@@ -1,8 +1,8 @@
 //! Reports that were refused: kept to be shown.
 
 use serde::Serialize;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::database::Writing;
 use super::error::failed;
@@ -39,12 +39,14 @@ impl Store {
     }
 
     /// Records a refusal of the guest itself, which proved its claim and can never be taken; wakes whoever waits for it.
+    /// A claim is refused for good once: what else its guest sends is a refusal like any other.
     pub async fn refuse_guest(&self, refused: &Refused) -> Result<(), StoreError> {
         let refused = refused.clone();
         self.write(move |writing| {
             Box::pin(async move {
-                insert(writing, &refused, true).await?;
-                if let Refused { claim_id: Some(claim), code, message, .. } = refused {
+                let is_first = !is_refused(writing, refused.claim_id.as_deref()).await?;
+                insert(writing, &refused, is_first).await?;
+                if is_first && let Refused { claim_id: Some(claim), code, message, .. } = refused {
                     writing.changes.push(Change::Refused { claim, code, message });
                 }
                 Ok(())
@@ -83,6 +85,21 @@ impl Store {
     }
 }
 
+/// The claim's guest was refused for good before. Until the transaction ends, nobody else refuses it.
+async fn is_refused(writing: &mut Writing<'_>, claim: Option<&str>) -> Result<bool, StoreError> {
+    let lock = format!("SELECT id FROM claims WHERE id = $1{}", writing.dialect.locked());
+    let refused = "SELECT id FROM refusals WHERE claim_id = $1 AND is_final = 1 LIMIT 1";
+    let mut found = None;
+    for look in [&lock, refused] {
+        found = sqlx::query(AssertSqlSafe(look))
+            .bind(claim)
+            .fetch_optional(&mut *writing.sql)
+            .await
+            .map_err(failed("look for a refusal"))?;
+    }
+    Ok(found.is_some())
+}
+
 async fn insert(writing: &mut Writing<'_>, refused: &Refused, is_final: bool) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256, is_final) \
@@ -100,7 +117,7 @@ async fn insert(writing: &mut Writing<'_>, refused: &Refused, is_final: bool) ->
     .execute(&mut *writing.sql)
     .await
     .map_err(failed("record a refusal"))?;
-    // Of the guests themselves there is no flood: each has one claim.
+    // Of the guests themselves there is no flood: each has one claim, which is refused for good once.
     sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - $1 AND is_final = 0")
         .bind(REFUSALS_KEPT)
         .execute(&mut *writing.sql)

@@ -3,6 +3,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
+use super::database::Writing;
 use super::error::{StoreError, failed};
 use super::{Store, rows};
 
@@ -87,18 +88,17 @@ impl Store {
     /// Frees everything that the job holds. Repeatable.
     pub async fn unreserve(&self, job: &str) -> Result<(), StoreError> {
         let job = job.to_owned();
-        self.write(move |writing| {
-            Box::pin(async move {
-                sqlx::query("DELETE FROM reservations WHERE job = $1")
-                    .bind(job)
-                    .execute(&mut *writing.sql)
-                    .await
-                    .map_err(failed("free what a job held"))?;
-                Ok(())
-            })
-        })
-        .await
+        self.write(move |writing| Box::pin(async move { free(writing, &job).await })).await
     }
+}
+
+pub(super) async fn free(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM reservations WHERE job = $1")
+        .bind(job)
+        .execute(&mut *writing.sql)
+        .await
+        .map_err(failed("free what a job held"))?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ async fn version(sql: &mut AnyConnection, dialect: Dialect) -> Result<i64, Store
 /// Only for stores that nobody shares: whoever held leases is dead.
 pub(super) async fn end_all_leases(sql: &mut AnyConnection) -> Result<(), sqlx::Error> {
     let end = "BEGIN IMMEDIATE; DELETE FROM leases; \
-               UPDATE jobs SET held = 0, works = CASE WHEN phase = 'queued' THEN 0 ELSE works END WHERE held = 1; COMMIT;";
+               UPDATE jobs SET held = 0, works = CASE WHEN phase IN ('queued', 'needs-operator') THEN 0 ELSE works END WHERE held = 1; COMMIT;";
     sqlx::raw_sql(end).execute(sql).await.map(drop)
 }
 

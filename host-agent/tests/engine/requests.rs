@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use firstlight::job::RequestKind::{self, Abandon, Anew, Retry, Sweep, Unwind};
-use firstlight::job::{Event, JobStore, Phase};
+use firstlight::job::{Event, JobStore, Limits, Phase};
 use tokio::time::{Instant, sleep};
 
-use crate::paper::{End, Trouble, Verb, ask, settled, state_of};
+use crate::paper::{End, Trouble, Verb, Weather, ask, settled, state_of};
 use crate::rig::{GUEST, JOB, Rig, tell};
 
 fn all() -> Vec<RequestKind> {
@@ -111,5 +111,68 @@ async fn an_unknown_outcome_is_not_unwound_before_it_is_known_or_given_up() {
         .position(|one| matches!(&one.event, Event::StepSucceeded { step, .. } if step == "make"));
     let unwound = events.iter().position(|one| matches!(one.event, Event::UnwindRequested { .. }));
     assert!(known.is_some() && known < unwound, "{events:#?}");
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_is_heard_though_the_store_was_away_when_it_came() {
+    let mut rig = Rig::with_job(|_| {}).await;
+    rig.world.silence();
+    let (store, life) = rig.begin(&[]);
+    while state_of(&*rig.memory, JOB).await.phase != Phase::Waiting {
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_secs(60)).await;
+    store.set_weather(Weather::Gone);
+    ask(&*rig.memory, JOB, Unwind).await;
+    sleep(Duration::from_secs(5)).await;
+    store.set_weather(Weather::Fine);
+    let back = Instant::now();
+    let state = settled(&*rig.memory, JOB).await;
+    assert_eq!(rig.judge(&state), Ok(End::Clean));
+    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_tried_again_waits_for_a_place() {
+    const NODE: &str = "node:a";
+    let mut rig = Rig::new();
+    let guests: Vec<String> = (0..5).map(|number| format!("web-{number}")).collect();
+    for guest in &guests {
+        rig.world.arm(guest, "make", Verb::Act, Trouble::Refused, 1);
+        rig.submit(&format!("job of {guest}"), guest, |spec| {
+            spec.keep_on_failure = true;
+            spec.resources = vec![NODE.into()];
+            spec.steps.iter_mut().for_each(|step| step.waits = false);
+        })
+        .await;
+    }
+    let (_, life) = rig.begin(&[]);
+    for guest in &guests {
+        let state = settled(&*rig.memory, &format!("job of {guest}")).await;
+        assert_eq!(state.phase, Phase::NeedsOperator);
+    }
+    let limit = |at_once: u32| Limits { at_once: [("node".to_owned(), at_once)].into() };
+    life.runner.set_limits(limit(0));
+    sleep(Duration::from_secs(10)).await;
+    for guest in &guests {
+        ask(&*rig.memory, &format!("job of {guest}"), Retry).await;
+    }
+    sleep(Duration::from_secs(600)).await;
+    for guest in &guests {
+        let state = state_of(&*rig.memory, &format!("job of {guest}")).await;
+        assert_eq!(state.phase, Phase::NeedsOperator, "a limit of 0 begins nothing");
+    }
+    life.runner.set_limits(limit(1));
+    let mut most = 0;
+    while !rig.memory.is_quiet() {
+        most = most.max(rig.memory.at_work(NODE));
+        sleep(Duration::from_millis(3)).await;
+    }
+    assert_eq!(most, 1, "jobs at once");
+    for guest in &guests {
+        assert_eq!(state_of(&*rig.memory, &format!("job of {guest}")).await.phase, Phase::Done);
+    }
     life.stop().await;
 }

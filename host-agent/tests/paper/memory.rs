@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use firstlight::job::{
     Change, Claimant, Claimed, Event, JobStore, JournalError, Lease, NewJob, Outline, Phase, Recorded,
-    Request, State, Taken, Waiting, choose,
+    Request, RequestKind, State, Taken, Waiting, choose,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -81,9 +81,7 @@ impl MemoryStore {
     /// Jobs that hold a place of a resource now.
     pub fn at_work(&self, resource: &str) -> usize {
         let rows = self.rows();
-        let works = |row: &&Row| {
-            row.outline.works || (row.outline.phase == Phase::Queued && row.held_until.is_some())
-        };
+        let works = |row: &&Row| row.outline.works || (row.begins() && row.held_until.is_some());
         let uses = |row: &Row| row.state.spec.resources.iter().any(|of| of == resource);
         rows.values().filter(works).filter(|row| uses(row)).count()
     }
@@ -93,6 +91,16 @@ impl Row {
     fn hold(&mut self, until: Instant) {
         self.held_until = Some(until);
         self.leases.insert(self.fence, until);
+    }
+
+    /// Needs a place of its resources to begin: queued, or to be tried again.
+    fn begins(&self) -> bool {
+        self.outline.phase == Phase::Queued || self.tries_again()
+    }
+
+    fn tries_again(&self) -> bool {
+        let asked = self.request.as_ref().is_some_and(|request| request.kind == RequestKind::Retry);
+        asked && self.outline.phase == Phase::NeedsOperator
     }
 
     fn is_free(&self, now: Instant, grace: Duration) -> bool {
@@ -118,15 +126,14 @@ fn waiting_and_taken(
 ) -> (Vec<Waiting>, Taken) {
     let (mut waiting, mut taken) = (Vec::new(), Taken::default());
     for (job, row) in rows {
-        let queued = row.outline.phase == Phase::Queued;
         let held = !row.is_free(now, claimant.grace);
-        if queued && !held && row.outline.open {
+        if row.begins() && !held {
             waiting.push(Waiting {
                 job: job.clone(),
                 batch: row.state.spec.batch.clone(),
                 resources: row.state.spec.resources.clone(),
             });
-        } else if row.outline.works || (queued && held) {
+        } else if row.outline.works || (row.begins() && held) {
             *taken.batches.entry(row.state.spec.batch.clone()).or_default() += 1;
             for resource in &row.state.spec.resources {
                 *taken.resources.entry(resource.clone()).or_default() += 1;
@@ -172,7 +179,8 @@ impl JobStore for MemoryStore {
         let mut rows = self.rows();
         let needs = |row: &Row| {
             let begun = row.outline.open && row.outline.phase != Phase::Queued;
-            row.is_free(now, claimant.grace) && (begun || row.request.is_some())
+            let asked = row.request.is_some() && !row.tries_again();
+            row.is_free(now, claimant.grace) && (begun || asked)
         };
         let begun: Vec<String> = rows
             .iter()

@@ -100,3 +100,45 @@ pub(crate) async fn a_sound_store_has_no_problems_and_a_false_state_is_found(rig
     let problems = rig.store.check().await.unwrap();
     assert!(problems.len() == 1 && problems[0].contains("lie"), "{problems:?}");
 }
+
+pub(crate) async fn what_is_asked_while_pruning_goes_on_is_not_lost(rig: &Rig) {
+    const JOBS: usize = 100;
+    let names: Vec<String> = (0..JOBS).map(|number| format!("j{number:03}")).collect();
+    for name in &names {
+        create(&rig.store, name).await;
+    }
+    for claimed in JobStore::claim(&rig.store, &claimant("here", JOBS)).await.unwrap() {
+        let mut job = Driven::of(&claimed);
+        job.roll_back(&rig.store).await;
+        rig.store.release(&[job.lease]).await.unwrap();
+    }
+    let rest = JobStore::claim(&rig.store, &claimant("here", JOBS)).await.unwrap();
+    for claimed in rest {
+        let mut job = Driven::of(&claimed);
+        job.roll_back(&rig.store).await;
+        rig.store.release(&[job.lease]).await.unwrap();
+    }
+    let sweep = firstlight::job::Request {
+        kind: firstlight::job::RequestKind::Sweep,
+        by: "sweeper".into(),
+        reason: String::new(),
+    };
+    let asking = async {
+        let mut asked = Vec::new();
+        for name in names.iter().rev() {
+            if JobStore::ask(&rig.other, name, &sweep).await.is_ok() {
+                asked.push(name);
+            }
+        }
+        asked
+    };
+    let (pruned, asked) = tokio::join!(rig.store.prune(Duration::ZERO, Duration::from_secs(9)), asking);
+    let pruned = pruned.unwrap();
+    for name in &asked {
+        assert!(
+            !JobStore::events(&rig.store, name).await.unwrap().is_empty(),
+            "{name} was asked for something"
+        );
+    }
+    assert_eq!(usize::try_from(pruned.jobs).unwrap() + asked.len(), JOBS);
+}

@@ -13,6 +13,7 @@ mod jobs;
 mod leases;
 mod queue;
 mod reports;
+mod requests;
 mod rig;
 mod wakeups;
 
@@ -47,6 +48,10 @@ suite! {
     jobs::one_guest_has_one_live_job_whoever_makes_it,
     jobs::requests_survive_and_the_latest_counts,
     jobs::lists_come_page_by_page,
+    requests::one_of_two_who_ask_at_once_is_the_first,
+    requests::what_takes_back_overrules_and_nothing_else_overwrites,
+    requests::an_abandoned_guest_is_let_go_with_the_event,
+    queue::what_is_to_be_tried_again_waits_for_a_place,
     leases::an_overtaken_lease_writes_nothing,
     leases::a_lease_ends_with_its_grace_and_not_before,
     leases::a_released_job_is_free_at_once,
@@ -62,10 +67,12 @@ suite! {
     reports::identities_and_host_keys_find_their_holders,
     reports::reports_and_refusals_are_listed,
     reports::a_guest_refused_for_good_is_remembered,
+    reports::a_flood_of_one_guest_is_bounded,
     wakeups::every_commit_is_heard_of,
     wakeups::what_was_not_committed_is_not_told,
     admin::all_companions_get_the_same_listener_key,
     admin::pruning_keeps_whatever_still_is,
+    admin::what_is_asked_while_pruning_goes_on_is_not_lost,
     admin::an_export_can_be_read_again,
     admin::a_sound_store_has_no_problems_and_a_false_state_is_found,
 }

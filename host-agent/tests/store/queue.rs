@@ -144,3 +144,47 @@ pub(crate) async fn a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_n
     }
     assert_eq!(all, jobs.into_iter().map(|job| job.id).collect::<Vec<_>>());
 }
+
+pub(crate) async fn what_is_to_be_tried_again_waits_for_a_place(rig: &Rig) {
+    for number in 0..5 {
+        make(&rig.store, &format!("j{number}"), "b", &["node:a"]).await;
+    }
+    for claimed in JobStore::claim(&rig.store, &claimant("one", 10)).await.unwrap() {
+        let mut job = Driven::of(&claimed);
+        job.append(&rig.store, Event::StepStarted { step: "make".into() }).await.unwrap();
+        let fault = firstlight::outcome::Fault::new("unclear", "nobody knows");
+        job.append(&rig.store, Event::NeedsOperator { fault, leftovers: vec![] }).await.unwrap();
+        rig.store.release(&[job.lease]).await.unwrap();
+    }
+    let retry = firstlight::job::Request {
+        kind: firstlight::job::RequestKind::Retry,
+        by: "me".into(),
+        reason: "so".into(),
+    };
+    for number in 0..5 {
+        rig.store.ask(&format!("j{number}"), &retry).await.unwrap();
+    }
+    let none = JobStore::claim(&rig.store, &limited("one", 10, &[("node", 0)])).await.unwrap();
+    assert!(none.is_empty(), "{none:?}");
+    make(&rig.store, "queued", "b", &["node:a"]).await;
+    let one = [("node", 1)];
+    for number in 0..5 {
+        let mut job = Driven::claim_with(&rig.store, &limited("one", 10, &one)).await;
+        assert_eq!(job.lease.job, format!("j{number}"), "before what has not begun");
+        let full = |companion: &'static str| limited(companion, 10, &one);
+        assert!(JobStore::claim(&rig.other, &full("two")).await.unwrap().is_empty(), "claimed");
+        // Given back, its place is free; taken over, it is not before it moves on.
+        rig.store.release(&[job.lease]).await.unwrap();
+        job = Driven::claim_with(&rig.other, &full("two")).await;
+        let taken_over = Event::TakenOver { companion: "two".into(), fence: job.lease.fence };
+        job.append(&rig.other, taken_over).await.unwrap();
+        assert!(JobStore::claim(&rig.store, &full("one")).await.unwrap().is_empty(), "taken over");
+        job.append(&rig.other, Event::RetryRequested { by: "me".into() }).await.unwrap();
+        rig.other.settle_request(&job.lease, &retry).await.unwrap();
+        assert!(JobStore::claim(&rig.store, &full("one")).await.unwrap().is_empty(), "at work");
+        job.finish(&rig.other).await;
+        rig.other.release(&[job.lease]).await.unwrap();
+    }
+    let last = Driven::claim_with(&rig.store, &limited("one", 10, &one)).await;
+    assert_eq!(last.lease.job, "queued");
+}

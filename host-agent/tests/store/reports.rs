@@ -137,3 +137,27 @@ pub(crate) async fn a_guest_refused_for_good_is_remembered(rig: &Rig) {
     };
     while changes.recv().await.unwrap() != wanted {}
 }
+
+pub(crate) async fn a_flood_of_one_guest_is_bounded(rig: &Rig) {
+    claimed(&rig.store, "a", "c1").await;
+    let mut changes = rig.other.changes();
+    let both = |_| async {
+        let refused = refused(Some("c1"));
+        let (one, two) = tokio::join!(rig.store.refuse_guest(&refused), rig.other.refuse_guest(&refused));
+        one.and(two).unwrap();
+    };
+    for number in 0..10 {
+        both(number).await;
+    }
+    assert_eq!(rig.store.refusals().await.unwrap().len(), 20, "shown like any other");
+    // Only the first is exempt from being forgotten, and wakes anybody.
+    rig.store.ping().await.unwrap();
+    rig.store.refuse_report(&refused(None)).await.unwrap();
+    let mut heard = 0;
+    while let Ok(Ok(change)) =
+        tokio::time::timeout(std::time::Duration::from_millis(300), changes.recv()).await
+    {
+        heard += usize::from(matches!(change, Change::Refused { .. }));
+    }
+    assert_eq!(heard, 1);
+}

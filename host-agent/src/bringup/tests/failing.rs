@@ -4,6 +4,7 @@ use super::super::watch::Verdict;
 use super::paper::Object;
 use super::rig::Rig;
 use crate::backend::{Backend, Stage};
+use crate::intake::IntakeError;
 use crate::intake::testing::key;
 use crate::job::{Event, Phase};
 
@@ -100,8 +101,13 @@ async fn what_cannot_be_undone_needs_an_operator_who_may_abandon_it() {
     let stuck = rig.until(&job, Phase::NeedsOperator).await;
     assert!(stuck.leftovers.iter().any(|command| command.contains(&job)), "{:?}", stuck.leftovers);
     assert_eq!(rig.service.retry(&job, false, "me").await.unwrap_err().code, "cannot-retry");
+    let late = rig.report(&job, &key()).await;
     rig.service.abandon(&job, "me", "I shall see to it").await.unwrap();
     rig.until(&job, Phase::Abandoned).await;
+    match rig.send(&late).await {
+        Err(IntakeError::Refused(refused)) => assert_eq!(refused.code, "claim-expired"),
+        other => panic!("{other:?}"),
+    }
     assert!(rig.paper.world().objects.contains_key(&job), "everything stays as it is");
     assert_eq!(rig.service.abandon(&job, "me", "").await.unwrap(), job, "twice is once");
 }
@@ -129,6 +135,30 @@ async fn an_abandoned_jobs_commands_end_where_they_would_hit_another_guest() {
     rig.service.destroy("web-01", "me", "").await.unwrap();
     rig.until(&next, Phase::RolledBack).await;
     assert_eq!(told().await, (vec![by_hand], None), "the other left nothing");
+}
+
+#[tokio::test]
+async fn who_asks_at_once_gets_one_answer_and_overwrites_nobody() {
+    let mut rig = Rig::new().await;
+    rig.paper.world().refuse = Some(Stage::Start);
+    let job = rig.up_one("name = \"web-01\"\non_failure = \"keep\"").await;
+    rig.until(&job, Phase::NeedsOperator).await;
+    rig.halt().await;
+    rig.paper.world().refuse = None;
+    let (one, two) = tokio::join!(rig.service.retry(&job, true, "me"), rig.service.retry(&job, true, "you"));
+    let next = one.unwrap();
+    assert_eq!(two.unwrap(), next);
+    let fault = rig.service.abandon(&job, "you", "").await.unwrap_err();
+    assert_eq!(fault.code, "request-pending");
+    assert!(fault.message.contains("`anew`"), "{fault}");
+    // Taken back, nothing else may be asked before that is answered.
+    rig.service.destroy("web-01", "me", "").await.unwrap();
+    assert_eq!(rig.service.abandon(&job, "you", "").await.unwrap_err().code, "request-pending");
+    assert_eq!(rig.service.retry(&job, true, "you").await.unwrap_err().code, "request-pending");
+    rig.work();
+    rig.until(&job, Phase::RolledBack).await;
+    assert!(rig.store.events(&next).await.unwrap().is_empty(), "it was taken back");
+    rig.assert_clean().await;
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) fn status_of(code: &str) -> StatusCode {
     match code {
         "bad-request" => StatusCode::BAD_REQUEST,
         "no-such-job" | "no-such-guest" | "no-such-route" => StatusCode::NOT_FOUND,
-        "guest-exists" | "guest-differs" | "fenced" => StatusCode::CONFLICT,
+        "guest-exists" | "guest-differs" | "fenced" | "request-pending" => StatusCode::CONFLICT,
         "journal-unreadable" => StatusCode::INTERNAL_SERVER_ERROR,
         "store-backup-there" => StatusCode::UNPROCESSABLE_ENTITY,
         "store-damaged" | "store-newer" | "store-address" | "store-sequence" | "store-file"
@@ -127,6 +127,7 @@ mod tests {
             ("no-such-guest", 404),
             ("guest-exists", 409),
             ("cannot-retry", 409),
+            ("request-pending", 409),
             ("job-ended", 409),
             ("golden-missing", 422),
             ("no-such-backend", 422),

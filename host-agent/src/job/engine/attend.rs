@@ -76,8 +76,13 @@ impl Engine {
     async fn asked(&self) {
         loop {
             self.cell.asked.notified().await;
-            if self.request().await.is_some() {
-                return;
+            for attempt in 1.. {
+                match self.look_for_request().await {
+                    Ok(Some(_)) => return,
+                    Ok(None) => break,
+                    // Nobody is called twice for the same request.
+                    Err(_) => tokio::time::sleep(RETRY.delay(attempt, self.spread(attempt))).await,
+                }
             }
         }
     }

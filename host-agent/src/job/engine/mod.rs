@@ -41,7 +41,7 @@ pub(super) struct Hands {
 pub(super) enum Ended {
     /// Nothing more will happen unless somebody asks.
     Final,
-    /// Left at the end of a step.
+    /// Left at the end of a step, or to wait for a place.
     Drained,
     /// Another companion has the job.
     Fenced,
@@ -58,6 +58,8 @@ pub(super) struct Engine {
     hands: Arc<Hands>,
     cell: Arc<Cell>,
     saga: Arc<dyn Saga>,
+    /// The job was stopped when it was claimed, so it has a place to be tried again in.
+    has_place: bool,
     step_ends: Option<Instant>,
     job_ends: Option<Instant>,
 }
@@ -68,7 +70,8 @@ pub(super) async fn drive(hands: Arc<Hands>, cell: Arc<Cell>, taken_over: bool) 
         Ok(saga) => saga,
         Err(fault) => return Ended::NoSaga(fault),
     };
-    let mut engine = Engine { hands, cell, saga, step_ends: None, job_ends: None };
+    let has_place = cell.state().can_retry();
+    let mut engine = Engine { hands, cell, saga, has_place, step_ends: None, job_ends: None };
     engine.resume_deadlines();
     match engine.run(taken_over).await {
         Ok(ended) | Err(ended) => ended,

@@ -51,7 +51,12 @@ impl Engine {
             && let Some(request) = self.request().await
         {
             let answer = answer(&request, &self.cell.state());
+            let has_place = std::mem::take(&mut self.has_place);
             match answer {
+                // It is claimed again when there is a place for it.
+                Answer::Record(event) if matches!(*event, Event::RetryRequested { .. }) && !has_place => {
+                    return Err(Ended::Drained);
+                }
                 Answer::Record(event) => self.record(*event).await?,
                 Answer::Sweep => self.sweep().await?,
                 Answer::Moot => {}
@@ -66,13 +71,17 @@ impl Engine {
         Ok(())
     }
 
-    /// The open request; a store that does not answer has none for now.
-    pub(super) async fn request(&self) -> Option<Request> {
-        let asked = self.hands.store.request(self.cell.job()).await;
-        asked.unwrap_or_else(|error| {
+    /// The open request; a store that does not answer has none for now, and is asked again by whatever step waits.
+    async fn request(&self) -> Option<Request> {
+        self.look_for_request().await.unwrap_or_else(|error| {
             tracing::warn!(job = self.cell.job(), error = %Chain(&error), "the store does not tell what was asked");
+            self.cell.asked.notify_one();
             None
         })
+    }
+
+    pub(super) async fn look_for_request(&self) -> Result<Option<Request>, JournalError> {
+        self.hands.store.request(self.cell.job()).await
     }
 
     /// False: the store did not take it. The answer is in the journal, so it will be moot the next time.
