@@ -236,7 +236,9 @@ impl Reader<'_> {
     }
 
     fn path_or(&mut self, key: &str, default: &Path) -> PathBuf {
-        PathBuf::from(self.text_or(key, &default.to_string_lossy()))
+        let text = self.text_or(key, &default.to_string_lossy());
+        // A default follows from the state folder, of which it is said already if it cannot be used.
+        if self.origin(&path(key)) == Origin::Default { PathBuf::from(text) } else { self.get(key) }
     }
 
     fn value_at<T: Setting>(&mut self, path: &[String]) -> T {
