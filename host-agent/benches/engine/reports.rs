@@ -119,7 +119,7 @@ async fn serve(store: &Store) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let intake = Intake::new(store.clone());
-    tokio::spawn(serve_reports(listener, certificate(), intake, Arc::default()));
+    tokio::spawn(serve_reports(listener, certificate(), intake, Arc::default(), 8));
     address
 }
 

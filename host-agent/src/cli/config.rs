@@ -1,9 +1,11 @@
 //! The configuration as the command line sees it, and `firstlight config check`, which shows where each value came from.
 
 use clap::Subcommand;
+use firstlight_shared::text::escape;
 
 use super::args::{Output, PlaceArguments};
 use super::failure::{Exit, Failure};
+use super::live::say;
 use super::{print, render};
 use crate::config::{ConfigError, Settings, Sources, check, load};
 
@@ -27,6 +29,17 @@ impl PlaceArguments {
             "state",
             state.map(|state| state.display().to_string()),
         )
+    }
+
+    /// All that a command needs to ask the companion; what is wrong elsewhere in the configuration is only told.
+    pub(super) fn socket(&self) -> Result<std::path::PathBuf, Failure> {
+        let (socket, wrong) = crate::config::socket(&self.sources())?;
+        if let Some(error) = wrong {
+            for line in format!("warning: {error}").lines() {
+                say(&escape(line, 2000));
+            }
+        }
+        Ok(socket)
     }
 
     pub(super) fn settings(&self) -> Result<Settings, Failure> {

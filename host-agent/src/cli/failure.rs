@@ -85,8 +85,9 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
-        "no-such-backend" | "guest-exists" | "guest-differs" | "foreign" | "bad-request" => Exit::BadInput,
-        code if ["golden-", "unsupported-", "cannot-", "job-", "spec-"]
+        "no-such-backend" | "foreign" | "bad-request" => Exit::BadInput,
+        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
+        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
             .iter()
             .any(|kind| code.starts_with(kind)) =>
         {
@@ -138,5 +139,26 @@ impl From<SpecError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::new(Exit::Environment, Chain(&error).to_string()).hint(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fault_has_its_exit_code() {
+        for (code, exit) in [
+            ("guest-exists", Exit::BadInput),
+            ("guest-differs", Exit::BadInput),
+            ("guest-unwinding", Exit::BadInput),
+            ("guest-needs-operator", Exit::BadInput),
+            ("golden-missing", Exit::BadInput),
+            ("cannot-retry", Exit::BadInput),
+            ("no-such-guest", Exit::NoAnswer),
+            ("store-query", Exit::Environment),
+        ] {
+            assert_eq!(exit_of(code), exit, "{code}");
+        }
     }
 }

@@ -42,6 +42,7 @@ pub const KEYS: &[Key] = &[
     key("limits.*", None, RELOAD, "jobs that work at once on a resource (`\"node:pve1\"`) or on each of a kind (`node`)"),
     key("reports.listen", Some("0.0.0.0:7443"), RESTART, "where reports are taken; local guests use the same port in their own network"),
     key("reports.url", None, RESTART, "what guests are told, where several companions stand behind one address"),
+    key("reports.connections_per_address", Some("8"), RESTART, "report connections of one address at once, from 1 to 256"),
     key("reports.key", None, RESTART, "file or credential with the listener's key (PEM); default: kept in the store"),
     key("api.socket", None, RESTART, "the control socket; default: control.sock in the state folder"),
     key("api.socket_group", None, RESTART, "group that may open the control socket; its members are obeyed as operators"),
@@ -59,7 +60,7 @@ pub const KEYS: &[Key] = &[
     key("retention.jobs", Some("90d"), RELOAD, "how long ended jobs are kept; `never` prunes none"),
     key("retention.reports", Some("90d"), RELOAD, "how long reports and refusals without a job are kept; `never` prunes none"),
     key("local.folder", None, RESTART, "where local guests live; default: the state folder"),
-    key("log.level", Some("info"), RELOAD, "error, warn, info, debug, trace, or directives as of RUST_LOG"),
+    key("log.level", Some("info"), RELOAD, "error, warn, info, debug or trace, alone or beside directives as of RUST_LOG"),
 ];
 
 /// Limits that count when the configuration says nothing of the kind.

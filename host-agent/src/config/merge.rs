@@ -47,13 +47,19 @@ impl Merged {
     /// Adds one file's text.
     pub(super) fn add_toml(&mut self, path: &Path, text: &str) {
         let document = Document { path, text };
-        match DeTable::parse(text) {
-            Ok(table) => document.flatten(table.get_ref(), &mut Vec::new(), self),
-            Err(error) => {
-                let origin = document.at(error.span().map_or(0, |span| span.start));
-                self.problem(origin, error.message());
-            }
+        // What stands beside a mistake counts for those whom the mistake does not touch: see `config::socket`.
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if let Some(error) = errors.first() {
+            let origin = document.at(error.span().map_or(0, |span| span.start));
+            self.problem(origin, error.message());
         }
+        if errors.is_empty() {
+            return document.flatten(table.get_ref(), &mut Vec::new(), self);
+        }
+        // What else may seem wrong there can be the same mistake.
+        let said = self.problems.len();
+        document.flatten(table.get_ref(), &mut Vec::new(), self);
+        self.problems.truncate(said);
     }
 }
 

@@ -20,6 +20,7 @@ use serde::Serialize;
 pub use keys::{KEYS, Key};
 use merge::{KeyPath, Located, Merged};
 pub use origin::{ConfigError, Origin, Problem};
+pub(crate) use read::log_directives;
 pub use secret::{SecretError, SecretFile};
 pub use settings::{
     ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, ReportSettings,
@@ -170,6 +171,23 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
     let mut merged = sources.merge();
     let settings = Settings::read(&mut merged, &sources.host_name)?;
     Ok(Configuration { settings, values: merged.values })
+}
+
+/// The control socket, for whoever only asks a companion: with everything that is wrong elsewhere, which does not matter
+/// to that one.
+///
+/// # Errors
+/// The file that was named cannot be read, or it is `state` or `api.socket` that is wrong.
+pub fn socket(sources: &Sources) -> Result<(PathBuf, Option<ConfigError>), ConfigError> {
+    let mut merged = sources.merge();
+    match Settings::read(&mut merged, &sources.host_name) {
+        Ok(settings) => Ok((settings.api.socket, None)),
+        Err(error) if sources.file_is_named && read_file(&sources.file).is_err() => Err(error),
+        Err(error) => match read::socket(&merged) {
+            Some(socket) => Ok((socket, Some(error))),
+            None => Err(error),
+        },
+    }
 }
 
 /// The merged result, for `firstlight config check`.

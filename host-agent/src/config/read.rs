@@ -63,6 +63,7 @@ impl Reader<'_> {
             reports: ReportSettings {
                 listen: self.get::<Option<SocketAddr>>("reports.listen").unwrap_or(NOWHERE),
                 url: self.report_url(),
+                connections_per_address: self.report_connections(),
                 key: self.get("reports.key"),
             },
             api: self.api(&state),
@@ -207,10 +208,18 @@ impl Reader<'_> {
         Some(url.trim_end_matches('/').to_owned())
     }
 
+    fn report_connections(&mut self) -> usize {
+        let count: u32 = self.get("reports.connections_per_address");
+        if !(1..=256).contains(&count) {
+            self.wrong("reports.connections_per_address", "from 1 to 256, all there are, is wanted");
+        }
+        usize::try_from(count).unwrap_or_default()
+    }
+
     fn log_level(&mut self) -> String {
         let level: String = self.get("log.level");
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
-            self.wrong("log.level", &format!("{error}"));
+        if let Err(what) = log_directives(&level) {
+            self.wrong("log.level", &what);
         }
         level
     }
@@ -227,7 +236,9 @@ impl Reader<'_> {
     }
 
     fn path_or(&mut self, key: &str, default: &Path) -> PathBuf {
-        PathBuf::from(self.text_or(key, &default.to_string_lossy()))
+        let text = self.text_or(key, &default.to_string_lossy());
+        // A default follows from the state folder, of which it is said already if it cannot be used.
+        if self.origin(&path(key)) == Origin::Default { PathBuf::from(text) } else { self.get(key) }
     }
 
     fn value_at<T: Setting>(&mut self, path: &[String]) -> T {
@@ -286,6 +297,29 @@ impl Reader<'_> {
             found.value = Value::Text("(hidden)".to_owned());
         }
     }
+}
+
+/// The control socket, where it and the state folder can be used, whatever else is wrong.
+pub(super) fn socket(merged: &Merged) -> Option<PathBuf> {
+    let read = |key: &str| PathBuf::read(&merged.values.get(&path(key))?.value);
+    read("state")?;
+    read("api.socket").filter(|socket| socket.as_os_str().len() <= SOCKET_PATH_LIMIT)
+}
+
+/// Whether these directives (as of RUST_LOG) give everything a level, and hide no error.
+pub(crate) fn log_directives(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+    tracing_subscriber::EnvFilter::builder().parse(text).map_err(|error| error.to_string())?;
+    let is = |word: &str, level: &str| word.trim().eq_ignore_ascii_case(level);
+    // A misspelt level would be the name of a module, and everything else silent.
+    if !text.split(',').any(|one| LEVELS.iter().any(|level| is(one, level))) {
+        return Err(format!("one of {} is wanted, alone or beside directives", LEVELS.join(", ")));
+    }
+    let ends = text.split(',').filter_map(|one| one.rsplit('=').next());
+    if ends.into_iter().any(|end| is(end, "off") || is(end, "0")) {
+        return Err("errors are always shown: `error` is the least".to_owned());
+    }
+    Ok(())
 }
 
 fn role_of(table: &str, name: &str) -> KeyPath {

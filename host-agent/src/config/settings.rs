@@ -49,6 +49,8 @@ pub struct ReportSettings {
     pub listen: SocketAddr,
     /// What guests are told instead of an address of this machine.
     pub url: Option<String>,
+    /// Connections of one address at once.
+    pub connections_per_address: usize,
     /// None: the key is kept in the store.
     pub key: Option<SecretFile>,
 }

@@ -118,6 +118,8 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_wanted() {
         ("state = \"relative\"\n", ":1: state = \"relative\": an absolute path"),
         ("[reports]\nlisten = \"0.0.0.0:0\"\n", "a port that is not 0"),
         ("[reports]\nurl = \"http://x\"\n", ":2: reports.url: https://HOST:PORT"),
+        ("[reports]\nconnections_per_address = 0\n", ":2: reports.connections_per_address: from 1 to 256"),
+        ("[reports]\nconnections_per_address = 257\n", ":2: reports.connections_per_address: from 1 to 256"),
         ("[store]\nurl = \"mysql://x\"\n", ":2: store.url: sqlite:/PATH or"),
         (
             "[store]\nurl = \"sqlite:/srv/other.db\"\n",
@@ -125,6 +127,11 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_wanted() {
         ),
         ("[retention]\njobs = \"forever\"\n", "or `never`, is wanted"),
         ("[log]\nlevel = \"loud=very\"\n", ":2: log.level: "),
+        ("[log]\nlevel = \"bogus=,,\"\n", ":2: log.level: "),
+        ("[log]\nlevel = \"inof\"\n", ":2: log.level: one of error, warn, info, debug, trace is wanted"),
+        ("[log]\nlevel = \"firstlight=debug\"\n", ":2: log.level: one of error, warn"),
+        ("[log]\nlevel = \"off\"\n", ":2: log.level: one of error, warn"),
+        ("[log]\nlevel = \"info,firstlight=off\"\n", ":2: log.level: errors are always shown"),
         ("[api]\nsocket_group = \"no-such-group\"\n", "this machine knows no \"no-such-group\""),
         ("[api.peers]\nuids = [1, \"no-such-user\"]\n", "this machine knows no \"no-such-user\""),
         ("[api]\nlisten = \"127.0.0.1:1\"\n", "nobody could use it"),
@@ -150,6 +157,26 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_wanted() {
         let error = only(text).expect_err(text).to_string();
         assert!(error.contains(said), "{text}\nsaid: {error}\nnot: {said}");
     }
+}
+
+#[test]
+fn who_only_asks_a_companion_needs_the_socket_and_nothing_else() {
+    for (text, socket) in [
+        ("state = \"/srv/a\"\n", Some("/srv/a/control.sock")),
+        ("state = \"/srv/a\"\n[companion]\nlease = 3\n", Some("/srv/a/control.sock")),
+        ("stat = 1\n[api]\nsocket = \"/run/x.sock\"\n", Some("/run/x.sock")),
+        ("state = \"/srv/a\"\n[companion]\nname = \"\n", Some("/srv/a/control.sock")),
+        ("state = \"srv\"\n", None),
+        ("[api]\nsocket = \"control.sock\"\n", None),
+    ] {
+        let (_folder, sources) = sources(&[("main", text)]);
+        let found = super::socket(&sources);
+        assert_eq!(found.as_ref().ok().map(|(socket, _)| socket.as_path()), socket.map(Path::new), "{text}");
+        let told = found.map_or_else(Some, |(_, told)| told);
+        assert_eq!(told, load(&sources).err(), "{text}");
+    }
+    let named = Sources { file: "/nonexistent/x.toml".into(), file_is_named: true, ..Sources::default() };
+    assert!(super::socket(&named).is_err(), "the file that was named is wanted");
 }
 
 #[test]

@@ -76,7 +76,12 @@ impl Companion {
         let ground = Ground::prepare(settings, purpose).await?;
         let metrics = Arc::new(Metrics::default());
         let intake = Intake::new(ground.store.clone());
-        let reports = Reports { tls: ground.identity.server_config(), intake, metrics: Arc::clone(&metrics) };
+        let reports = Reports {
+            tls: ground.identity.server_config(),
+            intake,
+            metrics: Arc::clone(&metrics),
+            connections_per_address: settings.reports.connections_per_address,
+        };
         let service = Bringups::new(Parts {
             store: ground.store.clone(),
             endpoints: Endpoints::new(reports.on_sockets_of_backends()),

@@ -2,6 +2,8 @@
 
 use tracing_subscriber::filter::EnvFilter;
 
+use crate::config::log_directives;
+
 /// Sets the level from now on; answers what is wrong with the directives.
 type Set = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 
@@ -17,7 +19,8 @@ impl std::fmt::Debug for LogLevel {
 impl LogLevel {
     /// Starts the log; to be called once. Directives that cannot be read count as `info`.
     pub fn start(directives: &str) -> Self {
-        let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+        let usable = if log_directives(directives).is_ok() { directives } else { "info" };
+        let filter = EnvFilter::new(usable);
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)

@@ -16,11 +16,12 @@ pub(super) struct Reports {
     pub(super) tls: Arc<rustls::ServerConfig>,
     pub(super) intake: Intake,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) connections_per_address: usize,
 }
 
 impl Reports {
     pub(super) async fn serve(self, listener: TcpListener) {
-        serve_reports(listener, self.tls, self.intake, self.metrics).await;
+        serve_reports(listener, self.tls, self.intake, self.metrics, self.connections_per_address).await;
     }
 
     pub(super) fn on_sockets_of_backends(&self) -> ServeReports {

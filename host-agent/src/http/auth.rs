@@ -96,6 +96,11 @@ impl Access {
         if looks || identity.role == Role::Operator { Ok(identity) } else { Err(Denied::ReadOnly) }
     }
 
+    /// Whether the control socket obeys this user.
+    pub fn obeys(&self, uid: u32, gids: &[u32]) -> bool {
+        self.peer(uid, gids).is_some()
+    }
+
     fn peer(&self, uid: u32, gids: &[u32]) -> Option<Identity> {
         let peers = &self.peers;
         if uid == 0 {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::auth::{Access, Caller, Denied};
+use super::share::network;
 use super::slow::Failures;
 use crate::metrics::Metrics;
 use crate::outcome::Fault;
@@ -69,29 +70,33 @@ impl Gate {
         Self { router, policy, closing, failures: Arc::default(), metrics }
     }
 
-    /// Answers one request. `address` is none on the control socket.
+    /// Answers one request, and whether it proved who asks. `address` is none on the control socket.
     pub(super) async fn answer(
         &self,
         mut request: Request<Incoming>,
         caller: &Caller,
         address: Option<IpAddr>,
-    ) -> Response<Body> {
+    ) -> (Response<Body>, bool) {
         let is_open =
             OPEN.contains(&request.uri().path()) && matches!(*request.method(), Method::GET | Method::HEAD);
         if !is_open {
             let policy = Arc::clone(&self.policy.borrow());
             match policy.access.decide(caller, bearer(request.headers()), request.method()) {
                 Ok(identity) => request.extensions_mut().insert(identity),
-                Err(denied) => return self.deny(denied, caller, address, &request).await,
+                Err(denied) => {
+                    let is_known = denied == Denied::ReadOnly;
+                    return (self.deny(denied, caller, address, &request).await, is_known);
+                }
             };
         }
         // What was shown has done its work; no route and no log sees it.
         request.headers_mut().remove(AUTHORIZATION);
         let (head, body) = request.into_parts();
-        match read(body).await {
+        let response = match read(body).await {
             Ok(body) => self.route(Request::from_parts(head, body)).await,
             Err((status, fault)) => refusal(status, &fault),
-        }
+        };
+        (response, !is_open)
     }
 
     async fn route(&self, request: Request<Body>) -> Response<Body> {
@@ -125,7 +130,7 @@ impl Gate {
         }
         // Who is known but may only look guesses nothing.
         if let (Some(address), Denied::Anonymous | Denied::Unknown) = (address, denied) {
-            tokio::time::sleep(self.failures.failed(address, Instant::now())).await;
+            tokio::time::sleep(self.failures.failed(network(address), Instant::now())).await;
         }
         let mut response = refusal(denied.status(), &denied.fault(caller));
         if denied.status() == StatusCode::UNAUTHORIZED {

@@ -7,22 +7,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Method};
 use firstlight_shared::text::escape;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Caller;
 use super::gate::{Gate, Policy};
-use super::share::Sources;
+use super::places::{LocalPlaces, RemotePlaces, Standing, Standpoint};
 
-/// Connections at once on each listener; more wait in the kernel's queue.
-const CONNECTIONS: usize = 256;
-/// Of one address.
-const CONNECTIONS_OF_ONE: usize = 32;
 /// For the handshake, and for the head of each request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may take to end when it is told to.
@@ -31,20 +29,25 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// Answers on the control socket until `closing`.
 pub async fn serve_socket(listener: UnixListener, gate: Gate) {
+    let places = LocalPlaces::new();
     let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
-    accept_all(accept, gate.closing.clone(), |stream| serve_peer(stream, gate.clone())).await;
+    let serve = |stream| serve_peer(stream, gate.clone(), places.clone());
+    accept_all(accept, gate.closing.clone(), serve).await;
 }
 
 /// Answers over TLS until `closing`.
 pub async fn serve_tls(listener: TcpListener, gate: Gate) {
-    let sources = Sources::new(CONNECTIONS_OF_ONE);
-    let accept = || listener.accept();
-    let serve = |(stream, peer): (TcpStream, std::net::SocketAddr)| {
-        let (address, gate) = (peer.ip().to_canonical(), gate.clone());
-        let seat = sources.take(address);
+    let places = RemotePlaces::new();
+    let accept = || async {
+        let place = places.next().await?;
+        listener.accept().await.map(|(stream, peer)| (stream, peer.ip().to_canonical(), place))
+    };
+    let serve = |(stream, address, place)| {
+        let (standpoint, gate) = (places.enter(address, place), gate.clone());
         async move {
-            let Some(_seat) = seat else { return };
-            serve_remote(stream, address, gate).await;
+            if let Some(standpoint) = standpoint {
+                serve_remote(stream, address, gate, standpoint).await;
+            }
         }
     };
     accept_all(accept, gate.closing.clone(), serve).await;
@@ -59,49 +62,53 @@ async fn accept_all<S, A, H>(
     A: Future<Output = std::io::Result<S>>,
     H: Future<Output = ()> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             _ = closing.wait_for(|closing| *closing) => break,
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, accept().await)
-            } => accepted,
+            accepted = accept() => accepted,
         };
         match accepted {
-            (Ok(place), Ok(stream)) => {
-                let served = serve(stream);
-                connections.spawn(async move {
-                    served.await;
-                    drop(place);
-                });
+            Ok(stream) => {
+                connections.spawn(serve(stream));
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 // Out of file descriptors, for one: give the others time to end.
                 tracing::warn!(%error, "no connection accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            (Err(_), _) => break,
         }
     }
     // They hear of it too; whoever does not end in time is dropped.
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_peer(stream: UnixStream, gate: Gate) {
+async fn serve_peer(stream: UnixStream, gate: Gate, places: LocalPlaces) {
     let (uid, gid) = match stream.peer_cred() {
         Ok(peer) => (peer.uid(), peer.gid()),
         Err(error) => return tracing::warn!(%error, "the kernel does not say who asks"),
     };
-    let gids = if gate.policy.borrow().access.peers.gids.is_empty() {
-        vec![gid]
-    } else {
+    let obeys = |gids: &[u32]| gate.policy.borrow().access.obeys(uid, gids);
+    let peers = gate.policy.borrow().access.peers.clone();
+    let mut gids = vec![gid];
+    if !obeys(&gids) && !peers.gids.is_empty() {
+        let Some(_place) = places.look_up(uid) else { return places.tell_closed(uid) };
         // The account database may be slow to answer.
-        tokio::task::spawn_blocking(move || groups(uid, gid)).await.unwrap_or_else(|_| vec![gid])
+        gids = tokio::task::spawn_blocking(move || groups(uid, gid)).await.unwrap_or_else(|_| vec![gid]);
+    }
+    let standing = match obeys(&gids) {
+        _ if uid == 0 || uid == peers.own_uid => Standing::Own,
+        true => Standing::Obeyed,
+        false => Standing::Stranger,
     };
-    serve_one(stream, Caller::Peer { uid, gids }, None, gate).await;
+    let Some(_place) = places.take(uid, standing).await else { return places.tell_closed(uid) };
+    let served = serve_one(stream, Caller::Peer { uid, gids }, None, gate, None);
+    if standing != Standing::Stranger {
+        served.await;
+    } else if tokio::time::timeout(PATIENCE, served).await.is_err() {
+        tracing::debug!(uid, "a user who is not obeyed took too long");
+    }
 }
 
 /// The groups of a user by the account database; the kernel tells the primary one only.
@@ -114,7 +121,7 @@ fn groups(uid: u32, gid: u32) -> Vec<u32> {
     all
 }
 
-async fn serve_remote(stream: TcpStream, address: IpAddr, gate: Gate) {
+async fn serve_remote(stream: TcpStream, address: IpAddr, gate: Gate, standpoint: Standpoint) {
     let Some(tls) = gate.policy.borrow().tls.clone() else { return };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "TCP_NODELAY refused");
@@ -126,7 +133,12 @@ async fn serve_remote(stream: TcpStream, address: IpAddr, gate: Gate) {
     };
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = shown.map(|certificate| common_name(certificate));
-    serve_one(stream, Caller::Remote { certificate }, Some(address), gate).await;
+    let caller = Caller::Remote { certificate };
+    let is_known = gate.policy.borrow().access.decide(&caller, None, &Method::GET).is_ok();
+    if is_known && !standpoint.prove() {
+        return;
+    }
+    serve_one(stream, caller, Some(address), gate, Some(standpoint)).await;
 }
 
 /// Of a certificate that was verified; without a common name nothing is known by it.
@@ -139,15 +151,33 @@ fn common_name(certificate: &[u8]) -> String {
     name.unwrap_or_default()
 }
 
-async fn serve_one<S>(stream: S, caller: Caller, address: Option<IpAddr>, gate: Gate)
-where
+/// Whoever has not proved to be let in gets one answer.
+async fn serve_one<S>(
+    stream: S,
+    caller: Caller,
+    address: Option<IpAddr>,
+    gate: Gate,
+    standpoint: Option<Standpoint>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut policy, mut closing) = (gate.policy.clone(), gate.closing.clone());
     policy.mark_unchanged();
     let service = hyper::service::service_fn(move |request| {
-        let (gate, caller) = (gate.clone(), caller.clone());
-        async move { Ok::<_, Infallible>(gate.answer(request, &caller, address).await) }
+        let (gate, caller, standpoint) = (gate.clone(), caller.clone(), standpoint.clone());
+        async move {
+            let (mut response, is_known) = gate.answer(request, &caller, address).await;
+            let stays = match (&standpoint, &caller) {
+                (Some(standpoint), _) if is_known => standpoint.prove(),
+                (Some(standpoint), _) => standpoint.is_proven(),
+                (None, Caller::Peer { uid, gids }) => gate.policy.borrow().access.obeys(*uid, gids),
+                (None, Caller::Remote { .. }) => false,
+            };
+            if !stays {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

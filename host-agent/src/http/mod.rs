@@ -5,6 +5,7 @@ pub mod auth;
 mod gate;
 mod health;
 mod listen;
+mod places;
 mod reports;
 mod share;
 mod slow;

@@ -14,36 +14,46 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::share::Sources;
+use super::share::{Seldom, Sources};
 use crate::intake::{Intake, IntakeError};
 use crate::metrics::Metrics;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
-/// Of one address: no guest takes the places of the others.
-const CONNECTIONS_OF_ONE: usize = 8;
 /// Bytes of a body beyond which nobody is answered any more.
 const FORGOTTEN: usize = 8 * MAX_ENVELOPE;
 /// A whole connection, handshake included, may last this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Takes reports until the task is aborted.
+/// Takes reports until the task is aborted; at most so many connections of one address at once, so that no guest takes
+/// the places of the others.
 pub async fn serve_reports(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     intake: Intake,
     metrics: Arc<Metrics>,
+    connections_per_address: usize,
 ) {
     let acceptor = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let sources = Sources::new(CONNECTIONS_OF_ONE);
+    let sources = Sources::new(connections_per_address);
+    let closed = Seldom::default();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(seat) = sources.take(peer.ip()) else { continue };
+                let Some(seat) = sources.take(peer.ip()) else {
+                    if let Some(times) = closed.tell(Instant::now()) {
+                        tracing::warn!(
+                            address = %peer.ip(), times,
+                            "report connections closed: the address has reports.connections_per_address already"
+                        );
+                    }
+                    continue;
+                };
                 let (acceptor, taker) =
                     (acceptor.clone(), Taker { intake: intake.clone(), metrics: Arc::clone(&metrics) });
                 tokio::spawn(async move {

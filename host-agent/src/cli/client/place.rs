@@ -42,7 +42,7 @@ impl Place {
     /// The place that was typed.
     pub(crate) fn of(arguments: &PlaceArguments) -> Result<Self, Failure> {
         let Some(url) = &arguments.url else {
-            return Ok(Self::Here { socket: arguments.settings()?.api.socket });
+            return Ok(Self::Here { socket: arguments.socket()? });
         };
         let (host, port) = parse_url(url)?;
         Ok(Self::There(Arc::new(There {
