@@ -1,4 +1,4 @@
-//! Death, refusal, a lost reply or a lost lease at every append of every story, forward and unwinding.
+//! Death, refusal, a lost reply, a lost lease or a standstill at every append of every story, forward and unwinding.
 
 use firstlight::job::RequestKind::{self, Anew, Retry, Sweep, Unwind};
 
@@ -75,7 +75,7 @@ const STORIES: &[Story] = &[
     },
 ];
 
-async fn tell_story(story: &Story, breaks: &[&[Break]]) {
+async fn tell_story(story: &Story, breaks: &[&[Break]]) -> Rig {
     let case = format!("{}, {breaks:?}", story.name);
     let mut rig = Rig::with_job(|spec| spec.keep_on_failure = story.keep).await;
     for (step, verb, trouble, times) in story.troubles {
@@ -92,6 +92,7 @@ async fn tell_story(story: &Story, breaks: &[&[Break]]) {
         assert_eq!(rig.memory.jobs().len(), 2, "{case}: one successor");
         life.stop().await;
     }
+    rig
 }
 
 /// How many appends a story has when nothing breaks.
@@ -114,13 +115,32 @@ async fn every_break_at_every_append() {
                 Break::LoseReply(at),
                 Break::Refuse(at, 3),
                 Break::Steal(at),
+                Break::Freeze(at),
             ] {
                 tell_story(story, &[&[one]]).await;
                 cases += 1;
             }
         }
     }
-    tell("breaks at every append", cases, 1000);
+    tell("breaks at every append", cases, 1200);
+}
+
+/// The event is there: a companion that heard of an error only goes on, under the same lease.
+#[tokio::test(start_paused = true)]
+async fn what_the_store_took_or_refused_for_a_while_costs_no_lease() {
+    let mut cases = 0;
+    for story in STORIES {
+        let untroubled = tell_story(story, &[]).await.memory.fence(JOB);
+        for at in 1..=appends(story).await {
+            for one in [Break::LoseReply(at), Break::Refuse(at, 3)] {
+                let rig = tell_story(story, &[&[one]]).await;
+                // What is asked while an answer is looked for may even be answered under the lease before.
+                assert!(rig.memory.fence(JOB) <= untroubled, "{}, {one:?}", story.name);
+                cases += 1;
+            }
+        }
+    }
+    tell("lost replies and refusals under one lease", cases, 400);
 }
 
 #[tokio::test(start_paused = true)]

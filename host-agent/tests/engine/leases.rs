@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use firstlight::job::RequestKind::Unwind;
 use firstlight::job::{Limits, Phase, RunnerConfig};
 use tokio::time::{Instant, sleep};
 
-use crate::paper::{Brittle, End, Life, Weather, config, judge, settled, state_of};
-use crate::rig::{JOB, Rig, tell};
+use crate::paper::{
+    Brittle, End, Kind, LINE, Life, Trouble, Verb, Weather, ask, config, judge, settled, state_of,
+};
+use crate::rig::{GUEST, JOB, Rig, tell};
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_companion_is_taken_over_and_writes_nothing_any_more() {
@@ -30,6 +33,56 @@ async fn a_paused_companion_is_taken_over_and_writes_nothing_any_more() {
         cases += 1;
     }
     tell("paused and taken over", cases, 14);
+}
+
+/// How a lease is lost.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Refused,
+    Unanswered,
+    Stolen,
+}
+
+/// The call of a step is on its way for longer than the lease holds, and then would do what it was to do.
+async fn lose_the_lease_in_a_call(step: &str, verb: Verb, loss: Loss) {
+    let case = format!("{verb:?} of {step}, {loss:?}");
+    let mut rig = Rig::with_job(|_| {}).await;
+    rig.world.arm(GUEST, step, verb, Trouble::Takes(100), 1);
+    let (store, first) = rig.begin(&[]);
+    if verb == Verb::Undo {
+        settled(&*rig.memory, JOB).await;
+        ask(&*rig.memory, JOB, Unwind).await;
+    }
+    sleep(Duration::from_secs(5)).await;
+    match loss {
+        Loss::Refused => store.set_weather(Weather::Gone),
+        Loss::Unanswered => store.set_weather(Weather::Silent),
+        Loss::Stolen => rig.memory.steal(JOB),
+    }
+    let (_, second) = rig.begin(&[]);
+    let state = settled(&*rig.memory, JOB).await;
+    let end = if verb == Verb::Act { End::Complete } else { End::Clean };
+    rig.expect(&state, end, &case).await;
+    assert!(state.companion.is_some(), "{case}: it was taken over");
+    sleep(Duration::from_secs(200)).await;
+    rig.expect(&state, end, &format!("{case}, later")).await;
+    store.set_weather(Weather::Fine);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_stops_the_call_that_is_on_its_way() {
+    let mut cases = 0;
+    for (step, _) in LINE.iter().filter(|(_, kind)| matches!(kind, Kind::Quick | Kind::Task)) {
+        for verb in [Verb::Act, Verb::Undo] {
+            for loss in [Loss::Refused, Loss::Unanswered, Loss::Stolen] {
+                lose_the_lease_in_a_call(step, verb, loss).await;
+                cases += 1;
+            }
+        }
+    }
+    tell("leases lost in a call", cases, 24);
 }
 
 #[tokio::test(start_paused = true)]

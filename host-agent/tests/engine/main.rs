@@ -17,4 +17,5 @@ mod matrix;
 mod requests;
 mod rig;
 mod store;
+mod unsettled;
 mod walks;

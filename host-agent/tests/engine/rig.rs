@@ -40,8 +40,7 @@ impl Rig {
     }
 
     pub(crate) fn sagas(&self) -> Arc<dyn Sagas> {
-        let strict: Arc<dyn JobStore> = Arc::clone(&self.memory) as Arc<dyn JobStore>;
-        Arc::new(PaperSagas { world: self.world.clone(), strict: Some(strict) })
+        PaperSagas::over(&self.world, &self.memory)
     }
 
     /// A new companion.

@@ -23,3 +23,10 @@ async fn the_same_seed_walks_the_same_way() {
     let walk_once = || walk(Walk { seed: 4711, guests: 8, turns: 150 });
     assert_eq!(walk_once().await.unwrap(), walk_once().await.unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_walk_ends_as_well() {
+    let walked =
+        walk(Walk { seed: 7, guests: 40, turns: 2000 }).await.unwrap_or_else(|what| panic!("{what}"));
+    tell("a long random walk (jobs)", walked.jobs, 100);
+}

@@ -1,7 +1,9 @@
 //! Any store, made to fail: at the nth append, or like the weather.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +13,9 @@ use firstlight::job::{
 use tokio::sync::{broadcast, watch};
 
 use super::memory::MemoryStore;
+
+/// Longer than any lease and its grace.
+const FROZEN: Duration = Duration::from_secs(60);
 
 /// What happens at an append; they count from 1 in each [`Brittle`]'s life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,9 @@ pub enum Break {
     LoseReply(u64),
     /// The lease is lost just before (needs a [`MemoryStore`]).
     Steal(u64),
+    /// Written; then the whole process stands still, and another companion has had the job before it goes on (needs a
+    /// [`MemoryStore`] and paused time).
+    Freeze(u64),
 }
 
 /// How a process dies.
@@ -141,9 +149,11 @@ impl Brittle {
     fn breaks_at(&self, number: u64) -> Vec<Break> {
         let breaks = self.breaks.lock().unwrap();
         let at = |one: &&Break| match **one {
-            Break::DieBefore(at) | Break::DieAfter(at) | Break::LoseReply(at) | Break::Steal(at) => {
-                at == number
-            }
+            Break::DieBefore(at)
+            | Break::DieAfter(at)
+            | Break::LoseReply(at)
+            | Break::Steal(at)
+            | Break::Freeze(at) => at == number,
             Break::Refuse(from, times) => (from..from.saturating_add(u64::from(times))).contains(&number),
         };
         breaks.iter().filter(at).copied().collect()
@@ -152,6 +162,14 @@ impl Brittle {
 
 fn refused(job: &str, why: &str) -> JournalError {
     JournalError::Store { job: job.to_owned(), source: why.to_owned().into() }
+}
+
+/// As a process that is stopped, or a machine that sleeps: time goes on, and nothing of this runtime has run when it
+/// returns.
+fn stand_still() {
+    let later = pin!(tokio::time::advance(FROZEN));
+    // The first poll moves the clock; those after it would let others run.
+    let _ = later.poll(&mut Context::from_waker(Waker::noop()));
 }
 
 #[async_trait]
@@ -179,7 +197,7 @@ impl JobStore for Brittle {
                 Break::DieBefore(_) => self.die().await,
                 Break::Refuse(..) => return Err(refused(&lease.job, "the disk is full")),
                 Break::Steal(_) => self.memory.iter().for_each(|memory| memory.steal(&lease.job)),
-                Break::DieAfter(_) | Break::LoseReply(_) => {}
+                Break::DieAfter(_) | Break::LoseReply(_) | Break::Freeze(_) => {}
             }
         }
         self.inner.append(lease, recorded, outline).await?;
@@ -187,6 +205,10 @@ impl JobStore for Brittle {
             match one {
                 Break::DieAfter(_) => self.die().await,
                 Break::LoseReply(_) => return Err(refused(&lease.job, "the reply was lost")),
+                Break::Freeze(_) => {
+                    stand_still();
+                    self.memory.iter().for_each(|memory| memory.steal(&lease.job));
+                }
                 _ => {}
             }
         }

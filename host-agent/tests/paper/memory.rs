@@ -19,6 +19,8 @@ struct Row {
     state: State,
     fence: u64,
     held_until: Option<Instant>,
+    /// Until when each lease that was ever given held, by its fence.
+    leases: BTreeMap<u64, Instant>,
     companion: Option<String>,
     request: Option<Request>,
 }
@@ -55,6 +57,18 @@ impl MemoryStore {
         self.tell(job);
     }
 
+    /// The number of the latest lease: how often the job was claimed.
+    pub fn fence(&self, job: &str) -> u64 {
+        self.rows().get(job).map_or(0, |row| row.fence)
+    }
+
+    /// This lease does not hold any more, by time or because it was given back.
+    pub fn is_over(&self, job: &str, fence: u64) -> bool {
+        let rows = self.rows();
+        let until = rows.get(job).and_then(|row| row.leases.get(&fence));
+        until.is_some_and(|until| *until <= Instant::now())
+    }
+
     pub fn jobs(&self) -> Vec<String> {
         self.rows().keys().cloned().collect()
     }
@@ -76,13 +90,18 @@ impl MemoryStore {
 }
 
 impl Row {
+    fn hold(&mut self, until: Instant) {
+        self.held_until = Some(until);
+        self.leases.insert(self.fence, until);
+    }
+
     fn is_free(&self, now: Instant, grace: Duration) -> bool {
         self.held_until.is_none_or(|until| until + grace <= now)
     }
 
     fn take(&mut self, job: &str, claimant: &Claimant, now: Instant) -> Claimed {
         self.fence += 1;
-        self.held_until = Some(now + claimant.lease);
+        self.hold(now + claimant.lease);
         let before = self.companion.replace(claimant.companion.clone());
         Claimed {
             lease: Lease { job: job.to_owned(), fence: self.fence },
@@ -137,6 +156,7 @@ impl JobStore for MemoryStore {
                 state,
                 fence: 0,
                 held_until: None,
+                leases: BTreeMap::new(),
                 companion: None,
                 request: None,
             };
@@ -196,7 +216,7 @@ impl JobStore for MemoryStore {
         let mut lost = Vec::new();
         for lease in leases {
             match rows.get_mut(&lease.job).filter(|row| row.fence == lease.fence) {
-                Some(row) => row.held_until = Some(Instant::now() + ttl),
+                Some(row) => row.hold(Instant::now() + ttl),
                 None => lost.push(lease.job.clone()),
             }
         }
@@ -206,6 +226,7 @@ impl JobStore for MemoryStore {
     async fn release(&self, leases: &[Lease]) -> Result<(), JournalError> {
         for lease in leases {
             if let Some(row) = self.rows().get_mut(&lease.job).filter(|row| row.fence == lease.fence) {
+                row.hold(Instant::now());
                 row.held_until = None;
             }
             self.tell(&lease.job);

@@ -2,11 +2,11 @@
 //!
 //! - [`World`]: things that carry a job's stamp, remote tasks, requests under way, and the [`Trouble`] that is armed for
 //!   a step's act or undo. It notes a violation whenever a second one of a guest is made, something foreign is touched,
-//!   a request is repeated though its task is journaled, or something is done that the journal does not announce. With a
-//!   file it survives `kill -9`.
+//!   a request is repeated though its task is journaled, or something is done that the journal does not announce or under
+//!   a lease that is over. With a file it survives `kill -9`.
 //! - [`PaperSagas`]: the line of steps ([`LINE`]): one of each kind that a bring-up has.
 //! - [`MemoryStore`]: a whole `JobStore`, with leases in tokio's time.
-//! - [`Brittle`]: any store, made to die, refuse, forget its reply or lose a lease at the nth append.
+//! - [`Brittle`]: any store, made to die, refuse, forget its reply, lose a lease or stand still at the nth append.
 //! - [`Life`]: one companion's life over them; [`settled`] waits for a job, [`judge`] tells whether its end is right.
 //! - [`walk`]: a seeded random walk over many jobs with all of this at once.
 //!
@@ -21,6 +21,7 @@
 )]
 
 mod brittle;
+mod checks;
 mod judge;
 mod life;
 mod memory;

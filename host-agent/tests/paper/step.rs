@@ -1,15 +1,18 @@
 //! The line of steps on paper.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight::job::{
-    Context, Event, JobSpec, JobStore, NewJob, Phase, Recorded, Saga, Sagas, State, Step, StepInfo, fold,
+    Context, Event, JobSpec, JobStore, NewJob, Phase, Recorded, Saga, Sagas, State, Step, StepInfo,
 };
 use firstlight::outcome::{Act, Fault, Followed, Probe, Undo};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::checks::Held;
+use super::memory::MemoryStore;
 use super::trouble::{Trouble, Verb};
 use super::world::{Stand, Thing, World};
 
@@ -67,13 +70,32 @@ pub struct PaperSagas {
     pub world: World,
     /// What a step is shown is compared with this store's journal at every call.
     pub strict: Option<Arc<dyn JobStore>>,
+    /// Nothing may be done under a lease of this store that is over.
+    pub leases: Option<Arc<MemoryStore>>,
+}
+
+impl PaperSagas {
+    /// As strict as can be.
+    pub fn over(world: &World, memory: &Arc<MemoryStore>) -> Arc<Self> {
+        let strict: Arc<dyn JobStore> = Arc::clone(memory) as Arc<dyn JobStore>;
+        Arc::new(Self { world: world.clone(), strict: Some(strict), leases: Some(Arc::clone(memory)) })
+    }
 }
 
 #[async_trait]
 impl Sagas for PaperSagas {
-    async fn saga(&self, _: &str, _: &State) -> Result<Arc<dyn Saga>, Fault> {
+    async fn saga(&self, job: &str, _: &State) -> Result<Arc<dyn Saga>, Fault> {
+        let leases = self.leases.iter();
+        let held = leases.map(|memory| Held { memory: Arc::clone(memory), fence: memory.fence(job) }).next();
         let step = |(name, kind): &(&'static str, Kind)| -> Box<dyn Step> {
-            Box::new(PaperStep { name, kind: *kind, world: self.world.clone(), strict: self.strict.clone() })
+            Box::new(PaperStep {
+                name,
+                kind: *kind,
+                world: self.world.clone(),
+                strict: self.strict.clone(),
+                held: held.clone(),
+                told: Mutex::default(),
+            })
         };
         Ok(Arc::new(PaperSaga(LINE.iter().map(step).collect())))
     }
@@ -96,11 +118,14 @@ impl Saga for PaperSaga {
     }
 }
 
-struct PaperStep {
-    name: &'static str,
-    kind: Kind,
-    world: World,
-    strict: Option<Arc<dyn JobStore>>,
+pub(super) struct PaperStep {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) world: World,
+    pub(super) strict: Option<Arc<dyn JobStore>>,
+    pub(super) held: Option<Held>,
+    /// The task of an undo that this very engine was told of.
+    pub(super) told: Mutex<Option<String>>,
 }
 
 fn fault(code: &str) -> Fault {
@@ -151,7 +176,7 @@ impl Step for PaperStep {
     async fn act(&self, context: &Context<'_>) -> Act {
         self.check(context, "act").await;
         self.check_may_act(context);
-        let trouble = self.world.look().meet(&context.state.spec.guest, self.name, Verb::Act);
+        let trouble = self.meet(context, Verb::Act).await;
         match (trouble, self.kind) {
             (Some(Trouble::Panics), _) => break_down(self.name),
             (Some(Trouble::Hangs), _) => std::future::pending().await,
@@ -200,7 +225,7 @@ impl Step for PaperStep {
     async fn undo(&self, context: &Context<'_>) -> Undo {
         self.check(context, "undo").await;
         self.check_may_undo(context);
-        let trouble = self.world.look().meet(&context.state.spec.guest, self.name, Verb::Undo);
+        let trouble = self.meet(context, Verb::Undo).await;
         let thing = self.thing(context);
         let task = self.kind == Kind::Task;
         match trouble {
@@ -222,11 +247,11 @@ impl Step for PaperStep {
         }
         if task {
             let started = look.begin(Verb::Undo, thing, trouble);
-            return if trouble == Some(Trouble::LostAfter) {
-                Undo::Failed(fault("lost"))
-            } else {
-                Undo::Started(started)
-            };
+            if trouble == Some(Trouble::LostAfter) {
+                return Undo::Failed(fault("lost"));
+            }
+            *self.told.lock().unwrap() = Some(started.clone());
+            return Undo::Started(started);
         }
         look.remove(&thing);
         if trouble == Some(Trouble::LostAfter) { Undo::Failed(fault("lost")) } else { Undo::Absent }
@@ -242,11 +267,21 @@ impl Step for PaperStep {
 }
 
 impl PaperStep {
-    fn place(&self, context: &Context<'_>) -> String {
+    /// What happens to the request, when it is sent.
+    async fn meet(&self, context: &Context<'_>, verb: Verb) -> Option<Trouble> {
+        let trouble = self.world.look().meet(&context.state.spec.guest, self.name, verb);
+        if let Some(Trouble::Takes(seconds)) = trouble {
+            sleep(Duration::from_secs(seconds)).await;
+        }
+        self.check_lease(context, if verb == Verb::Act { "acts" } else { "is undone" });
+        trouble
+    }
+
+    pub(super) fn place(&self, context: &Context<'_>) -> String {
         format!("{}/{}", context.state.spec.guest, self.name)
     }
 
-    fn thing(&self, context: &Context<'_>) -> Thing {
+    pub(super) fn thing(&self, context: &Context<'_>) -> Thing {
         let chosen = context.state.outputs.get("choose").and_then(|output| output["id"].as_str());
         Thing {
             guest: context.state.spec.guest.clone(),
@@ -291,69 +326,6 @@ impl PaperStep {
                 }
             }
             sleep(self.world.pace()).await;
-        }
-    }
-
-    fn wrong(&self, context: &Context<'_>, what: &str) {
-        let (job, name) = (context.job, self.name);
-        self.world.look().violation(format!("job {job}, step {name}: {what}"));
-    }
-
-    /// What the step is shown is what is durable: nothing is done that the journal does not announce.
-    async fn check(&self, context: &Context<'_>, call: &str) {
-        let Some(store) = &self.strict else { return };
-        // A store that refuses to be read tells nothing.
-        let Ok(events) = store.events(context.job).await else { return };
-        match fold(&events) {
-            Ok(durable) if durable == *context.state => {}
-            // Another companion has it, and this one cannot know yet.
-            Ok(durable) if durable.events > context.state.events => {}
-            Ok(durable) => self
-                .wrong(context, &format!("{call} at event {} of {}", context.state.events, durable.events)),
-            Err(error) => self.wrong(context, &format!("{call}: {error}")),
-        }
-    }
-
-    fn check_may_act(&self, context: &Context<'_>) {
-        let at = context.state.current_step().is_some_and(|step| step.name == self.name);
-        if !context.state.started || !at {
-            self.wrong(context, "acts though it was not started");
-        }
-        if let Some(task) = context.state.tasks.get(self.name)
-            && self.world.look().tasks.get(task).is_some_and(|task| !task.disowned)
-        {
-            self.wrong(context, &format!("acts again though {task} is journaled"));
-        }
-        let thing = self.thing(context);
-        let makes = matches!(self.kind, Kind::Quick | Kind::Task);
-        if makes && self.world.look().beside(&thing).iter().any(|there| there.stamp == "somebody") {
-            self.wrong(context, "acts on what is somebody else's");
-        }
-    }
-
-    fn check_journaled(&self, context: &Context<'_>, task: &str) {
-        let sweeps = context.state.phase.is_final();
-        if !sweeps && context.state.tasks.get(self.name).map(String::as_str) != Some(task) {
-            self.wrong(context, &format!("follows {task}, which is not journaled"));
-        }
-    }
-
-    fn check_may_undo(&self, context: &Context<'_>) {
-        let state = context.state;
-        if state.phase.is_final() {
-            return;
-        }
-        if state.phase != Phase::Unwinding
-            || !state.undo_begun
-            || state.to_undo.last().is_none_or(|step| step != self.name)
-        {
-            self.wrong(context, "is undone out of turn");
-        }
-        let running = |task: &String| {
-            self.world.look().tasks.get(task).is_some_and(|task| task.stand == Stand::Running)
-        };
-        if state.tasks.get(self.name).is_some_and(running) {
-            self.wrong(context, "is undone while its task is at work");
         }
     }
 }

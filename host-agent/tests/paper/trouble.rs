@@ -36,6 +36,8 @@ pub enum Trouble {
     Panics,
     /// The call never returns; nothing was done.
     Hangs,
+    /// The request is sent only after this many seconds of the call; then all is well.
+    Takes(u64),
 }
 
 impl Trouble {

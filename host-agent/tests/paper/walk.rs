@@ -108,8 +108,7 @@ impl Road {
         let limits = Limits { at_once: [("node".to_owned(), 6)].into() };
         let config = RunnerConfig { limits, ..config(&format!("companion-{companion}-{}", self.born)) };
         let store: Arc<dyn JobStore> = Arc::clone(&self.stores[companion]) as Arc<dyn JobStore>;
-        let strict: Option<Arc<dyn JobStore>> = Some(Arc::clone(&self.memory) as Arc<dyn JobStore>);
-        let sagas = Arc::new(PaperSagas { world: self.world.clone(), strict });
+        let sagas = PaperSagas::over(&self.world, &self.memory);
         self.lives[companion] = Some(Life::start(store, sagas, config, &self.clock));
     }
 

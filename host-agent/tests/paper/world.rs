@@ -49,7 +49,7 @@ pub(super) struct Task {
     /// Whoever followed it was told that nobody knows it.
     pub(super) disowned: bool,
     /// Its request was given up long before.
-    late: bool,
+    pub(super) late: bool,
 }
 
 /// A request whose reply was given up and that is still under way.
@@ -79,6 +79,8 @@ pub(super) struct Ground {
     requests: u64,
     /// Ticks from a task's beginning to its end.
     pub(super) task_ticks: u64,
+    /// The same for a task of these steps.
+    slow: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -171,6 +173,11 @@ impl World {
         let mut look = self.look();
         look.troubles.clear();
         look.dark.clear();
+    }
+
+    /// Remote tasks of this step take so many looks at the world.
+    pub fn slow_tasks(&self, step: &str, ticks: u64) {
+        self.look().slow.insert(step.to_owned(), ticks);
     }
 
     /// Guests report only when [`World::report`] says so.
@@ -323,7 +330,7 @@ impl Ground {
 
     pub(super) fn begin(&mut self, verb: Verb, thing: Thing, trouble: Option<Trouble>) -> String {
         let id = format!("task-{}", self.tasks.len());
-        let ends_at = self.tick + self.task_ticks;
+        let ends_at = self.tick + self.slow.get(&thing.step).unwrap_or(&self.task_ticks);
         let task =
             Task { verb, thing, trouble, ends_at, stand: Stand::Running, disowned: false, late: false };
         self.tasks.insert(id.clone(), task);

@@ -82,7 +82,11 @@ impl Work {
         drop(events);
         let until = asked + self.runner.config.lease;
         let cell = Arc::new(Cell::new(lease.clone(), state, until));
-        lock(&self.runner.driven).insert(lease.job.clone(), Arc::clone(&cell));
+        let before = lock(&self.runner.driven).insert(lease.job.clone(), Arc::clone(&cell));
+        if let Some(before) = before {
+            // It was overtaken unnoticed, and no renewal will ask for it any more.
+            before.lose();
+        }
         let hands = Arc::clone(&self.runner.hands);
         let handle = self.tasks.spawn(run_job(hands, cell, taken_over));
         self.jobs.insert(handle.id(), (lease, handle));
