@@ -61,6 +61,9 @@ pub enum Task {
         /// How many jobs the engine's cost is measured with, and wait at once at most (engine)
         #[arg(long)]
         jobs: Option<usize>,
+        /// Only these parts: cost, fleet, growth, reports, walk (engine)
+        #[arg(long, value_name = "PART")]
+        only: Vec<String>,
         /// Replay the random walk of this seed (engine)
         #[arg(long)]
         seed: Option<u64>,

@@ -32,9 +32,9 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Clean { state } => demo::clean(state)?,
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
-        Task::Bench { subject, dev, jobs, seed, runs, boots } => match subject {
+        Task::Bench { subject, dev, jobs, only, seed, runs, boots } => match subject {
             BenchSubject::Skeleton => figures::skeleton(!dev)?,
-            BenchSubject::Engine => figures::engine(jobs, seed)?,
+            BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
             BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
         },
     }

@@ -33,9 +33,9 @@ struct Arguments {
     /// Replay the random walk of this seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this part.
+    /// Only these parts.
     #[arg(long)]
-    only: Option<Part>,
+    only: Vec<Part>,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -54,8 +54,9 @@ enum Part {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A replay is wanted for the walk's sake.
-    let only = arguments.only.or(arguments.seed.map(|_| Part::Walk));
-    let wanted = |part| only.is_none_or(|only| only == part);
+    let replay = arguments.seed.filter(|_| arguments.only.is_empty()).map(|_| Part::Walk);
+    let only: Vec<Part> = arguments.only.into_iter().chain(replay).collect();
+    let wanted = |part| only.is_empty() || only.contains(&part);
     let mut table = Table::default();
     if wanted(Part::Cost) {
         cost::measure(arguments.jobs, &mut table).await;

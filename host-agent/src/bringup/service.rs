@@ -1,5 +1,6 @@
 //! What all bring-ups of this companion share. Their state is in the store; nothing of it is remembered here.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -8,6 +9,7 @@ use firstlight_shared::text::escape;
 use tokio::sync::{broadcast, watch};
 
 use super::endpoints::Endpoints;
+use super::steps::Known;
 use super::waiters::Waiters;
 use crate::backend::Backend;
 use crate::job::{Change, JobStore, Limits, State, fold};
@@ -22,8 +24,8 @@ pub struct Bringups {
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) waiters: Waiters,
-    /// MACs and addresses are chosen one at a time.
-    pub(super) choosing: tokio::sync::Mutex<()>,
+    /// MACs and addresses are chosen one at a time, apart from those that are known to be taken, by backend.
+    pub(super) choosing: tokio::sync::Mutex<HashMap<&'static str, Known>>,
     /// For steps, which must not keep it alive.
     pub(super) me: Weak<Self>,
     /// This companion does more than look.

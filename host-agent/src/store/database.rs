@@ -47,10 +47,22 @@ pub(super) struct Writing<'c> {
     pub(super) changes: Vec<Change>,
     /// A secret was overwritten: no copy of it may stay in the log of writes.
     pub(super) wiped: bool,
+    /// What is still to be said before the operation's first statement.
+    pub(super) opening: &'static str,
+}
+
+impl Writing<'_> {
+    /// What the operation's first statement begins with, if it said that it opens itself.
+    pub(super) fn opening(&mut self) -> &'static str {
+        std::mem::take(&mut self.opening)
+    }
 }
 
 /// Something to be written as a whole or not at all.
 pub(super) trait Operation: Send {
+    /// Its first statement says [`Writing::opening`]: each statement is a way to another thread and back.
+    fn opens_itself(&self) -> bool;
+
     /// False: it failed, and what it wrote is to be undone.
     fn run<'c>(&'c mut self, writing: &'c mut Writing<'_>) -> BoxFuture<'c, bool>;
 
@@ -60,6 +72,7 @@ pub(super) trait Operation: Send {
 
 /// An operation that is a function, and the way back to its caller.
 struct Pending<Work, T, E> {
+    opens_itself: bool,
     work: Option<Work>,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
@@ -71,6 +84,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn opens_itself(&self) -> bool {
+        self.opens_itself
+    }
+
     fn run<'c>(&'c mut self, writing: &'c mut Writing<'_>) -> BoxFuture<'c, bool> {
         Box::pin(async move {
             if let Some(work) = self.work.take() {
@@ -94,13 +111,13 @@ where
 }
 
 /// Has `work` done in a transaction of `database`.
-pub(super) async fn write<T, E, Work>(database: &dyn Database, work: Work) -> Result<T, E>
+pub(super) async fn write<T, E, Work>(database: &dyn Database, opens_itself: bool, work: Work) -> Result<T, E>
 where
     Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    database.write(Box::new(Pending { work: Some(work), result: None, answer })).await;
+    database.write(Box::new(Pending { opens_itself, work: Some(work), result: None, answer })).await;
     answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
 }

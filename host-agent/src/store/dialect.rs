@@ -66,6 +66,18 @@ impl Dialect {
         }
     }
 
+    /// Does `first`, which changes a row or none; only if it changed one, does `then`, an INSERT by SELECT that lacks only its
+    /// condition and `last`. All in one go; a row is answered if it was done.
+    pub(super) fn both(self, first: &str, key: &str, then: &str, last: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{first} RETURNING {key}; {then} WHERE changes() = 1 {last}"),
+            Self::Postgres => format!(
+                "WITH one AS ({first} RETURNING {key}), other AS ({then} WHERE EXISTS (SELECT 1 FROM one) {last}) \
+                 SELECT {key} FROM one"
+            ),
+        }
+    }
+
     /// Locks the rows of a SELECT and passes over those that somebody else has locked. SQLite has one writer.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {

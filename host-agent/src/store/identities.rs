@@ -1,9 +1,10 @@
 //! Identities of the fleet, as reports named them: who else has this one?
 
 use serde::Serialize;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::database::Writing;
+use super::dialect::Dialect;
 use super::error::failed;
 use super::rows::text;
 use super::{Store, StoreError};
@@ -20,25 +21,12 @@ pub struct Shared {
     pub job: String,
 }
 
-pub(super) async fn insert(
-    writing: &mut Writing<'_>,
-    job: &str,
-    guest: &str,
-    identities: &[(&'static str, String)],
-) -> Result<(), StoreError> {
-    let insert = format!(
-        "INSERT INTO identities (kind, value, job, guest) SELECT kind, value, $2, $3 FROM {} WHERE true \
-         ON CONFLICT DO NOTHING",
-        writing.dialect.text_pairs("$1")
-    );
-    sqlx::query(AssertSqlSafe(insert))
-        .bind(text("identities", identities)?)
-        .bind(job)
-        .bind(guest)
-        .execute(&mut *writing.sql)
-        .await
-        .map_err(failed("store identities"))?;
-    Ok(())
+/// Beside a report: its job is `$3`, its guest `$4`, the identities are the JSON that is bound to `parameter`.
+pub(super) fn insert(dialect: Dialect, parameter: &str) -> String {
+    format!(
+        "INSERT INTO identities (kind, value, job, guest) SELECT kind, value, $3, $4 FROM {}",
+        dialect.text_pairs(parameter)
+    )
 }
 
 impl Store {
@@ -48,26 +36,25 @@ impl Store {
         job: &str,
         identities: &[(&'static str, String)],
     ) -> Result<Vec<Shared>, StoreError> {
-        let mut reader = self.database.reader().await?;
-        let mut found = Vec::new();
-        for (kind, value) in identities {
-            let rows = sqlx::query(
-                "SELECT guest, job FROM identities \
-                 WHERE kind = $1 AND value = $2 AND job <> $3 AND retired = 0 ORDER BY job",
-            )
-            .bind(*kind)
-            .bind(value)
+        let look = format!(
+            "SELECT i.kind, i.value, i.guest, i.job FROM {} CROSS JOIN identities i \
+             WHERE i.kind = pair.kind AND i.value = pair.value AND i.job <> $2 AND i.retired = 0",
+            self.database.dialect().text_pairs("$1")
+        );
+        let rows = sqlx::query(AssertSqlSafe(look))
+            .bind(text("identities", identities)?)
             .bind(job)
-            .fetch_all(&mut *reader)
+            .fetch_all(&mut *self.database.reader().await?)
             .await
             .map_err(failed("look for an identity"))?;
-            found.extend(rows.iter().map(|row| Shared {
-                kind: (*kind).to_owned(),
-                value: value.clone(),
-                guest: row.get(0),
-                job: row.get(1),
-            }));
-        }
+        let shared =
+            |row: &AnyRow| Shared { kind: row.get(0), value: row.get(1), guest: row.get(2), job: row.get(3) };
+        let mut found: Vec<Shared> = rows.iter().map(shared).collect();
+        // In the order that was asked for, whatever the database's is.
+        let place = |one: &Shared| {
+            identities.iter().position(|(kind, value)| (*kind, value) == (&*one.kind, &one.value))
+        };
+        found.sort_by_cached_key(|one| (place(one), one.job.clone()));
         Ok(found)
     }
 

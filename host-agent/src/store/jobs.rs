@@ -1,10 +1,11 @@
 //! Jobs and their journals: made, appended to, asked for something.
 
 use async_trait::async_trait;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
+use super::database::Writing;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
 use super::{Store, claim};
@@ -72,9 +73,9 @@ impl JobStore for Store {
         outline: &Outline,
     ) -> Result<(), JournalError> {
         let (own, recorded, outline) = (lease.clone(), recorded.clone(), outline.clone());
-        let work = self.write(move |writing| {
+        let work = self.write_often(move |writing| {
             Box::pin(async move {
-                append(writing.sql, &own, &recorded, &outline).await?;
+                append(writing, &own, &recorded, &outline).await?;
                 writing.changes.push(Change::Job(own.job));
                 Ok(())
             })
@@ -199,35 +200,42 @@ async fn create(sql: &mut AnyConnection, job: &NewJob) -> Result<(), Refusal> {
     }
 }
 
+const MOVE_ON: &str = "UPDATE jobs SET events = events + 1, phase = $4, step = $5, failure = $6, works = $7, \
+                       is_open = $8, live = $9, ended_at_ms = $10 \
+                       WHERE id = $1 AND held = 1 AND fence = $2 AND events = $3";
+const EVENT: &str = "INSERT INTO events (job, seq, at_ms, body) SELECT $1, $3, $11, $12";
+
 async fn append(
-    sql: &mut AnyConnection,
+    writing: &mut Writing<'_>,
     lease: &Lease,
     recorded: &Recorded,
     outline: &Outline,
 ) -> Result<(), Refusal> {
-    let done = sqlx::query(
-        "UPDATE jobs SET events = events + 1, phase = $4, step = $5, failure = $6, works = $7, is_open = $8, \
-         live = $9, ended_at_ms = $10 WHERE id = $1 AND held = 1 AND fence = $2 AND events = $3",
-    )
-    .bind(&lease.job)
-    .bind(signed(lease.fence))
-    .bind(signed(recorded.seq))
-    .bind(outline.phase.as_str())
-    .bind(outline.step.as_deref())
-    .bind(outline.failure.as_ref().map(|fault| text("a failure", fault)).transpose()?)
-    .bind(i64::from(outline.works))
-    .bind(i64::from(outline.open))
-    .bind(i64::from(outline.live))
-    .bind(outline.ended_ms.map(signed))
-    .execute(&mut *sql)
-    .await
-    .map_err(failed("record a job's state"))?;
-    if done.rows_affected() == 1 {
-        return Ok(rows::insert_event(sql, &lease.job, recorded).await?);
+    let body = text("an event", &recorded.event)?;
+    let failure = outline.failure.as_ref().map(|fault| text("a failure", fault)).transpose()?;
+    let append = format!("{}{}", writing.opening(), writing.dialect.both(MOVE_ON, "id", EVENT, ""));
+    let done = sqlx::query(AssertSqlSafe(append))
+        .bind(&lease.job)
+        .bind(signed(lease.fence))
+        .bind(signed(recorded.seq))
+        .bind(outline.phase.as_str())
+        .bind(outline.step.as_deref())
+        .bind(failure)
+        .bind(i64::from(outline.works))
+        .bind(i64::from(outline.open))
+        .bind(i64::from(outline.live))
+        .bind(outline.ended_ms.map(signed))
+        .bind(signed(recorded.at_ms))
+        .bind(body)
+        .fetch_all(&mut *writing.sql)
+        .await
+        .map_err(failed("append an event"))?;
+    if !done.is_empty() {
+        return Ok(());
     }
-    holds(sql, lease).await?;
+    holds(writing.sql, lease).await?;
     // The same event again is the same call again: its answer was lost.
-    let stored = rows::events(sql, &lease.job).await?;
+    let stored = rows::events(writing.sql, &lease.job).await?;
     match stored.last() {
         Some(last) if last == recorded => Ok(()),
         _ => Err(StoreError::Sequence { job: lease.job.clone(), seq: recorded.seq }.into()),

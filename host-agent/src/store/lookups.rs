@@ -58,15 +58,19 @@ impl Store {
     /// What stands in the way of a report: its claim, how that was answered already, and another guest that reported with
     /// one of these host keys (see [`Store::holder_of_key`]). None: nobody was given this claim.
     pub async fn ground(&self, claim: &str, keys: &[String]) -> Result<Option<Ground>, StoreError> {
-        let mut reader = self.database.reader().await?;
-        let row = sqlx::query(
-            "SELECT c.id, c.job, c.guest, c.secret, c.expired, r.sha256, r.source, r.ack \
+        let look = format!(
+            "SELECT c.id, c.job, c.guest, c.secret, c.expired, r.sha256, r.source, r.ack, \
+             (SELECT i.guest FROM identities i WHERE i.kind = 'ssh-host-key' AND i.value IN {} AND i.job <> c.job \
+             AND NOT (i.retired = 1 AND i.guest = c.guest) LIMIT 1) \
              FROM claims c LEFT JOIN reports r ON r.claim_id = c.id WHERE c.id = $1",
-        )
-        .bind(claim)
-        .fetch_optional(&mut *reader)
-        .await
-        .map_err(failed("read a claim"))?;
+            self.database.dialect().texts("$2")
+        );
+        let row = sqlx::query(AssertSqlSafe(look))
+            .bind(claim)
+            .bind(text("a list of keys", keys)?)
+            .fetch_optional(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("read a claim"))?;
         let Some(row) = row else { return Ok(None) };
         let claim = claims::read(&row);
         let answered = match (row.get::<Option<String>, _>(5), row.get(6), row.get::<Option<String>, _>(7)) {
@@ -75,19 +79,7 @@ impl Store {
             }
             _ => None,
         };
-        let twin = format!(
-            "SELECT guest FROM identities WHERE kind = 'ssh-host-key' AND value IN {} AND job <> $2 \
-             AND NOT (retired = 1 AND guest = $3) LIMIT 1",
-            self.database.dialect().texts("$1")
-        );
-        let twin = sqlx::query_scalar(AssertSqlSafe(twin))
-            .bind(text("a list of keys", keys)?)
-            .bind(&claim.job)
-            .bind(&claim.guest)
-            .fetch_optional(&mut *reader)
-            .await
-            .map_err(failed("look for a host key"))?;
-        Ok(Some(Ground { claim, answered, twin }))
+        Ok(Some(Ground { claim, answered, twin: row.get(8) }))
     }
 
     /// The state of each of these jobs that there is.

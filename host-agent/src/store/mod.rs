@@ -86,6 +86,16 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        database::write(&*self.database, work).await
+        database::write(&*self.database, false, work).await
+    }
+
+    /// The same for what is done all the time: `work` begins its first statement with [`Writing::opening`].
+    async fn write_often<T, E, Work>(&self, work: Work) -> Result<T, E>
+    where
+        Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        database::write(&*self.database, true, work).await
     }
 }

@@ -151,6 +151,7 @@ impl Hands {
             now: None,
             changes: Vec::new(),
             wiped: false,
+            opening: "",
         };
         if !operation.run(&mut writing).await {
             return transaction.rollback().await.map_err(failed("take back what it wrote"));

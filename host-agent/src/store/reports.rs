@@ -36,6 +36,8 @@ pub struct ReportFilter {
     pub before: Option<String>,
 }
 
+const TAKE: &str = "INSERT INTO reports (sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack) \
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
 const COLUMNS: &str = "sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack";
 
 impl Store {
@@ -46,15 +48,15 @@ impl Store {
         report: &StoredReport,
         identities: &[(&'static str, String)],
     ) -> Result<bool, StoreError> {
-        let (report, identities) = (report.clone(), identities.to_vec());
         let (envelope, ack) = (text("a report", &report.envelope)?, text("a report", &report.ack)?);
-        self.write(move |writing| {
+        let (identities, report) = (text("identities", identities)?, report.clone());
+        self.write_often(move |writing| {
             Box::pin(async move {
-                let insert = format!(
-                    "INSERT INTO reports ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                     ON CONFLICT DO NOTHING"
-                );
-                let done = sqlx::query(AssertSqlSafe(insert))
+                let dialect = writing.dialect;
+                let named = identities::insert(dialect, "$10");
+                let take = dialect.both(TAKE, "job", &named, "ON CONFLICT DO NOTHING");
+                let take = format!("{}{take}", writing.opening());
+                let done = sqlx::query(AssertSqlSafe(take))
                     .bind(&report.sha256)
                     .bind(&report.claim_id)
                     .bind(&report.job)
@@ -64,13 +66,13 @@ impl Store {
                     .bind(report.trust.as_str())
                     .bind(envelope)
                     .bind(ack)
-                    .execute(&mut *writing.sql)
+                    .bind(identities)
+                    .fetch_all(&mut *writing.sql)
                     .await
                     .map_err(failed("store a report"))?;
-                if done.rows_affected() == 0 {
+                if done.is_empty() {
                     return Ok(false);
                 }
-                identities::insert(writing, &report.job, &report.guest, &identities).await?;
                 writing.changes.push(Change::Report { claim: report.claim_id });
                 Ok(true)
             })
@@ -101,6 +103,16 @@ impl Store {
 
     pub async fn report_of_claim(&self, claim_id: &str) -> Result<Option<StoredReport>, StoreError> {
         self.one_report("claim_id", claim_id).await
+    }
+
+    /// Digest of the job's report and when it came, without reading the report.
+    pub async fn report_came(&self, job: &str) -> Result<Option<(String, u64)>, StoreError> {
+        let row = sqlx::query("SELECT sha256, received_at_ms FROM reports WHERE job = $1")
+            .bind(job)
+            .fetch_optional(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("look for a report"))?;
+        Ok(row.map(|row| (row.get(0), unsigned(row.get(1)))))
     }
 
     pub async fn report_of_job(&self, job: &str) -> Result<Option<StoredReport>, StoreError> {

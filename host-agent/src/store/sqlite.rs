@@ -5,14 +5,13 @@
 //! is counted from the opening: a clock that jumps ends no lease.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
-use tokio::sync::{Mutex, broadcast, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::database::{CHANGES_KEPT, Database, Operation, Writing};
 use super::dialect::Dialect;
@@ -23,13 +22,18 @@ use crate::job::Change;
 
 /// How many operations go into one commit at most.
 const TOGETHER: usize = 128;
-/// How often to look for more of them before a commit; a few microseconds each.
-const MOMENT: usize = 32;
+/// How long to wait for more of them before a commit, a fraction of what the commit takes.
+const MOMENT: Duration = Duration::from_micros(100);
 const READERS: u32 = 4;
+/// A wiped secret is out of the log of writes at once if none was wiped just before; otherwise so much later, with all the
+/// others: each time, the whole log is folded into the file.
+const WIPES: Duration = Duration::from_millis(250);
+/// So often, nobody waits for who reads meanwhile.
+const HASTY_WIPES: u32 = 20;
 
 /// One operation of a transaction ends, the next begins: a savepoint for each.
-const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT operation";
-const NEXT: &str = "RELEASE operation; SAVEPOINT operation";
+const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT operation; ";
+const NEXT: &str = "RELEASE operation; SAVEPOINT operation; ";
 
 /// Wiped secrets are overwritten, not only unlinked.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -46,8 +50,8 @@ pub(super) struct Sqlite {
 
 #[derive(Debug)]
 struct Closing {
-    stop: tokio::sync::oneshot::Sender<()>,
-    writer: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Sqlite {
@@ -61,8 +65,12 @@ impl Sqlite {
         check(&mut writer, &shown).await?;
         schema::migrate(&mut writer, Dialect::Sqlite, &shown).await?;
         schema::end_all_leases(&mut writer).await.map_err(failed)?;
+        // Whatever was wiped just before a companion was killed.
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(failed)?;
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)
+            // A file does not go away as a server does.
+            .test_before_acquire(false)
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     connection.execute("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;").await?;
@@ -73,16 +81,18 @@ impl Sqlite {
 
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let (queue, queued) = mpsc::channel(4 * TOGETHER);
-        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
         let line = Line {
             connection: writer,
             queued,
             changes: changes.clone(),
             opened: Instant::now(),
             unwiped: false,
+            wiped_at: None,
+            hasty: 0,
         };
-        let writer = tokio::spawn(line.work(stopped));
-        Ok(Self { options, readers, queue, closing: Mutex::new(Some(Closing { stop, writer })), changes })
+        let ended = line.begin(stopped).map_err(|error| StoreError::file(path, error))?;
+        Ok(Self { options, readers, queue, closing: Mutex::new(Some(Closing { stop, ended })), changes })
     }
 }
 
@@ -155,7 +165,7 @@ impl Database for Sqlite {
     async fn close(&self) {
         if let Some(closing) = self.closing.lock().await.take() {
             let _ = closing.stop.send(());
-            let _ = closing.writer.await;
+            let _ = closing.ended.await;
         }
         self.readers.close().await;
     }
@@ -171,27 +181,47 @@ struct Line {
     queued: mpsc::Receiver<Box<dyn Operation>>,
     changes: broadcast::Sender<Change>,
     opened: Instant,
-    /// A wiped secret may still be in the log of writes, since somebody was reading there.
+    /// A wiped secret may still be in the log of writes.
     unwiped: bool,
+    wiped_at: Option<Instant>,
+    /// Wipes in a row that failed since somebody was reading.
+    hasty: u32,
 }
 
 impl Line {
-    async fn work(mut self, mut stopped: tokio::sync::oneshot::Receiver<()>) {
+    /// In a thread of its own: everybody waits for the writer, so it does not wait behind their other work.
+    fn begin(self, stopped: oneshot::Receiver<()>) -> std::io::Result<oneshot::Receiver<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            runtime.block_on(self.work(stopped));
+            // Nobody waits: fine.
+            let _ = end.send(());
+        })?;
+        Ok(ended)
+    }
+
+    async fn work(mut self, mut stopped: oneshot::Receiver<()>) {
         let mut batch = Vec::with_capacity(TOGETHER);
         let mut crowd = 0;
         loop {
+            let wipe = tokio::time::sleep_until(self.next_wipe().into());
             tokio::select! {
                 biased;
                 got = self.queued.recv_many(&mut batch, TOGETHER) => {
                     if got == 0 {
                         break;
                     }
-                    self.gather(&mut batch, crowd).await;
+                    self.gather(&mut batch, crowd);
                     crowd = batch.len();
                     self.commit(&mut batch).await;
                 }
+                () = wipe, if self.unwiped => self.wipe().await,
                 _ = &mut stopped, if !self.queued.is_closed() => self.queued.close(),
             }
+        }
+        if self.unwiped {
+            self.wipe().await;
         }
         if let Err(error) = self.connection.close().await {
             tracing::warn!(error = %error, "the store was not closed well; it mends itself at the next start");
@@ -199,17 +229,16 @@ impl Line {
     }
 
     /// Whoever was answered just now may have more to write: one commit for all is cheaper than two, so they get a moment.
-    async fn gather(&mut self, batch: &mut Vec<Box<dyn Operation>>, crowd: usize) {
-        for _ in 0..MOMENT {
-            if batch.len() >= crowd.min(TOGETHER) {
-                break;
-            }
-            tokio::task::yield_now().await;
-            while batch.len() < TOGETHER
-                && let Ok(operation) = self.queued.try_recv()
-            {
-                batch.push(operation);
-            }
+    /// Who is alone does not wait.
+    fn gather(&mut self, batch: &mut Vec<Box<dyn Operation>>, crowd: usize) {
+        if batch.len() >= crowd.min(TOGETHER) {
+            return;
+        }
+        std::thread::sleep(MOMENT);
+        while batch.len() < TOGETHER
+            && let Ok(operation) = self.queued.try_recv()
+        {
+            batch.push(operation);
         }
     }
 
@@ -223,7 +252,8 @@ impl Line {
                 (Err(error), Vec::new(), false)
             }
         };
-        if wiped || self.unwiped {
+        self.unwiped |= wiped;
+        if self.unwiped && self.next_wipe() <= Instant::now() {
             self.wipe().await;
         }
         for change in changes {
@@ -236,27 +266,37 @@ impl Line {
     }
 
     async fn run(&mut self, batch: &mut [Box<dyn Operation>]) -> Result<(Vec<Change>, bool), StoreError> {
-        self.tell(BEGIN, "begin to write").await?;
         let mut writing = Writing {
             sql: &mut self.connection,
             dialect: Dialect::Sqlite,
             now: Some(since(self.opened)),
             changes: Vec::new(),
             wiped: false,
+            opening: BEGIN,
         };
-        for (index, operation) in batch.iter_mut().enumerate() {
-            if index > 0 {
-                sqlx::query(NEXT).execute(&mut *writing.sql).await.map_err(failed("write"))?;
+        for operation in batch.iter_mut() {
+            if !operation.opens_itself() {
+                let open = sqlx::query(writing.opening());
+                open.execute(&mut *writing.sql).await.map_err(failed("begin to write"))?;
             }
             let told = writing.changes.len();
-            if !operation.run(&mut writing).await {
+            let done = operation.run(&mut writing).await;
+            if !writing.opening.is_empty() {
+                // It gave up before it wrote anything.
+                continue;
+            }
+            writing.opening = NEXT;
+            if !done {
                 // Fails if the database has given up the whole transaction: then all have failed.
                 let undo = sqlx::query("ROLLBACK TO operation").execute(&mut *writing.sql);
                 undo.await.map_err(failed("write everything that was to be written"))?;
                 writing.changes.truncate(told);
             }
         }
-        let (changes, wiped) = (writing.changes, writing.wiped);
+        let (changes, wiped, begun) = (writing.changes, writing.wiped, writing.opening != BEGIN);
+        if !begun {
+            return Ok((changes, wiped));
+        }
         self.tell("COMMIT", "make its rows durable").await?;
         Ok((changes, wiped))
     }
@@ -265,10 +305,21 @@ impl Line {
         sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(failed(action))
     }
 
-    /// The log of writes would keep a secret until it is overwritten.
+    fn next_wipe(&self) -> Instant {
+        self.wiped_at.map_or_else(Instant::now, |wiped| wiped + WIPES)
+    }
+
+    /// The log of writes would keep a secret until it is overwritten. Nobody who writes waits for somebody who reads,
+    /// unless there is always somebody who reads.
     async fn wipe(&mut self) {
+        if self.hasty < HASTY_WIPES {
+            let _ = self.tell("PRAGMA busy_timeout = 0", "hurry").await;
+        }
         let folded: Result<i64, _> =
             sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut self.connection).await;
+        let _ = self.tell("PRAGMA busy_timeout = 5000", "be patient again").await;
         self.unwiped = !matches!(folded, Ok(0));
+        self.hasty = if self.unwiped { self.hasty + 1 } else { 0 };
+        self.wiped_at = Some(Instant::now());
     }
 }

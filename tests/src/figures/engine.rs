@@ -8,11 +8,14 @@ use crate::build;
 ///
 /// # Errors
 /// It cannot be built, or the random walk found a job that ended neither complete nor clean.
-pub fn engine(jobs: Option<usize>, seed: Option<u64>) -> Result<()> {
+pub fn engine(jobs: Option<usize>, only: &[String], seed: Option<u64>) -> Result<()> {
     let mut bench = build::cargo();
     bench.args(["bench", "--quiet", "--package", "firstlight", "--bench", "engine", "--"]);
     if let Some(jobs) = jobs {
         bench.args(["--jobs", &jobs.to_string()]);
+    }
+    for part in only {
+        bench.args(["--only", part]);
     }
     if let Some(seed) = seed {
         bench.args(["--seed", &seed.to_string()]);

@@ -4,12 +4,15 @@
 //! choose at once never choose the same, and a repeated choice of one job is the same choice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::secret::Secret;
+use tokio::time::Instant;
 
 use super::{ALLOCATE, Allocated, CONTENDED, Common, FAST, store_fault, unless_store};
 use crate::backend::{Allocation, Taken};
+use crate::bringup::service::Bringups;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -21,6 +24,8 @@ const ADDRESS: &str = "address@";
 
 /// How often to choose again when another job was faster; each time it is known what that one took.
 const ATTEMPTS: u32 = 20;
+/// How long what was read is used: what was freed meanwhile is not chosen.
+const FRESH: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Step for Allocate {
@@ -71,18 +76,21 @@ impl Allocate {
     }
 
     async fn reserve(&self, context: &Context<'_>) -> Result<Allocation, Fault> {
-        let (service, backend) = (self.0.service()?, &self.0.backend);
+        let service = self.0.service()?;
         let store = &service.store;
-        let address_kind = format!("{ADDRESS}{}", backend.name());
-        // One at a time here, so that only other companions can be faster.
-        let _alone = service.choosing.lock().await;
+        let address_kind = format!("{ADDRESS}{}", self.0.backend.name());
         let held = store.reserved_by(context.job).await.map_err(store_fault)?;
         if let Some(allocation) = allocation(&held, &address_kind) {
             return Ok(allocation);
         }
-        for _ in 0..ATTEMPTS {
-            let reserved = store.reserved(&[MAC, &address_kind]).await.map_err(store_fault)?;
-            let chosen = backend.allocate(&self.0.spec.plan, &taken(&reserved, &address_kind)).await?;
+        for attempt in 0..ATTEMPTS {
+            let anew = attempt > 0;
+            let chosen = match self.choose_free(&service, &address_kind, anew).await {
+                Ok(chosen) => chosen,
+                // Something may have become free.
+                Err(_) if !anew => continue,
+                Err(fault) => return Err(fault),
+            };
             let addresses =
                 chosen.addresses.iter().map(|address| (address_kind.as_str(), address.to_string()));
             let values: Vec<_> = std::iter::once((MAC, chosen.mac.to_string())).chain(addresses).collect();
@@ -92,6 +100,40 @@ impl Allocate {
         }
         Err(Fault::new(CONTENDED, "other companions' jobs were faster each time"))
     }
+
+    /// One at a time here, so that only other companions can be faster. What is taken is read from the store now and then
+    /// only: a choice that is out of date is found out when it is reserved.
+    async fn choose_free(
+        &self,
+        service: &Bringups,
+        address_kind: &str,
+        anew: bool,
+    ) -> Result<Allocation, Fault> {
+        let backend = &self.0.backend;
+        let mut choosing = service.choosing.lock().await;
+        let fresh = |known: &Known| !anew && known.read.elapsed() < FRESH;
+        let mut known = match choosing.remove(backend.name()).filter(fresh) {
+            Some(known) => known,
+            None => {
+                let reserved = service.store.reserved(&[MAC, address_kind]).await.map_err(store_fault)?;
+                Known { read: Instant::now(), taken: taken(&reserved, address_kind) }
+            }
+        };
+        let chosen = backend.allocate(&self.0.spec.plan, &known.taken).await;
+        if let Ok(chosen) = &chosen {
+            known.taken.macs.push(chosen.mac);
+            known.taken.addresses.extend(&chosen.addresses);
+        }
+        choosing.insert(backend.name(), known);
+        chosen
+    }
+}
+
+/// What was taken in a backend's network when the store was read, and what was chosen here since.
+#[derive(Debug)]
+pub(in crate::bringup) struct Known {
+    read: Instant,
+    taken: Taken,
 }
 
 /// What a job holds, if it is whole.

@@ -58,8 +58,8 @@ impl Step for AwaitReport {
 
 impl AwaitReport {
     async fn stored(&self, context: &Context<'_>) -> Result<Option<Value>, Fault> {
-        let report = self.0.service()?.store.report_of_job(context.job).await.map_err(store_fault)?;
-        Ok(report.map(|report| json!({ "sha256": report.sha256, "received_at_ms": report.received_at_ms })))
+        let came = self.0.service()?.store.report_came(context.job).await.map_err(store_fault)?;
+        Ok(came.map(|(sha256, at_ms)| json!({ "sha256": sha256, "received_at_ms": at_ms })))
     }
 
     /// The report, or why there will be none. An error: the store does not tell.

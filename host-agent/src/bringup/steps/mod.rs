@@ -20,6 +20,8 @@ use crate::backend::{Allocation, Backend, GuestPlan, Placement, Stage};
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
 
+pub(super) use allocate::Known;
+
 pub(super) const ALLOCATE: &str = "allocate";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";

@@ -54,7 +54,9 @@ impl Verify {
         let stored = stored.ok_or_else(|| Fault::new("no-report", "the report is not in the store"))?;
         let opened = stored.envelope.open().map_err(|error| Fault::new("bad-report", error.to_string()))?;
         let trust = self.attest(&placement, &stored.sha256).await?.unwrap_or(stored.trust);
-        service.store.set_trust(&stored.sha256, trust).await.map_err(store_fault)?;
+        if trust != stored.trust {
+            service.store.set_trust(&stored.sha256, trust).await.map_err(store_fault)?;
+        }
 
         let observed = self.0.backend.observe(&placement).await?;
         let mounts = placement.plan.mounts.iter().map(|mount| mount.path.clone()).collect::<Vec<PathBuf>>();
