@@ -152,7 +152,7 @@ fn configured(folder: &Path, name: &str, database: &str, reports: SocketAddr, te
         "state = {folder:?}\n[store]\nurl = {database:?}\n\
          [companion]\nname = {name:?}\nlease = \"{lease}s\"\ngrace = \"{grace}s\"\ndrain = \"5s\"\n\
          [limits]\nnode = 4\n[reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n\
-         [log]\nlevel = \"firstlight=debug\"\n",
+         [log]\nlevel = \"warn,firstlight=debug\"\n",
         lease = terms.lease,
         grace = terms.grace,
     )
