@@ -1,9 +1,12 @@
 //! Identities across the fleet: no two guests may share one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use firstlight_shared::text::escape;
 use firstlight_shared::wire::Report;
 use serde::Serialize;
+
+use crate::store::Shared;
 
 /// The identities of one guest, as pairs of kind and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,10 +16,10 @@ pub struct Identities {
 }
 
 /// One identity that several guests share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Duplicate {
     /// `mac`, `address`, `machine-id`, `hostname` or `ssh-host-key`.
-    pub kind: &'static str,
+    pub kind: String,
     pub value: String,
     pub guests: Vec<String>,
 }
@@ -45,19 +48,27 @@ pub fn is_global(address: &std::net::IpAddr) -> bool {
     }
 }
 
-/// Every identity that more than one guest has.
-pub fn duplicates(fleet: &[Identities]) -> Vec<Duplicate> {
-    let mut holders: BTreeMap<(&'static str, &str), Vec<String>> = BTreeMap::new();
-    for member in fleet {
-        for (kind, value) in &member.values {
-            let guests = holders.entry((kind, value)).or_default();
-            if !guests.contains(&member.guest) {
-                guests.push(member.guest.clone());
-            }
-        }
+/// What `guest` shares with others, as the store found it: one entry for each identity. Values are a guest's word, and escaped.
+pub fn duplicates_with(guest: &str, shared: &[Shared]) -> Vec<Duplicate> {
+    merged(shared.iter().map(|other| Duplicate {
+        kind: other.kind.clone(),
+        value: escape(&other.value, 100),
+        guests: vec![guest.to_owned(), other.guest.clone()],
+    }))
+}
+
+/// One entry for each identity, with all its guests, sorted.
+pub fn merged(found: impl IntoIterator<Item = Duplicate>) -> Vec<Duplicate> {
+    let mut holders: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for one in found {
+        holders.entry((one.kind, one.value)).or_default().extend(one.guests);
     }
-    let shared = holders.into_iter().filter(|(_, guests)| guests.len() > 1);
-    shared.map(|((kind, value), guests)| Duplicate { kind, value: value.to_owned(), guests }).collect()
+    let one = |((kind, value), guests): ((String, String), BTreeSet<String>)| Duplicate {
+        kind,
+        value,
+        guests: guests.into_iter().collect(),
+    };
+    holders.into_iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -66,19 +77,30 @@ mod tests {
 
     #[test]
     fn one_shared_value_is_one_duplicate_and_kinds_do_not_mix() {
-        let member = |guest: &str, values: &[(&'static str, &str)]| Identities {
-            guest: guest.to_owned(),
-            values: values.iter().map(|(kind, value)| (*kind, (*value).to_owned())).collect(),
+        let shared = |kind: &str, value: &str, guest: &str| Shared {
+            kind: kind.into(),
+            value: value.into(),
+            guest: guest.into(),
+            job: "j".into(),
         };
-        let fleet = [
-            member("a", &[("mac", "1"), ("hostname", "x"), ("mac", "1")]),
-            member("b", &[("mac", "1"), ("hostname", "y")]),
-            member("c", &[("mac", "2"), ("hostname", "1")]),
+        let found = [
+            shared("mac", "1", "b"),
+            shared("mac", "1", "c"),
+            shared("hostname", "1", "d"),
+            shared("mac", "1", "b"),
         ];
-        let found = duplicates(&fleet);
+        let one = |kind: &str, guests: &[&str]| Duplicate {
+            kind: kind.into(),
+            value: "1".into(),
+            guests: guests.iter().map(|guest| (*guest).to_owned()).collect(),
+        };
         assert_eq!(
-            found,
-            [Duplicate { kind: "mac", value: "1".into(), guests: vec!["a".into(), "b".into()] }]
+            duplicates_with("a", &found),
+            [one("hostname", &["a", "d"]), one("mac", &["a", "b", "c"])]
         );
+        let both = duplicates_with("a", &found[..1])
+            .into_iter()
+            .chain(duplicates_with("b", &[shared("mac", "1", "a")]));
+        assert_eq!(merged(both), [one("mac", &["a", "b"])]);
     }
 }

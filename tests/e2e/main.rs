@@ -9,12 +9,14 @@ mod checks;
 mod clones;
 mod cloud;
 mod companion_death;
+mod companions;
 mod control;
 mod deadline;
 mod demo;
 mod fail_closed;
 mod hostile_reports;
 mod images;
+mod jobs;
 mod machine;
 mod scenarios;
 mod second_boot;
@@ -25,3 +27,6 @@ mod support;
 mod systemd_host;
 mod units;
 mod whole;
+
+#[path = "../../host-agent/tests/postgres/mod.rs"]
+mod postgres;

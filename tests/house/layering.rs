@@ -76,6 +76,11 @@ fn inside_the_host_nobody_looks_up() {
             &["crate::job", "crate::http", "crate::bringup", "crate::intake", "crate::cli", "crate::store"],
         ),
         ("host-agent/src/bringup", &["crate::http", "crate::cli", "crate::daemon"]),
+        // The bottom: everybody is configured.
+        (
+            "host-agent/src/config",
+            &["crate::job", "crate::store", "crate::http", "crate::bringup", "crate::daemon", "crate::cli"],
+        ),
         ("host-agent/src/intake", &["crate::http", "crate::cli", "crate::daemon"]),
     ];
     for (folder, forbidden) in rules {

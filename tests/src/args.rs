@@ -1,5 +1,6 @@
 //! The command line of `cargo xtask`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ pub enum Task {
         #[arg(long)]
         state: Option<PathBuf>,
     },
+    /// Serve a simulated Proxmox VE cluster until Ctrl-C
+    Simpve(SimpveArguments),
     /// Run all tests; the last line says how many passed
     Test {
         /// Only what needs neither root nor network
@@ -55,9 +58,18 @@ pub enum Task {
     /// Print figures, side by side in one run
     Bench {
         subject: BenchSubject,
-        /// Build and measure the unoptimised companion
+        /// Build and measure the unoptimised companion (skeleton)
         #[arg(long)]
         dev: bool,
+        /// How many jobs the engine's cost is measured with, and wait at once at most (engine)
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Only these parts: cost, fleet, growth, reports, walk (engine)
+        #[arg(long, value_name = "PART")]
+        only: Vec<String>,
+        /// Replay the random walk of this seed (engine)
+        #[arg(long)]
+        seed: Option<u64>,
         /// How often each process is run (guest)
         #[arg(long, default_value_t = 40)]
         runs: usize,
@@ -83,10 +95,35 @@ pub struct DemoArguments {
     pub state: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct SimpveArguments {
+    /// Where the first node listens; the others take the ports after it
+    #[arg(long, default_value = "127.0.0.1:8006")]
+    pub listen: SocketAddr,
+    /// How many nodes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub nodes: u8,
+    /// Multiplies the measured times of the real API; 0 is at once
+    #[arg(long, default_value_t = 1.0, value_parser = factor)]
+    pub scale: f64,
+    /// Write the cluster's CA here
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.0..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("a number from 0 to 100 is needed".into()),
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum BenchSubject {
     /// Bring-up and identity phase against their floors
     Skeleton,
     /// The guest agent's time, size and memory against its peers
     Guest,
+    /// The job engine, its store and the intake of reports, each beside its aim
+    Engine,
 }

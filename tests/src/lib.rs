@@ -15,4 +15,5 @@ pub mod packages;
 pub mod paths;
 pub mod rig;
 pub mod run;
+pub mod simpve;
 pub mod wait;

@@ -1,6 +1,6 @@
 //! The Debian packages that goldens, guests and tests need.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -43,6 +43,12 @@ pub const TESTS: &[Tool] = &[
     tool("sshd", "openssh-server"),
 ];
 
+/// For the tests on a database.
+pub const POSTGRESQL: &[Tool] = &[tool("initdb", "postgresql"), tool("setpriv", "util-linux")];
+
+/// Where Debian keeps PostgreSQL's programs, a folder per version.
+const POSTGRESQL_FOLDER: &str = "/usr/lib/postgresql";
+
 /// Installs what is missing, and says so.
 pub fn ensure(tools: &[Tool]) -> Result<()> {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !present(tool.program)).collect();
@@ -74,9 +80,12 @@ fn apt() -> Command {
     apt
 }
 
-/// Whether a program is on the path, or where Debian keeps programs for root.
+/// Whether a program is on the path, or where Debian keeps programs for root or PostgreSQL's own.
 pub fn present(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        || ["/usr/sbin", "/sbin"].iter().any(|folder| Path::new(folder).join(program).is_file())
+    let versions = std::fs::read_dir(POSTGRESQL_FOLDER).into_iter().flatten().flatten();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(versions.map(|version| version.path().join("bin")))
+        .any(|folder| folder.join(program).is_file())
 }

@@ -1,6 +1,7 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
 pub mod local;
+pub mod proxmox;
 
 use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
@@ -10,13 +11,15 @@ use firstlight_shared::ids::{GuestName, MacAddress};
 use firstlight_shared::wire::Claim;
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestPlan {
+    #[schema(value_type = String, example = "web-01")]
     pub name: GuestName,
     /// Absolute path of the golden archive.
+    #[schema(value_type = String)]
     pub golden: PathBuf,
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -25,7 +28,7 @@ pub struct GuestPlan {
     pub size: Size,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Size {
     pub cores: Option<u32>,
     pub memory_bytes: Option<u64>,
@@ -33,9 +36,10 @@ pub struct Size {
 }
 
 /// A data volume of the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Mount {
     /// Absolute path in the guest.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     pub size_bytes: Option<u64>,
 }
@@ -81,7 +85,7 @@ pub struct ReportEndpoint {
     /// `https://ADDRESS:PORT`
     pub url: String,
     /// A socket that only the backend could open (in a network namespace of its own, for one): serve reports on it.
-    /// Given once; later calls give none.
+    /// Given once; later calls give none. Several companions may each have one for the same address.
     pub listener: Option<TcpListener>,
 }
 
@@ -95,6 +99,16 @@ pub struct Observed {
     pub mounts: Vec<PathBuf>,
 }
 
+/// One guest (or a part of one) with our stamp, as a survey found it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Surveyed {
+    /// The job of the stamp. None: a part that carries this instance's mark and the guest's name, and no stamp (any more).
+    pub job: Option<String>,
+    pub guest: String,
+    /// The guest's own processes (or its machine) are at work.
+    pub running: bool,
+}
+
 #[async_trait]
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// As written in specs.
@@ -103,6 +117,13 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Refuses, before anything is done, what cannot work: missing tools or rights, a golden that is not there, a
     /// size that the backend cannot give.
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault>;
+
+    /// Whose the name is already, in words for people; none: it is free. Looks only.
+    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault>;
+
+    /// What changes when the golden's content does, in words for people (its size and time of change, for one: reading
+    /// the whole of it would cost as much as a restore). Looks only.
+    async fn golden_mark(&self, plan: &GuestPlan) -> Result<String, Fault>;
 
     /// Makes ready what all guests share. Idempotent.
     async fn prepare(&self) -> Result<ReportEndpoint, Fault>;
@@ -117,8 +138,25 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     async fn act(&self, stage: Stage, guest: &Placement) -> Act;
 
+    /// Waits for the end of a task that `act` or `probe` named. Never repeats the request.
+    async fn follow(&self, stage: Stage, _guest: &Placement, task: &str) -> Followed {
+        Followed::Unknown(Fault::new(
+            "no-tasks",
+            format!("{stage:?} of `{}` has no task `{task}`", self.name()),
+        ))
+    }
+
     /// Ensures that what this stage makes is absent; touches only what carries the job's stamp. Repeatable.
-    async fn undo(&self, stage: Stage, guest: &Placement) -> Result<(), Fault>;
+    async fn undo(&self, stage: Stage, guest: &Placement) -> Undo;
+
+    /// Waits for the end of a task that `undo` named.
+    async fn follow_undo(&self, _stage: Stage, _guest: &Placement, _task: &str) {}
+
+    /// Everything that carries a stamp of ours, in one look at the hypervisor, however many guests there are.
+    async fn survey(&self) -> Result<Vec<Surveyed>, Fault>;
+
+    /// What a bring-up works on, as `kind:name`: `node:pve1`, `storage:local-lvm`. See `job::Limits`.
+    fn resources(&self, plan: &GuestPlan) -> Vec<String>;
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault>;
 

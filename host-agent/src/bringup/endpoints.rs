@@ -13,10 +13,11 @@ use crate::outcome::Fault;
 /// Serves reports on a socket that a backend opened, until the handle is aborted.
 pub type ServeReports = Arc<dyn Fn(TcpListener) -> AbortHandle + Send + Sync>;
 
-/// The report endpoints that are open.
+/// The report endpoints that this companion serves.
 pub struct Endpoints {
     serve: ServeReports,
-    open: Mutex<HashMap<&'static str, AbortHandle>>,
+    /// By backend; no handle: the backend has no socket of its own.
+    open: Mutex<HashMap<&'static str, Option<AbortHandle>>>,
 }
 
 impl std::fmt::Debug for Endpoints {
@@ -34,22 +35,24 @@ impl Endpoints {
     pub async fn ensure(&self, backend: &dyn Backend) -> Result<String, Fault> {
         let mut open = self.open.lock().await;
         let endpoint = backend.prepare().await?;
+        let served = open.entry(backend.name()).or_default();
         if let Some(listener) = endpoint.listener {
             tracing::info!(backend = backend.name(), url = %endpoint.url, "taking reports");
-            if let Some(old) = open.insert(backend.name(), (self.serve)(listener)) {
+            if let Some(old) = served.replace((self.serve)(listener)) {
                 old.abort();
             }
         }
         Ok(endpoint.url)
     }
 
-    /// Closes the backend's endpoint and removes what its guests shared, unless `needed` says otherwise.
-    pub async fn release(&self, backend: &dyn Backend, needed: impl FnOnce() -> bool) -> Result<(), Fault> {
+    pub async fn is_open(&self, backend: &dyn Backend) -> bool {
+        self.open.lock().await.contains_key(backend.name())
+    }
+
+    /// Closes the backend's endpoint here, and removes what its guests shared.
+    pub async fn release(&self, backend: &dyn Backend) -> Result<(), Fault> {
         let mut open = self.open.lock().await;
-        if needed() {
-            return Ok(());
-        }
-        if let Some(serving) = open.remove(backend.name()) {
+        if let Some(serving) = open.remove(backend.name()).flatten() {
             serving.abort();
         }
         backend.release().await

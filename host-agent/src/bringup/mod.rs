@@ -1,13 +1,29 @@
 //! The one saga: bring a guest up. Owns the steps and the service that submits, resumes and unwinds them.
 
-mod driver;
+mod api;
+mod decide;
 mod endpoints;
+mod lists;
+mod requests;
+mod sagas;
 mod service;
 mod spec;
 mod steps;
+mod submit;
+mod timeline;
 mod view;
+mod waiters;
+mod watch;
 
+#[cfg(test)]
+mod tests;
+
+pub use api::{
+    Applied, JobFilter, JobLine, JobPage, PlanAction, PlannedGuest, ReportFilter, ReportPage, StepState,
+    StepView, Submitted,
+};
 pub use endpoints::{Endpoints, ServeReports};
-pub use service::{Bringups, SubmitError};
+pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_spec};
-pub use view::{GuestView, KnownHost, RefusalList, ReportView, Summary};
+pub use submit::SubmitError;
+pub use view::{GuestView, KnownHost, ReportView, Summary};

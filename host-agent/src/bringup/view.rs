@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use firstlight_shared::check::CheckResult;
-use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{HostKey, Report, Trust};
 use serde::{Deserialize, Serialize};
 
+use super::api::StepView;
+use super::sagas::spec_of;
 use super::service::Bringups;
-use super::spec::GuestSpec;
-use super::steps::{Allocated, VERIFY};
+use super::steps::{Allocated, VERIFY, destroy_command};
+use super::timeline::timeline;
 use crate::backend::Observed;
-use crate::fleet::{Duplicate, Identities, duplicates, identities};
-use crate::job::{Phase, Recorded, State};
+use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
+use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
 use crate::outcome::Fault;
-use crate::store::{Refused, StoreError, StoredReport};
+use crate::store::{JobRow, StoreError, StoredReport};
 
 /// One guest: its job's state joined with its report.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestView {
     pub name: String,
     pub job: String,
@@ -27,35 +28,59 @@ pub struct GuestView {
     pub state: Phase,
     /// The step at work, or where it failed.
     pub step: Option<String>,
+    #[schema(value_type = Option<String>, example = "attested")]
     pub trust: Option<Trust>,
     pub mac: Option<String>,
+    #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
     /// Derived, see `MachineId::derived`; the raw one never leaves the guest.
     pub machine_id: Option<String>,
     pub hostname: Option<String>,
+    #[schema(value_type = Vec<Object>)]
     pub ssh_host_keys: Vec<HostKey>,
     /// Milliseconds per step, `total` from submission to the end, and the guest's own phases as `guest.*`.
     pub timings_ms: BTreeMap<String, u64>,
+    #[schema(value_type = Vec<Object>)]
     pub checks: Vec<CheckResult>,
     pub failure: Option<Fault>,
     /// The guest's last console lines, if it failed.
     pub console_tail: Vec<String>,
     /// Commands for the operator, if one is needed.
     pub leftovers: Vec<String>,
+    /// Of an abandoned job: the later one that the guest's name belongs to. What this job left goes by that name, so that no
+    /// command for it is given any more.
+    #[serde(default)]
+    pub name_belongs_to: Option<String>,
     /// Put before `ssh` to reach the guest's network from here.
     pub reach: Option<String>,
     pub created_at_ms: u64,
+    pub ended_at_ms: Option<u64>,
+    pub batch: String,
+    /// Who asked for it.
+    pub by: String,
+    /// The job that this one repeats from the beginning.
+    pub retry_of: Option<String>,
+    /// The job that begins anew when this one is rolled back.
+    pub successor: Option<String>,
+    /// The companion that took the job over last, if any did.
+    pub companion: Option<String>,
+    /// The failed step can be tried again.
+    pub can_retry: bool,
+    /// What was asked of the job and is not taken up yet: `unwind`, `retry`, `anew` or `abandon`.
+    pub asked: Option<String>,
+    /// The job's timeline, in the order of the steps.
+    pub steps: Vec<StepView>,
 }
 
 /// Several guests, and what they share: nothing, if all is well.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     pub guests: Vec<GuestView>,
     pub duplicates: Vec<Duplicate>,
 }
 
 /// A report that was taken.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ReportView {
     pub sha256: String,
     pub guest: String,
@@ -63,132 +88,94 @@ pub struct ReportView {
     pub claim_id: String,
     pub received_at_ms: u64,
     pub source: String,
+    #[schema(value_type = String, example = "attested")]
     pub trust: Trust,
+    #[schema(value_type = Object)]
     pub report: Report,
 }
 
-/// Reports that were taken and reports that were not.
-#[derive(Debug, Serialize)]
-pub struct RefusalList {
-    pub reports: Vec<ReportView>,
-    pub refusals: Vec<Refused>,
-}
-
 /// What known_hosts needs of one guest.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KnownHost {
     pub guest: String,
     /// The guest's name and addresses.
     pub names: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
     pub keys: Vec<HostKey>,
 }
 
 impl Bringups {
     /// One job as people see it; none if there is no such job.
+    ///
+    /// # Errors
+    /// The store fails, or the journal cannot be read.
     pub async fn view(&self, job: &str) -> Result<Option<GuestView>, StoreError> {
-        let Some(state) = self.registry.get(job) else { return Ok(None) };
+        Ok(self.view_with_report(job).await?.map(|(view, _)| view))
+    }
+
+    async fn view_with_report(
+        &self,
+        job: &str,
+    ) -> Result<Option<(GuestView, Option<Identities>)>, StoreError> {
+        // Before the journal, which has the answer to what is not asked any more.
+        let asked = self.store.open_request(job).await?;
+        let events = self.store.events(job).await?;
+        let Ok(state) = fold(&events) else { return self.unreadable(job, !events.is_empty()).await };
         let report = self.store.report_of_job(job).await?;
-        let mut view = GuestView::of(job, &state);
-        if let Some(stored) = report {
-            view.add_report(&stored);
+        let mut view = GuestView::of(job, &state, &events);
+        view.asked = asked.as_ref().and_then(asked_of);
+        if state.phase == Phase::Abandoned {
+            view.drop_outlived(self.store.job_of_guest(&state.spec.guest).await?);
         }
+        let identities = report.as_ref().and_then(|stored| view.add_report(stored));
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
-        if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.backend)) {
-            let spec = serde_json::from_value::<GuestSpec>(state.spec.clone()).ok();
+        if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.spec.backend)) {
+            let spec = spec_of(&state).ok();
             view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan)));
         }
-        Ok(Some(view))
+        Ok(Some((view, identities)))
     }
 
-    /// The given jobs, and every identity that two existing guests share, one of them among these.
+    /// A journal that does not fold is shown by what stands beside it; nothing is guessed.
+    async fn unreadable(
+        &self,
+        job: &str,
+        exists: bool,
+    ) -> Result<Option<(GuestView, Option<Identities>)>, StoreError> {
+        let row = if exists { self.store.job(job).await? } else { None };
+        Ok(row.map(|row| (GuestView::of_row(row), None)))
+    }
+
+    /// The given jobs, and every identity that one of their guests shares with another.
     pub async fn summary(&self, jobs: &[String]) -> Result<Summary, StoreError> {
-        let mut guests = Vec::new();
+        let (mut guests, mut duplicates) = (Vec::new(), Vec::new());
         for job in jobs {
-            guests.extend(self.view(job).await?);
+            let Some((view, identities)) = self.view_with_report(job).await? else { continue };
+            if let Some(identities) = identities.filter(|_| !view.state.is_gone()) {
+                let shared = self.store.sharing(job, &identities.values).await?;
+                duplicates.extend(duplicates_with(&view.name, &shared));
+            }
+            guests.push(view);
         }
-        let ours = |duplicate: &Duplicate| {
-            duplicate.guests.iter().any(|name| guests.iter().any(|view| view.name == *name))
-        };
-        let duplicates = duplicates(&self.fleet().await?).into_iter().filter(ours).collect();
-        Ok(Summary { guests, duplicates })
-    }
-
-    /// The identities of every guest that exists and has reported.
-    pub(super) async fn fleet(&self) -> Result<Vec<Identities>, StoreError> {
-        let mut fleet = Vec::new();
-        for (job, state) in self.registry.all() {
-            if state.phase.is_gone() {
-                continue;
-            }
-            let report = self.store.report_of_job(&job).await?;
-            if let Some(opened) = report.and_then(|stored| stored.envelope.open().ok()) {
-                fleet.push(identities(&state.guest, &opened.report));
-            }
-        }
-        Ok(fleet)
-    }
-
-    /// The journal of one job, for people.
-    pub async fn events(&self, job: &str) -> Result<Vec<Recorded>, StoreError> {
-        self.store.events(job).await
-    }
-
-    /// Reports and refusals, of one guest or of all.
-    pub async fn reports(&self, guest: Option<&str>) -> Result<RefusalList, StoreError> {
-        let wanted = |name: &str| guest.is_none_or(|guest| guest == name);
-        let mut reports = Vec::new();
-        for stored in self.store.reports().await?.into_iter().filter(|stored| wanted(&stored.guest)) {
-            match stored.envelope.open() {
-                Ok(opened) => reports.push(ReportView {
-                    sha256: stored.sha256,
-                    guest: stored.guest,
-                    job: stored.job,
-                    claim_id: stored.claim_id,
-                    received_at_ms: stored.received_at_ms,
-                    source: stored.source,
-                    trust: stored.trust,
-                    report: opened.report,
-                }),
-                Err(error) => {
-                    tracing::error!(sha256 = %stored.sha256, error = %Chain(&error), "a stored report no longer opens")
-                }
-            }
-        }
-        let refusals = self.store.refusals().await?;
-        let refusals = refusals
-            .into_iter()
-            .filter(|refused| guest.is_none() || refused.guest.as_deref() == guest)
-            .collect();
-        Ok(RefusalList { reports, refusals })
-    }
-
-    /// Verified keys of guests that exist; all if `guests` is empty.
-    pub async fn known_hosts(&self, guests: &[String]) -> Result<Vec<KnownHost>, StoreError> {
-        let mut hosts = Vec::new();
-        for (job, state) in self.registry.all() {
-            let named = guests.is_empty() || guests.contains(&state.guest);
-            if !named || state.phase != Phase::Done {
-                continue;
-            }
-            let Some(stored) = self.store.report_of_job(&job).await? else { continue };
-            if stored.trust > Trust::Claimed {
-                continue;
-            }
-            let Ok(opened) = stored.envelope.open() else { continue };
-            let addresses =
-                Allocated::of(&state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
-            let names = std::iter::once(state.guest.clone())
-                .chain(addresses.iter().map(ToString::to_string))
-                .collect();
-            hosts.push(KnownHost { guest: state.guest, names, keys: opened.report.identity.ssh_host_keys });
-        }
-        Ok(hosts)
+        Ok(Summary { guests, duplicates: merged(duplicates) })
     }
 }
 
+/// A sweep is the companions' own business.
+fn asked_of(request: &Request) -> Option<String> {
+    (request.kind != RequestKind::Sweep).then(|| request.kind.as_str().to_owned())
+}
+
 impl GuestView {
-    fn of(job: &str, state: &State) -> Self {
+    /// Nothing more will happen to the job unless somebody asks again.
+    pub fn has_ended(&self) -> bool {
+        self.state.is_final() && self.asked.is_none()
+    }
+
+    fn of(job: &str, state: &State, events: &[Recorded]) -> Self {
         let allocated = Allocated::of(state);
+        let cannot_begin_anew =
+            events.iter().any(|one| matches!(one.event, Event::SuccessorSettled { fault: Some(_) }));
         let observed =
             state.outputs.get(VERIFY).and_then(|output| Observed::deserialize(output.get("observed")?).ok());
         let mut timings_ms: BTreeMap<String, u64> = BTreeMap::new();
@@ -207,9 +194,9 @@ impl GuestView {
             }
         };
         Self {
-            name: state.guest.clone(),
+            name: state.spec.guest.clone(),
             job: job.to_owned(),
-            backend: state.backend.clone(),
+            backend: state.spec.backend.clone(),
             state: state.phase,
             step: state.current_step().map(|info| info.name.clone()),
             trust: None,
@@ -223,15 +210,70 @@ impl GuestView {
             failure: state.failure.clone(),
             console_tail: state.console.clone(),
             leftovers: state.leftovers.clone(),
+            name_belongs_to: None,
             reach: None,
             created_at_ms: state.created_ms,
+            ended_at_ms: state.ended_ms,
+            batch: state.spec.batch.clone(),
+            by: state.spec.by.clone(),
+            retry_of: state.spec.retry_of.clone(),
+            successor: state.successor.clone().filter(|_| !cannot_begin_anew),
+            companion: state.companion.clone(),
+            asked: None,
+            can_retry: state.can_retry(),
+            steps: timeline(&state.spec, events),
         }
     }
 
-    /// Everything from a guest is escaped here, so that no view has to think of it.
-    fn add_report(&mut self, stored: &StoredReport) {
-        let Ok(opened) = stored.envelope.open() else { return };
-        let report = opened.report;
+    /// An abandoned job has the name no more: `destroy` would fail, and once the name is another job's (`newest` is the one
+    /// that has it, or had it last), every command would hit that one's guest.
+    fn drop_outlived(&mut self, newest: Option<JobRow>) {
+        let destroy = destroy_command(&self.name);
+        self.leftovers.retain(|command| *command != destroy);
+        let other = newest.filter(|row| row.id != self.job && row.phase != Phase::RolledBack);
+        if let Some(other) = other {
+            self.leftovers.clear();
+            self.name_belongs_to = Some(other.id);
+        }
+    }
+
+    fn of_row(row: JobRow) -> Self {
+        Self {
+            name: row.guest,
+            job: row.id,
+            backend: row.backend,
+            state: row.phase,
+            step: row.step,
+            trust: row.trust,
+            mac: None,
+            addresses: Vec::new(),
+            machine_id: None,
+            hostname: None,
+            ssh_host_keys: Vec::new(),
+            timings_ms: BTreeMap::new(),
+            checks: Vec::new(),
+            failure: row.failure,
+            console_tail: Vec::new(),
+            leftovers: Vec::new(),
+            name_belongs_to: None,
+            reach: None,
+            created_at_ms: row.created_ms,
+            ended_at_ms: row.ended_ms,
+            batch: row.batch,
+            by: String::new(),
+            retry_of: None,
+            successor: None,
+            companion: row.companion,
+            asked: None,
+            can_retry: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Everything from a guest is escaped here, so that no view has to think of it. Answers whose identities it told.
+    fn add_report(&mut self, stored: &StoredReport) -> Option<Identities> {
+        let report = stored.envelope.open().ok()?.report;
+        let identities = identities(&self.name, &report);
         self.trust = Some(stored.trust);
         self.machine_id = report.identity.machine_id.derived.map(|id| id.to_string());
         self.hostname = Some(escape(&report.identity.hostname.current, 64));
@@ -248,5 +290,6 @@ impl GuestView {
         for (phase, milliseconds) in report.timings_ms {
             self.timings_ms.insert(format!("guest.{}", escape(&phase, 40)), milliseconds);
         }
+        Some(identities)
     }
 }

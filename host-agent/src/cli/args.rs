@@ -1,102 +1,186 @@
 //! What may be typed.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::failure::exit_codes;
+
 /// Brings clones of a golden image to life exactly once, and proves it.
 #[derive(Debug, Parser)]
-#[command(name = "firstlight", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "firstlight", version, after_help = exit_codes(), arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Folder that holds the store, the keys and local guests; one companion works on it at a time.
-    #[arg(
-        long,
-        global = true,
-        env = "FIRSTLIGHT_STATE",
-        default_value = "/var/lib/firstlight-host",
-        value_name = "DIR"
-    )]
-    pub(super) state: PathBuf,
+    #[command(flatten)]
+    pub(super) place: PlaceArguments,
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes:
-  0  done
-  1  a guest did not become ready (it was rolled back, unless its spec says keep)
-  2  wrong usage
-  3  bad spec or bad golden image, or a guest's name that is taken
-  4  the machine lacks something: rights, a tool, a free port, a free state folder
-  5  no companion answers, or there is no such job or guest
-  6  an operator is needed: `firstlight show` names what is left and the commands to run
-  130  interrupted by Ctrl-C";
+/// Which companion is meant: the one on a state folder of this machine, or one elsewhere.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PlaceArguments {
+    /// Configuration, with fragments in FILE.d; /etc/firstlight/firstlight.toml if there is one.
+    #[arg(long, global = true, env = "FIRSTLIGHT_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Folder that holds the store, the control socket and local guests; one companion works on it at a time. Else as
+    /// $FIRSTLIGHT_STATE or the configuration says, else /var/lib/firstlight-host.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// Talk to the companion at this address instead: `https://HOST:PORT`; 7444 if no port is named.
+    #[arg(
+        long,
+        global = true,
+        env = "FIRSTLIGHT_URL",
+        value_name = "URL",
+        help_heading = "A companion elsewhere"
+    )]
+    pub(super) url: Option<String>,
+    /// File with the token that the companion knows; only its owner may read it.
+    #[arg(
+        long,
+        global = true,
+        env = "FIRSTLIGHT_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "A companion elsewhere"
+    )]
+    pub(super) token_file: Option<PathBuf>,
+    /// Certificate to show to the companion, in PEM, with --client-key.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "A companion elsewhere")]
+    pub(super) client_cert: Option<PathBuf>,
+    /// Key of --client-cert, in PEM.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "A companion elsewhere")]
+    pub(super) client_key: Option<PathBuf>,
+    /// The companion's key: `sha256//` and base64, as `curl --pinnedpubkey` takes it. Names and dates do not matter then.
+    #[arg(
+        long,
+        global = true,
+        env = "FIRSTLIGHT_PIN",
+        value_name = "PIN",
+        help_heading = "A companion elsewhere"
+    )]
+    pub(super) pin: Option<String>,
+    /// Certificates that may vouch for the companion, in PEM.
+    #[arg(
+        long,
+        global = true,
+        env = "FIRSTLIGHT_CA",
+        value_name = "FILE",
+        help_heading = "A companion elsewhere"
+    )]
+    pub(super) ca: Option<PathBuf>,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the companion: take reports, run jobs, answer the other commands.
-    Serve(ServeArguments),
+    #[command(after_help = "Example:\n  firstlight serve --listen 0.0.0.0:7443")]
+    Serve(super::serve::ServeArguments),
     /// Bring up the guests of a spec and follow until each is ready or has failed.
+    ///
+    /// Guests that are there already as the spec wants them are left alone, so a spec may be applied again. Ctrl-C leaves
+    /// the jobs to the companion; without one, it undoes what was done.
+    #[command(after_help = "Examples:\n  firstlight up web.toml\n  firstlight up web.toml --detach")]
     Up(UpArguments),
-    /// List all jobs.
-    Jobs {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+    /// Show what `up` would do for each guest; change nothing.
+    #[command(
+        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, with 3 if it would be refused."
+    )]
+    Plan {
+        /// The spec, in TOML.
+        spec: PathBuf,
+        #[command(flatten)]
+        output: Output,
     },
-    /// Show one job: its steps, its report, and what went wrong.
+    /// List jobs, newest first.
+    #[command(after_help = "Examples:\n  firstlight jobs\n  firstlight jobs --in running,waiting")]
+    Jobs(JobsArguments),
+    /// Show one job: its steps, who asked for what, its report, and what went wrong.
+    #[command(after_help = "Examples:\n  firstlight show web-01\n  firstlight show web-01 --events")]
     Show {
         /// Job id, or a guest's name for its newest job.
         #[arg(value_name = "JOB|GUEST")]
         id: String,
-        /// Print JSON.
+        /// Print the journal as it is, one event a line.
+        #[arg(long, conflicts_with = "json")]
+        events: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Follow jobs live until they have ended; without names, everything until Ctrl-C.
+    #[command(after_help = "Examples:\n  firstlight watch web-01 web-02\n  firstlight watch")]
+    Watch {
+        /// Job ids or guests' names.
+        #[arg(value_name = "JOB|GUEST")]
+        names: Vec<String>,
+        /// Print each change as one line of JSON.
         #[arg(long)]
         json: bool,
     },
-    /// List the reports that were taken and those that were refused.
+    /// Stop jobs that are not done, and undo what they did.
+    #[command(after_help = "Example:\n  firstlight cancel web-01 --reason \"wrong golden\"")]
+    Cancel(ChangeArguments),
+    /// Try again where a job stopped, or from the beginning.
+    #[command(after_help = "Examples:\n  firstlight retry web-01\n  firstlight retry web-01 --anew")]
+    Retry {
+        #[command(flatten)]
+        change: ChangeArguments,
+        /// Undo everything, then begin from the first step.
+        #[arg(long)]
+        anew: bool,
+    },
+    /// Leave everything as it is and free the guest's name; only of a job that needs an operator.
+    #[command(after_help = "Example:\n  firstlight abandon web-01 --reason \"removed by hand\"")]
+    Abandon(ChangeArguments),
+    /// Remove guests with everything that was made for them.
+    #[command(after_help = "Examples:\n  firstlight destroy web-01 web-02\n  firstlight destroy --all")]
+    Destroy(DestroyArguments),
+    /// List the reports that were taken and those that were refused, newest first.
+    #[command(after_help = "Example:\n  firstlight reports web-01")]
     Reports {
         /// Only of this guest.
         guest: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        page: Page,
+        #[command(flatten)]
+        output: Output,
     },
     /// Print verified known_hosts lines of ready guests.
+    #[command(after_help = "Example:\n  firstlight known-hosts web-01")]
     KnownHosts {
         /// Only of these guests; all if none is named.
         guests: Vec<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: Output,
     },
-    /// Remove guests with everything that was made for them.
-    Destroy {
-        /// Names of the guests.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
-        guests: Vec<String>,
-        /// Every guest of this companion.
-        #[arg(long)]
-        all: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Look after the store.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Look at the companion's configuration.
+    #[command(subcommand)]
+    Config(super::config::ConfigCommand),
+    /// Print the description of the HTTP API (OpenAPI 3.1).
+    #[command(after_help = "Example:\n  firstlight openapi")]
+    Openapi,
     /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  firstlight completions bash")]
     Completions { shell: clap_complete::Shell },
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ServeArguments {
-    /// Where reports are taken. Local guests use the same port inside their own network.
-    #[arg(long, env = "FIRSTLIGHT_LISTEN", default_value = "0.0.0.0:7443", value_name = "ADDRESS:PORT", value_parser = listen)]
-    pub(super) listen: SocketAddr,
+pub(super) struct Output {
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
-/// Guests are told the port before they start, so it cannot be left to the kernel.
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| "an IP address and a port are wanted, `0.0.0.0:7443` for one".to_owned())?;
-    if address.port() == 0 { Err("port 0 is none".to_owned()) } else { Ok(address) }
+#[derive(Debug, Args)]
+pub(super) struct Page {
+    /// At most so many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), default_value_t = 100)]
+    pub(super) limit: u32,
+    /// Go on where the last page ended; that page names what to write here.
+    #[arg(long, value_name = "MARK")]
+    pub(super) before: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -111,25 +195,86 @@ pub(super) struct UpArguments {
     pub(super) detach: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Debug, Args)]
+pub(super) struct JobsArguments {
+    /// Only in these states: queued, running, waiting, unwinding, done, rolled-back, needs-operator, abandoned.
+    #[arg(long = "in", value_name = "STATE", value_delimiter = ',', value_parser = state)]
+    pub(super) states: Vec<String>,
+    /// Only of this guest.
+    #[arg(long, value_name = "GUEST")]
+    pub(super) guest: Option<String>,
+    /// Only those that were submitted together.
+    #[arg(long, value_name = "BATCH")]
+    pub(super) batch: Option<String>,
+    #[command(flatten)]
+    pub(super) page: Page,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
 
-    #[test]
-    fn the_commands_that_readme_shows_exist() {
-        let readme = include_str!("../../../README.md");
-        let mut found = 0;
-        for line in readme.lines().filter(|line| line.starts_with("firstlight ")) {
-            let words = line.split(['#', '&', '>']).next().unwrap_or_default().split_whitespace();
-            Arguments::try_parse_from(words)
-                .unwrap_or_else(|error| panic!("README says `{line}`, but: {error}"));
-            found += 1;
-        }
-        assert!(found >= 5, "README shows only {found} commands");
-    }
+#[derive(Debug, Args)]
+pub(super) struct ChangeArguments {
+    /// Job ids or guests' names.
+    #[arg(value_name = "JOB|GUEST", required = true)]
+    pub(super) names: Vec<String>,
+    #[command(flatten)]
+    pub(super) how: How,
+}
 
-    #[test]
-    fn the_arguments_are_consistent() {
-        <Arguments as clap::CommandFactory>::command().debug_assert();
+#[derive(Debug, Args)]
+pub(super) struct DestroyArguments {
+    /// Names of the guests.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(super) guests: Vec<String>,
+    /// Every guest of this companion. Asks first on a terminal.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+/// What the commands that change jobs have in common.
+#[derive(Debug, Args)]
+pub(super) struct How {
+    /// Why; kept in the journal.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// Return as soon as the request is recorded.
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Check the store's integrity.
+    #[command(after_help = "Example:\n  firstlight store check")]
+    Check {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write a copy of the embedded store while the companion works. It holds secrets: only you may read the file.
+    #[command(after_help = "Example:\n  firstlight store backup firstlight-backup.db")]
+    Backup {
+        /// The new file; one that exists is not overwritten.
+        file: PathBuf,
+    },
+    /// Print all jobs with their journals, reports and refusals as JSON lines.
+    #[command(after_help = "Example:\n  firstlight store export")]
+    Export,
+}
+
+fn state(text: &str) -> Result<String, String> {
+    match serde_json::from_value::<crate::job::Phase>(text.into()) {
+        Ok(phase) => Ok(phase.as_str().to_owned()),
+        Err(_) => Err("there is no such state".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
+use super::live::say;
 use crate::bringup::SpecError;
 use crate::daemon::StartError;
 use crate::outcome::Fault;
@@ -14,12 +15,34 @@ use crate::outcome::Fault;
 pub(super) enum Exit {
     Ok = 0,
     NotReady = 1,
+    Usage = 2,
     BadInput = 3,
     Environment = 4,
     NoAnswer = 5,
     NeedsOperator = 6,
     /// Ctrl-C, as shells number it.
     Interrupted = 130,
+}
+
+/// Every exit code with its meaning; README shows the same.
+pub(super) const EXITS: [(u8, &str); 8] = [
+    (0, "done; of `plan`: `up` would work, or has nothing to do"),
+    (1, "a guest did not become ready (it was rolled back, unless its spec says keep)"),
+    (2, "wrong usage"),
+    (
+        3,
+        "refused: a bad spec or golden, a guest's name that is taken, a request that the job's state does not allow; of `plan`: `up` would be refused",
+    ),
+    (4, "the machine lacks something: rights, a tool, a free port, a state folder, a store that works"),
+    (5, "no companion answers, or there is no such job or guest"),
+    (6, "an operator is needed: `firstlight show` names what is left and the commands to run"),
+    (130, "interrupted by Ctrl-C; what a companion was told to do goes on"),
+];
+
+/// The table as `--help` shows it.
+pub(super) fn exit_codes() -> String {
+    let lines = EXITS.map(|(exit, meaning)| format!("  {exit:<4} {meaning}"));
+    format!("Exit codes:\n{}", lines.join("\n"))
 }
 
 impl From<Exit> for ExitCode {
@@ -31,8 +54,8 @@ impl From<Exit> for ExitCode {
 /// A command that did not do what was asked.
 #[derive(Debug)]
 pub(super) struct Failure {
-    exit: Exit,
-    message: String,
+    pub(super) exit: Exit,
+    pub(super) message: String,
     hints: Vec<String>,
 }
 
@@ -50,23 +73,49 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         // Lines are ours (a spec's error shows the place); what is in them may be anybody's.
         let lines = self.message.lines().map(|line| escape(line, 2000)).collect::<Vec<_>>();
-        eprintln!("error: {}", lines.join("\n"));
+        say(&format!("error: {}", lines.join("\n")));
         for hint in self.hints {
-            eprintln!("hint: {hint}");
+            say(&format!("hint: {}", escape(&hint, 2000)));
         }
         self.exit.into()
     }
 }
 
+/// The exit code that fits a fault.
+pub(super) fn exit_of(code: &str) -> Exit {
+    match code {
+        "no-such-job" | "no-such-guest" => Exit::NoAnswer,
+        "no-such-backend" | "foreign" | "bad-request" => Exit::BadInput,
+        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
+        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
+            .iter()
+            .any(|kind| code.starts_with(kind)) =>
+        {
+            Exit::BadInput
+        }
+        _ => Exit::Environment,
+    }
+}
+
+/// What to do, where a fault does not say it.
+fn next_step(code: &str) -> &'static str {
+    match code {
+        "not-authenticated" => "check --token-file, or --client-cert, with whoever runs the companion",
+        "bad-request" | "method" | "no-such-route" => {
+            "is the companion of this version? `firstlight --version` tells ours"
+        }
+        code if code.starts_with("job-") => "`firstlight show JOB` tells what happened to it",
+        code if code.starts_with("store-") => {
+            "the companion's log tells more; the same command may be tried again"
+        }
+        _ => "`firstlight jobs` shows where things stand",
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let exit = match fault.code.as_str() {
-            "no-such-job" | "no-such-guest" => Exit::NoAnswer,
-            code if code.starts_with("golden-") || code.starts_with("unsupported-") => Exit::BadInput,
-            "no-such-backend" | "guest-exists" => Exit::BadInput,
-            _ => Exit::Environment,
-        };
-        Self { exit, message: fault.message, hints: fault.hint.into_iter().collect() }
+        let hint = fault.hint.unwrap_or_else(|| next_step(&fault.code).to_owned());
+        Self { exit: exit_of(&fault.code), message: fault.message, hints: vec![hint] }
     }
 }
 
@@ -90,5 +139,26 @@ impl From<SpecError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::new(Exit::Environment, Chain(&error).to_string()).hint(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fault_has_its_exit_code() {
+        for (code, exit) in [
+            ("guest-exists", Exit::BadInput),
+            ("guest-differs", Exit::BadInput),
+            ("guest-unwinding", Exit::BadInput),
+            ("guest-needs-operator", Exit::BadInput),
+            ("golden-missing", Exit::BadInput),
+            ("cannot-retry", Exit::BadInput),
+            ("no-such-guest", Exit::NoAnswer),
+            ("store-query", Exit::Environment),
+        ] {
+            assert_eq!(exit_of(code), exit, "{code}");
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! The command line: reads arguments, talks to the companion, shows answers. Standard output is data, standard error talk.
 
 mod args;
+mod changes;
 mod client;
+mod config;
 mod failure;
+mod interrupt;
 mod live;
+mod looks;
 mod render;
-mod show;
+mod serve;
+mod store;
 mod up;
 
 use std::io::Write;
@@ -13,18 +18,31 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Arguments, Command, ServeArguments};
-use client::Client;
+use args::{Arguments, Command, PlaceArguments};
+use client::{Client, Place};
 use failure::{Exit, Failure};
 
-use crate::daemon::{Companion, Settings, socket_path};
+use crate::config::Settings;
+use crate::daemon::{LogLevel, Purpose};
+use crate::store::Location;
+
+/// How many jobs one summary joins: their ids must fit into an address.
+const OF_ONE_SUMMARY: usize = 500;
+
+/// What every command that asks a companion needs.
+#[derive(Debug)]
+struct Session {
+    place: PlaceArguments,
+    client: Client,
+}
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_tracing(matches!(arguments.command, Command::Serve(_)));
+    // A daemon's level is in its configuration; of a command only what went wrong is told.
+    let level = std::env::var("FIRSTLIGHT_LOG").unwrap_or_else(|_| "error".to_owned());
+    let log = LogLevel::start(&level);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -32,126 +50,125 @@ pub fn main() -> ExitCode {
             return failure.report();
         }
     };
-    match runtime.block_on(run(arguments)) {
+    let ended = runtime.block_on(run(arguments, &log));
+    // A stream that nobody reads any more must not hold us.
+    runtime.shutdown_background();
+    match ended {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(),
     }
 }
 
-async fn run(arguments: Arguments) -> Result<Exit, Failure> {
-    let state = arguments.state;
-    let client = Client::new(socket_path(&state));
+async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
-        Command::Serve(serve) => serve_until_told(&state, &serve).await,
-        Command::Up(up) => up::up(&client, &state, &up).await,
+        Command::Serve(serve) => return serve::serve(&arguments.place, &serve, log).await,
+        Command::Config(command) => return config::run(&arguments.place, &command),
+        Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "firstlight", &mut script);
-            print(&String::from_utf8_lossy(&script))
+            return print(&String::from_utf8_lossy(&script));
         }
-        // Without a daemon the others work on the store that earlier commands left, if there is one.
-        command if !client.answers().await && state.join("firstlight.db").exists() => {
-            up::within(&state, false, ask(&client, command)).await
-        }
-        command => ask(&client, command).await,
+        _ => {}
     }
+    let client = Client::new(Place::of(&arguments.place)?);
+    let session = Session { place: arguments.place, client };
+    match arguments.command {
+        Command::Up(up) => up::up(&session, &up).await,
+        Command::Plan { spec, output } => plan(&session, &spec, output.json).await,
+        // Without a daemon the others work on the store that earlier commands left, if there is one.
+        command if session.client.answers().await => ask(&session, command).await,
+        command => match (purpose(&command), left(&session)?) {
+            (Some(purpose), Some(settings)) => up::within(&settings, purpose, ask(&session, command)).await,
+            _ => ask(&session, command).await,
+        },
+    }
+}
+
+/// A plan needs no companion, and changes nothing: where there is no store, none is made.
+async fn plan(session: &Session, spec: &std::path::Path, json: bool) -> Result<Exit, Failure> {
+    let guests = crate::bringup::load_spec(spec)?;
+    if session.client.answers().await {
+        return looks::plan(session, guests, json).await;
+    }
+    if let Some(settings) = left(session)? {
+        return up::within(&settings, Purpose::Look, looks::plan(session, guests, json)).await;
+    }
+    looks::plan_on_nothing(session, guests, json).await
+}
+
+/// What this process must be for a command, if no companion answers; none: the command makes no sense then.
+fn purpose(command: &Command) -> Option<Purpose> {
+    match command {
+        Command::Cancel(_) | Command::Retry { .. } | Command::Abandon(_) | Command::Destroy(_) => {
+            Some(Purpose::Work)
+        }
+        Command::Watch { .. } => None,
+        _ => Some(Purpose::Look),
+    }
+}
+
+/// The settings, if there is an embedded store that nobody works on.
+fn left(session: &Session) -> Result<Option<Settings>, Failure> {
+    if session.place.url.is_some() {
+        return Ok(None);
+    }
+    let settings = session.place.settings()?;
+    let there = matches!(settings.store.url.parse(), Ok(Location::File(path)) if path.exists());
+    Ok(there.then_some(settings))
 }
 
 /// The commands that ask the companion.
-async fn ask(client: &Client, command: Command) -> Result<Exit, Failure> {
+async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Jobs { json } => {
-            let jobs = client.get("/v1/jobs").await?;
-            print(&if json { render::json(&jobs) } else { render::jobs(&jobs) })
+        Command::Jobs(arguments) => looks::jobs(session, &arguments).await,
+        Command::Show { id, events, output } => looks::show(session, &id, events, output.json).await,
+        Command::Watch { names, json } => looks::watch(session, &names, json).await,
+        Command::Cancel(change) => changes::cancel(session, &change).await,
+        Command::Retry { change, anew } => changes::retry(session, &change, anew).await,
+        Command::Abandon(change) => changes::abandon(session, &change).await,
+        Command::Destroy(arguments) => changes::destroy(session, &arguments).await,
+        Command::Reports { guest, page, output } => {
+            looks::reports(session, guest.as_deref(), &page, output.json).await
         }
-        Command::Show { id, json } => {
-            let shown = client.get(&format!("/v1/jobs/{}", client::escape(&id))).await?;
-            print(&if json { render::json(&shown) } else { show::job(&shown) })
-        }
-        Command::Reports { guest, json } => {
-            let query = guest.map(|guest| format!("?guest={}", client::escape(&guest))).unwrap_or_default();
-            let reports = client.get(&format!("/v1/reports{query}")).await?;
-            print(&if json { render::json(&reports) } else { render::reports(&reports) })
-        }
-        Command::KnownHosts { guests, json } => {
-            let query = client::escape(&guests.join(","));
-            let hosts = client.get(&format!("/v1/known-hosts?guest={query}")).await?;
-            print(&if json { render::json(&hosts) } else { render::known_hosts(&hosts) })
-        }
-        Command::Destroy { guests, all, json } => destroy(client, guests, all, json).await,
-        Command::Serve(_) | Command::Up(_) | Command::Completions { .. } => Ok(Exit::Ok),
+        Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
+        Command::Store(command) => store::run(session, &command).await,
+        Command::Up(_)
+        | Command::Plan { .. }
+        | Command::Serve(_)
+        | Command::Config(_)
+        | Command::Openapi
+        | Command::Completions { .. } => Ok(Exit::Ok),
     }
 }
 
-/// Removes guests and everything that was made for them, and waits until that is done.
-async fn destroy(client: &Client, mut guests: Vec<String>, all: bool, json: bool) -> Result<Exit, Failure> {
-    if all {
-        let jobs = client.get("/v1/jobs").await?;
-        let gone = |state: &Value| matches!(state.as_str(), Some("rolled-back" | "abandoned"));
-        let live = jobs["jobs"].as_array().into_iter().flatten().filter(|job| !gone(&job["state"]));
-        guests = live.filter_map(|job| job["guest"].as_str()).map(ToOwned::to_owned).collect();
+/// What became of these jobs; of many, joined from several answers.
+async fn summaries(client: &Client, jobs: &[String]) -> Result<Value, Failure> {
+    let (mut guests, mut duplicates): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
+    for part in jobs.chunks(OF_ONE_SUMMARY) {
+        let query = client::query(&[("jobs", &part.join(","))]);
+        let summary: Value = client.get(&format!("/v1/summary{query}")).await?;
+        guests.extend(render::list(&summary["guests"]).cloned());
+        for shared in render::list(&summary["duplicates"]) {
+            if !duplicates.contains(shared) {
+                duplicates.push(shared.clone());
+            }
+        }
     }
-    let mut summary = json!({ "guests": [], "duplicates": [] });
-    if !guests.is_empty() {
-        let asked = client.post("/v1/destroy", &json!({ "guests": guests })).await?;
-        let jobs = client::ids(&asked);
-        live::follow(client, &jobs).await?;
-        summary = client.get(&format!("/v1/summary?jobs={}", jobs.join(","))).await?;
-    }
-    let gone = up::states(&summary).all(|state| state == "rolled-back");
-    if json {
-        print(&render::json(&summary))?;
-    }
-    if gone { Ok(Exit::Ok) } else { Err(up::operator_needed(&summary)) }
-}
-
-async fn serve_until_told(state: &std::path::Path, serve: &ServeArguments) -> Result<Exit, Failure> {
-    let told =
-        |kind| signal(kind).map_err(|error| Failure::new(Exit::Environment, format!("no signals: {error}")));
-    let (mut terminate, mut interrupt) = (told(SignalKind::terminate())?, told(SignalKind::interrupt())?);
-    let settings = Settings {
-        state: state.to_owned(),
-        listen: Some(serve.listen),
-        report_port: serve.listen.port(),
-        resume: true,
-    };
-    let companion = Companion::start(&settings).await?;
-    tracing::info!(state = %state.display(), reports = %serve.listen, "serving");
-    if !nix::unistd::geteuid().is_root() {
-        tracing::warn!("not root: local guests cannot be brought up");
-    }
-    // Without systemd there is nobody to tell.
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::debug!(%error, "systemd was not told");
-    }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping; guests live on");
-    companion.stop().await;
-    Ok(Exit::Ok)
+    Ok(json!({ "guests": guests, "duplicates": duplicates }))
 }
 
 /// Writes data to standard output. A reader that went away is no error of ours.
 fn print(text: &str) -> Result<Exit, Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Environment, format!("standard output: {error}")))
-        }
-        _ => Ok(Exit::Ok),
-    }
+    print_on(text.as_bytes()).map(|_| Exit::Ok)
 }
 
-/// Messages go to standard error; `FIRSTLIGHT_LOG` sets the level as RUST_LOG does elsewhere.
-fn start_tracing(serving: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FIRSTLIGHT_LOG");
-    let filter =
-        filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if serving { "info" } else { "error" }));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .without_time()
-        .init();
+/// As [`print()`]; false: nobody reads any more, so there is no use in going on.
+fn print_on(bytes: &[u8]) -> Result<bool, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Environment, format!("standard output: {error}"))),
+    }
 }

@@ -1,15 +1,15 @@
-//! The report listener's own key and certificate, made once per state folder. Guests pin the key.
+//! The report listener's own key and certificate. Guests pin the key; all companions of a store have the same.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use firstlight_shared::pin::SpkiPin;
+use firstlight_shared::secret::Secret;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::StartError;
+use super::error::StartError;
+use crate::config::SecretFile;
+use crate::store::Store;
 
 /// Key and self-signed certificate, ready to serve.
 #[derive(Debug)]
@@ -19,25 +19,22 @@ pub struct ListenerIdentity {
 }
 
 impl ListenerIdentity {
-    /// Reads `listener.key` (PEM, 0600), or makes it. The certificate is made anew at each start: only the key counts.
-    pub fn load_or_make(state: &Path) -> Result<Self, StartError> {
-        let path = state.join("listener.key");
-        let wrong = |what: String| StartError::Identity { path: path.clone(), what };
-        let key = match std::fs::read_to_string(&path) {
-            Ok(pem) => KeyPair::from_pem(&pem).map_err(|error| wrong(error.to_string()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let key = KeyPair::generate().map_err(|error| wrong(error.to_string()))?;
-                write_durably(&path, key.serialize_pem().as_bytes())
-                    .map_err(|error| wrong(error.to_string()))?;
-                key
-            }
-            Err(error) => return Err(wrong(error.to_string())),
+    /// The key of the file that the configuration names, or the store's own, made when it is wanted first. The certificate
+    /// is made anew at each start: only the key counts.
+    pub async fn load(
+        configured: Option<&SecretFile>,
+        credentials: Option<&std::ffi::OsStr>,
+        store: &Store,
+    ) -> Result<Self, StartError> {
+        let pem = match configured {
+            Some(file) => file.read(credentials)?,
+            None => store.listener_key(make).await?,
         };
-        let params = CertificateParams::new(vec!["firstlight".to_owned()])
-            .map_err(|error| wrong(error.to_string()))?;
-        let certificate = params.self_signed(&key).map_err(|error| wrong(error.to_string()))?;
-        let config =
-            server_config(certificate.der().clone(), &key).map_err(|error| wrong(error.to_string()))?;
+        let pem = std::str::from_utf8(pem.expose()).map_err(wrong)?;
+        let key = KeyPair::from_pem(pem).map_err(wrong)?;
+        let params = CertificateParams::new(vec!["firstlight".to_owned()]).map_err(wrong)?;
+        let certificate = params.self_signed(&key).map_err(wrong)?;
+        let config = server_config(certificate.der().clone(), &key).map_err(wrong)?;
         Ok(Self { pin: SpkiPin::of(&key.subject_public_key_info()), config: Arc::new(config) })
     }
 
@@ -50,6 +47,16 @@ impl ListenerIdentity {
     }
 }
 
+/// A new key in PEM.
+fn make() -> Result<Secret, StartError> {
+    let key = KeyPair::generate().map_err(wrong)?;
+    Ok(Secret::new(key.serialize_pem().into_bytes()))
+}
+
+fn wrong(error: impl std::fmt::Display) -> StartError {
+    StartError::Identity { what: error.to_string() }
+}
+
 fn server_config(
     certificate: CertificateDer<'static>,
     key: &KeyPair,
@@ -60,18 +67,4 @@ fn server_config(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
-}
-
-/// Whole or not at all: a temporary file, synced, then renamed.
-fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => std::fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }

@@ -1,7 +1,17 @@
-//! HTTP: the report listener, which can do nothing but take reports, and the operator's API on a unix socket.
+//! HTTP: the report listener, which can do nothing but take reports, and the operator's API behind its gate.
 
-mod api;
+pub mod api;
+pub mod auth;
+mod gate;
+mod health;
+mod listen;
+mod places;
 mod reports;
+mod share;
+mod slow;
 
-pub use api::{UpRequest, api_router};
+pub use api::{api_document, api_router};
+pub use gate::{Gate, Policy, Tls};
+pub use health::{Condition, Health, health_router};
+pub use listen::{serve_socket, serve_tls};
 pub use reports::serve_reports;

@@ -1,9 +1,8 @@
 //! The report listener: TLS with the companion's own key, one route, small limits. The other side is hostile.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firstlight_shared::paths::REPORT_ENDPOINT;
@@ -15,34 +14,50 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use super::share::{Seldom, Sources};
 use crate::intake::{Intake, IntakeError};
+use crate::metrics::Metrics;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
-/// Of one address: no guest takes the places of the others.
-const CONNECTIONS_OF_ONE: usize = 8;
 /// Bytes of a body beyond which nobody is answered any more.
 const FORGOTTEN: usize = 8 * MAX_ENVELOPE;
 /// A whole connection, handshake included, may last this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Takes reports until the task is aborted.
-pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>, intake: Intake) {
+/// Takes reports until the task is aborted; at most so many connections of one address at once, so that no guest takes
+/// the places of the others.
+pub async fn serve_reports(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    intake: Intake,
+    metrics: Arc<Metrics>,
+    connections_per_address: usize,
+) {
     let acceptor = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let sources = Sources::default();
+    let sources = Sources::new(connections_per_address);
+    let closed = Seldom::default();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(seat) = sources.take(peer.ip()) else { continue };
-                let (acceptor, intake) = (acceptor.clone(), intake.clone());
+                let Some(seat) = sources.take(peer.ip()) else {
+                    if let Some(times) = closed.tell(Instant::now()) {
+                        tracing::warn!(
+                            address = %peer.ip(), times,
+                            "report connections closed: the address has reports.connections_per_address already"
+                        );
+                    }
+                    continue;
+                };
+                let (acceptor, taker) =
+                    (acceptor.clone(), Taker { intake: intake.clone(), metrics: Arc::clone(&metrics) });
                 tokio::spawn(async move {
-                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, intake))
-                        .await
-                        .is_err()
+                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, taker)).await.is_err()
                     {
                         tracing::debug!(%peer, "report connection took too long");
                     }
@@ -58,42 +73,14 @@ pub async fn serve_reports(listener: TcpListener, tls: Arc<rustls::ServerConfig>
     }
 }
 
-/// How many connections each address has.
-#[derive(Debug, Clone, Default)]
-struct Sources(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Sources {
-    /// None: the address has its share, and the new connection is closed at once.
-    fn take(&self, address: IpAddr) -> Option<Seat> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= CONNECTIONS_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { sources: self.clone(), address })
-    }
+/// What takes a report, and what counts it.
+#[derive(Clone)]
+struct Taker {
+    intake: Intake,
+    metrics: Arc<Metrics>,
 }
 
-/// One connection's place in its address's share, given back when it ends.
-struct Seat {
-    sources: Sources,
-    address: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut counts = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
-}
-
-async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, intake: Intake) {
+async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, taker: Taker) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY refused");
     }
@@ -102,8 +89,8 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, i
         Err(error) => return tracing::debug!(%peer, %error, "no TLS"),
     };
     let service = hyper::service::service_fn(move |request| {
-        let intake = intake.clone();
-        async move { Ok::<_, Infallible>(answer(request, peer, &intake).await) }
+        let taker = taker.clone();
+        async move { Ok::<_, Infallible>(answer(request, peer, &taker).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -116,7 +103,7 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, i
     }
 }
 
-async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> Response<Full<Bytes>> {
     if request.uri().path() != REPORT_ENDPOINT {
         return refusal(StatusCode::NOT_FOUND, "not-found", "only reports are taken here");
     }
@@ -126,9 +113,13 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -
     let Some(body) = read(request.into_body()).await else {
         return refusal(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the report is too large or was cut off");
     };
-    match intake.receive(&body, peer.ip().to_canonical()).await {
-        Ok(ack) => json(StatusCode::OK, &ack),
+    match taker.intake.receive(&body, peer.ip().to_canonical()).await {
+        Ok(ack) => {
+            taker.metrics.report("taken");
+            json(StatusCode::OK, &ack)
+        }
         Err(IntakeError::Refused(refused)) => {
+            taker.metrics.report(&refused.code);
             let status = match refused.code.as_str() {
                 "claim-used" | "replayed" | "shared-host-key" => StatusCode::CONFLICT,
                 "no-claim" | "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
@@ -138,6 +129,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -
             refusal(status, &refused.code, &refused.message)
         }
         Err(IntakeError::Store(error)) => {
+            taker.metrics.store_error("take-report");
             tracing::error!(error = %firstlight_shared::error::Chain(&error), "a report could not be stored");
             refusal(StatusCode::SERVICE_UNAVAILABLE, "store", "the report could not be stored; try again")
         }
@@ -173,22 +165,4 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Full<Bytes>> {
     let content_type = hyper::header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_its_share_and_no_more() {
-        let (sources, one, other) =
-            (Sources::default(), IpAddr::from([10, 77, 0, 10]), IpAddr::from([10, 77, 0, 11]));
-        let mut seats: Vec<Seat> = (0..CONNECTIONS_OF_ONE).filter_map(|_| sources.take(one)).collect();
-        assert_eq!(seats.len(), CONNECTIONS_OF_ONE);
-        assert!(sources.take(one).is_none() && sources.take(other).is_some());
-        seats.pop();
-        assert!(sources.take(one).is_some());
-        drop(seats);
-        assert!(sources.0.lock().unwrap().is_empty());
-    }
 }

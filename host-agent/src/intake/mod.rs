@@ -1,6 +1,6 @@
-//! Takes reports: proves them, stores them durably, answers, and wakes who waits. It can do nothing else.
+//! Takes reports: proves them, stores them durably, answers. It can do nothing else. Everything goes through the store, so any
+//! companion can take any report; whoever drives the guest's job hears of it from there.
 
-mod inbox;
 mod verdict;
 
 use std::net::IpAddr;
@@ -9,11 +9,10 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSION, Trust};
 
-pub use inbox::Inbox;
 pub use verdict::{Expected, Problem, verdict};
 
 use crate::clock::now_ms;
-use crate::store::{Refused, Store, StoreError, StoredClaim, StoredReport};
+use crate::store::{Answered, Refused, Store, StoreError, StoredClaim, StoredReport};
 
 /// Why no acknowledgement was given.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +29,6 @@ pub enum IntakeError {
 #[derive(Debug, Clone)]
 pub struct Intake {
     store: Store,
-    inbox: Inbox,
 }
 
 /// What is known of a report when it is refused.
@@ -42,8 +40,8 @@ struct Suspect<'a> {
 }
 
 impl Intake {
-    pub fn new(store: Store, inbox: Inbox) -> Self {
-        Self { store, inbox }
+    pub fn new(store: Store) -> Self {
+        Self { store }
     }
 
     /// Takes the bytes of an envelope from `source`. The same bytes from the same source always get the same answer.
@@ -56,61 +54,51 @@ impl Intake {
                 return Err(self.refuse(source, code, &message, suspect).await?);
             }
         };
-        if let Some(known) = self.store.report(&opened.sha256).await? {
-            if known.source == source.to_string() {
-                return Ok(known.ack);
-            }
-            let message = format!("these bytes were taken from {} before: a replay", known.source);
-            return Err(self.refuse(source, "replayed", &message, suspect).await?);
-        }
-
         let Some(id) = suspect.claim_id.clone() else {
             return Err(self.refuse(source, "no-claim", "the report answers no claim", suspect).await?);
         };
-        let Some(claim) = self.store.claim(&id).await? else {
+        let keys: Vec<String> =
+            opened.report.identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect();
+        let Some(ground) = self.store.ground(&id, &keys).await? else {
             return Err(self
                 .refuse(source, "unknown-claim", "no guest was given this claim", suspect)
                 .await?);
         };
+        let claim = ground.claim;
         suspect.claim = Some(&claim);
-        if let Some((code, message)) = self.objection(&claim, &envelope).await? {
+        if let Some(known) = &ground.answered {
+            return self.answer_again(known, &opened.sha256, source, suspect).await;
+        }
+        if let Some((code, message)) = objection(&claim, &envelope) {
             return Err(self.refuse(source, code, message, suspect).await?);
         }
-        if let Some(other) = self.twin(&opened, &claim).await? {
+        if let Some(other) = ground.twin {
             let message = format!("guest {other} has reported with the same SSH host key");
-            let refused = self.refuse(source, "shared-host-key", &message, suspect).await?;
             // The claim was proved, so this is the guest itself: whoever waits for it need not wait on.
-            self.inbox.fail(&claim.id, "shared-host-key", &message);
-            return Err(refused);
+            let refused = refusal(source, "shared-host-key", &message, suspect);
+            self.store.refuse_guest(&refused).await?;
+            return Err(IntakeError::Refused(refused));
         }
         self.accept(envelope, opened, &claim, source).await
     }
 
-    /// Why a well-signed report may not answer this claim.
-    async fn objection(
+    /// The claim was answered before: the same bytes from the same source get the same answer, also when the job has ended.
+    async fn answer_again(
         &self,
-        claim: &StoredClaim,
-        envelope: &Envelope,
-    ) -> Result<Option<(&'static str, &'static str)>, StoreError> {
-        // First whether it was used, so that an expired claim does not hide a second use.
-        if self.store.report_of_claim(&claim.id).await?.is_some() {
-            return Ok(Some(("claim-used", "this claim has been answered by another report")));
+        known: &Answered,
+        sha256: &str,
+        source: IpAddr,
+        suspect: Suspect<'_>,
+    ) -> Result<Ack, IntakeError> {
+        if known.sha256 != sha256 {
+            let message = "this claim has been answered by another report";
+            return Err(self.refuse(source, "claim-used", message, suspect).await?);
         }
-        if claim.expired {
-            return Ok(Some(("claim-expired", "the job of this claim has ended")));
+        if known.source != source.to_string() {
+            let message = format!("these bytes were taken from {} before: a replay", known.source);
+            return Err(self.refuse(source, "replayed", &message, suspect).await?);
         }
-        let holds = envelope.binding_holds(&claim.secret);
-        Ok((!holds).then_some(("wrong-claim", "the report was not made with this claim's secret")))
-    }
-
-    /// Another guest that ever reported with one of these host keys.
-    async fn twin(&self, opened: &Opened, claim: &StoredClaim) -> Result<Option<String>, StoreError> {
-        for key in &opened.report.identity.ssh_host_keys {
-            if let Some(guest) = self.store.holder_of_key(&key.fingerprint, &claim.job, &claim.guest).await? {
-                return Ok(Some(guest));
-            }
-        }
-        Ok(None)
+        Ok(known.ack.clone())
     }
 
     async fn accept(
@@ -121,13 +109,7 @@ impl Intake {
         source: IpAddr,
     ) -> Result<Ack, IntakeError> {
         let accepted_at_ms = now_ms();
-        let keys = opened
-            .report
-            .identity
-            .ssh_host_keys
-            .iter()
-            .map(|key| key.fingerprint.clone())
-            .collect::<Vec<_>>();
+        let identities = crate::fleet::identities(&claim.guest, &opened.report).values;
         let ack = Ack {
             version: REPORT_VERSION,
             report_sha256: opened.sha256.clone(),
@@ -145,16 +127,21 @@ impl Intake {
             envelope,
             ack: ack.clone(),
         };
-        if !self.store.take_report(&stored, &keys).await? {
-            // Somebody else was faster with the same claim, between our look and this write.
-            let suspect =
-                Suspect { sha256: Some(stored.sha256), claim_id: Some(claim.id.clone()), claim: Some(claim) };
-            return Err(self
-                .refuse(source, "claim-used", "this claim has been answered by another report", suspect)
-                .await?);
+        if !self.store.take_report(&stored, &identities).await? {
+            // Somebody else was faster with the same claim, between our look and this write: perhaps the guest itself.
+            let suspect = Suspect {
+                sha256: Some(stored.sha256.clone()),
+                claim_id: Some(claim.id.clone()),
+                claim: Some(claim),
+            };
+            return match self.store.ground(&claim.id, &[]).await?.and_then(|ground| ground.answered) {
+                Some(known) => self.answer_again(&known, &stored.sha256, source, suspect).await,
+                None => Err(self
+                    .refuse(source, "replayed", "these bytes answered another claim", suspect)
+                    .await?),
+            };
         }
         tracing::info!(guest = %claim.guest, job = %claim.job, sha256 = %ack.report_sha256, "report taken");
-        self.inbox.wake(&claim.id);
         Ok(ack)
     }
 
@@ -165,20 +152,33 @@ impl Intake {
         message: &str,
         suspect: Suspect<'_>,
     ) -> Result<IntakeError, StoreError> {
-        let refused = Refused {
-            at_ms: now_ms(),
-            source: source.to_string(),
-            code: code.to_owned(),
-            message: escape(message, 500),
-            claim_id: suspect.claim_id.map(|id| escape(&id, 100)),
-            guest: suspect.claim.map(|claim| claim.guest.clone()),
-            job: suspect.claim.map(|claim| claim.job.clone()),
-            sha256: suspect.sha256,
-        };
-        tracing::warn!(%source, code, "report refused");
+        let refused = refusal(source, code, message, suspect);
         self.store.refuse_report(&refused).await?;
         Ok(IntakeError::Refused(refused))
     }
+}
+
+fn refusal(source: IpAddr, code: &str, message: &str, suspect: Suspect<'_>) -> Refused {
+    tracing::warn!(%source, code, "report refused");
+    Refused {
+        at_ms: now_ms(),
+        source: source.to_string(),
+        code: code.to_owned(),
+        message: escape(message, 500),
+        claim_id: suspect.claim_id.map(|id| escape(&id, 100)),
+        guest: suspect.claim.map(|claim| claim.guest.clone()),
+        job: suspect.claim.map(|claim| claim.job.clone()),
+        sha256: suspect.sha256,
+    }
+}
+
+/// Why a well-signed report may not answer this claim.
+fn objection(claim: &StoredClaim, envelope: &Envelope) -> Option<(&'static str, &'static str)> {
+    if claim.expired {
+        return Some(("claim-expired", "the job of this claim has ended"));
+    }
+    let holds = envelope.binding_holds(&claim.secret);
+    (!holds).then_some(("wrong-claim", "the report was not made with this claim's secret"))
 }
 
 /// Reads and proves the envelope, noting what can be said of it if that fails.
@@ -190,5 +190,7 @@ fn open(bytes: &[u8], suspect: &mut Suspect<'_>) -> Result<(Envelope, Opened), E
     Ok((envelope, opened))
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

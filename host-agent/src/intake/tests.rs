@@ -1,90 +1,13 @@
-use std::collections::BTreeMap;
-
-use firstlight_shared::check::{CheckResult, Severity, Verdict};
+use firstlight_shared::check::Verdict;
 use firstlight_shared::secret::Secret;
-use firstlight_shared::wire::{
-    Agent, Claim, Decision, Facts, HostKey, Hostname, Identity, Interface, MachineIdOutcome, MachineIdState,
-    Report, ReportState,
-};
-use ssh_key::{Algorithm, PrivateKey};
+use firstlight_shared::wire::{Claim, HostKey, Report, ReportState};
 
+use super::testing::{check, claim, key, report, sealed};
 use super::*;
 use crate::backend::Observed;
 
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 10));
 const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 66));
-
-fn key() -> PrivateKey {
-    PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap()
-}
-
-fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
-    Report {
-        version: 1,
-        report_id: hex::encode(rand::random::<[u8; 16]>()),
-        agent: Agent { name: "firstlight-guest".into(), version: "0".into() },
-        claim_id: claim.map(Into::into),
-        boot_id: None,
-        made_at_ms: 1,
-        state: ReportState::Ready,
-        identity: Identity {
-            decision: Decision::Renew,
-            reason: String::new(),
-            machine_id: MachineIdOutcome {
-                derived: Some("9a6548b8a4034ed2a72d62da6f19aa08".parse().unwrap()),
-                state: MachineIdState::Fresh,
-                reboot_required: false,
-                prediction: None,
-            },
-            hostname: Hostname { current: "web-01".into(), expected: None, ok: true },
-            ssh_host_keys: vec![HostKey::of(key.public_key()).unwrap()],
-            removed_host_keys: vec![],
-            pending: vec![],
-            problems: vec![],
-            items: vec![],
-            age_recipient: None,
-        },
-        network: vec![Interface {
-            name: "eth0".into(),
-            mac: Some("02:f1:57:00:00:01".parse().unwrap()),
-            up: true,
-            addresses: vec![],
-        }],
-        checks: vec![check("sshd", Verdict::Pass)],
-        facts: Facts::default(),
-        timings_ms: BTreeMap::new(),
-        boot: None,
-    }
-}
-
-fn check(id: &str, verdict: Verdict) -> CheckResult {
-    CheckResult {
-        id: id.into(),
-        severity: Severity::Required,
-        verdict,
-        reason: "because".into(),
-        elapsed_ms: 1,
-    }
-}
-
-fn claim(id: &str, secret: &[u8]) -> Claim {
-    let secret = Some(Secret::new(secret.to_vec()));
-    Claim {
-        version: 1,
-        id: id.into(),
-        secret,
-        intent: None,
-        hostname: None,
-        url: None,
-        pin: None,
-        machine_id: None,
-    }
-}
-
-fn sealed(claim: &Claim, key: &PrivateKey) -> Vec<u8> {
-    let envelope = Envelope::seal(&report(Some(&claim.id), key), key, Some(claim)).unwrap();
-    serde_json::to_vec(&envelope).unwrap()
-}
 
 struct Rig {
     _folder: tempfile::TempDir,
@@ -98,7 +21,7 @@ async fn rig() -> Rig {
     for (job, guest, id) in [("j1", "web-01", "c1"), ("j2", "web-02", "c2")] {
         store.claim_for(job, guest, id, &Secret::new(vec![7; 32])).await.unwrap();
     }
-    Rig { _folder: folder, intake: Intake::new(store.clone(), Inbox::default()), store }
+    Rig { _folder: folder, intake: Intake::new(store.clone()), store }
 }
 
 impl Rig {
@@ -123,6 +46,20 @@ async fn the_same_bytes_get_the_same_acknowledgement_and_only_at_home() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_over_several_connections_at_once_are_one_report() {
+    let rig = rig().await;
+    let bytes = sealed(&claim("c1", &[7; 32]), &key());
+    let mut receptions = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (intake, bytes) = (rig.intake.clone(), bytes.clone());
+        receptions.spawn(async move { intake.receive(&bytes, HOME).await.unwrap() });
+    }
+    let answers = receptions.join_all().await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(rig.store.refusals().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn what_does_not_answer_its_claim_is_refused_and_recorded() {
     let rig = rig().await;
     let key = key();
@@ -141,10 +78,19 @@ async fn what_does_not_answer_its_claim_is_refused_and_recorded() {
 async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
     let rig = rig().await;
     let first = key();
+    let mut changes = crate::job::JobStore::changes(&rig.store);
     rig.intake.receive(&sealed(&claim("c1", &[7; 32]), &first), HOME).await.unwrap();
     assert_eq!(rig.refused(&sealed(&claim("c1", &[7; 32]), &key()), ELSEWHERE).await, "claim-used");
     assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
-    assert_eq!(rig.intake.inbox.failure("c2").unwrap().code, "shared-host-key");
+    let ended = crate::job::Change::Refused {
+        claim: "c2".into(),
+        code: "shared-host-key".into(),
+        message: "guest web-01 has reported with the same SSH host key".into(),
+    };
+    let heard: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+    assert!(heard.contains(&ended), "{heard:?}");
+    assert!(rig.store.refusal_of_claim("c2").await.unwrap().is_some(), "it outlives a restart");
+    assert!(rig.store.refusal_of_claim("c1").await.unwrap().is_none());
 
     // Removed, the guest may come back with its keys under its own name, and under no other.
     rig.store.retire_keys("j1").await.unwrap();
@@ -192,8 +138,8 @@ fn the_verdict_names_every_problem() {
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];
     let expected = Expected { guest: "web-01", mac, mounts: &mounts, require: &require };
-    let codes = |report: &Report, trust, observed: &Observed, fleet: &[_]| -> Vec<&'static str> {
-        verdict(report, trust, &expected, observed, fleet).into_iter().map(|problem| problem.code).collect()
+    let codes = |report: &Report, trust, observed: &Observed, shared: &[_]| -> Vec<&'static str> {
+        verdict(report, trust, &expected, observed, shared).into_iter().map(|problem| problem.code).collect()
     };
     assert_eq!(codes(&good, Trust::Attested, &seen, &[]), [""; 0]);
     assert_eq!(codes(&good, Trust::Claimed, &seen, &[]), [""; 0]);
@@ -225,7 +171,11 @@ fn the_verdict_names_every_problem() {
     let bare = Observed { mounts: vec![], ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &bare, &[]), ["mount-missing"]);
 
-    let mut twin = crate::fleet::identities("web-02", &good);
-    twin.values.retain(|(kind, _)| *kind == "machine-id");
+    let twin = crate::store::Shared {
+        kind: "machine-id".into(),
+        value: "9a65".into(),
+        guest: "web-02".into(),
+        job: "j2".into(),
+    };
     assert_eq!(codes(&good, Trust::Claimed, &seen, &[twin]), ["duplicate"]);
 }

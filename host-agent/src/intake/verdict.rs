@@ -8,7 +8,8 @@ use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Report, ReportState, Trust};
 
 use crate::backend::Observed;
-use crate::fleet::{Identities, duplicates, identities};
+use crate::fleet::duplicates_with;
+use crate::store::Shared;
 
 /// What was wanted and chosen.
 #[derive(Debug, Clone)]
@@ -27,13 +28,13 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Every problem, most telling first; none: the guest is ready.
+/// Every problem, most telling first; none: the guest is ready. `shared` are the identities that other guests have too.
 pub fn verdict(
     report: &Report,
     trust: Trust,
     expected: &Expected<'_>,
     observed: &Observed,
-    fleet: &[Identities],
+    shared: &[Shared],
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut problem = |code, message: String| problems.push(Problem { code, message });
@@ -91,23 +92,10 @@ pub fn verdict(
         problem("mount-missing", format!("{} is not mounted in the guest", path.display()));
     }
 
-    let mut all: Vec<Identities> =
-        fleet.iter().filter(|other| other.guest != expected.guest).cloned().collect();
-    all.push(identities(expected.guest, report));
-    for duplicate in duplicates(&all) {
-        if duplicate.guests.iter().any(|guest| guest == expected.guest) {
-            let others =
-                duplicate.guests.iter().filter(|guest| *guest != expected.guest).cloned().collect::<Vec<_>>();
-            problem(
-                "duplicate",
-                format!(
-                    "{} {} is also that of {}",
-                    duplicate.kind,
-                    escape(&duplicate.value, 100),
-                    others.join(", ")
-                ),
-            );
-        }
+    for duplicate in duplicates_with(expected.guest, shared) {
+        let others = duplicate.guests.into_iter().filter(|guest| guest != expected.guest).collect::<Vec<_>>();
+        let message = format!("{} {} is also that of {}", duplicate.kind, duplicate.value, others.join(", "));
+        problem("duplicate", message);
     }
     problems
 }

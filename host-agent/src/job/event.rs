@@ -6,30 +6,59 @@ use serde_json::Value;
 use crate::outcome::Fault;
 
 /// A step as the journal names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepInfo {
     pub name: String,
-    /// The step waits for the guest; shown as Waiting.
+    /// The step waits for the guest; shown as Waiting. From here on the job takes no place of a limit.
     pub waits: bool,
+    /// How long the step may take, in milliseconds. None: as long as it is known to be at work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What was asked for, resolved; enough to build the same steps again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobSpec {
+    /// One guest is worked on by one job at a time.
+    pub guest: String,
+    pub backend: String,
+    /// The saga's own; the engine does not look into it.
+    pub spec: Value,
+    pub steps: Vec<StepInfo>,
+    /// On failure the guest stays for the operator to look at.
+    pub keep_on_failure: bool,
+    /// Jobs submitted together; the queue is fair between batches.
+    #[serde(default)]
+    pub batch: String,
+    /// What the job takes a place of while it works, as `kind:name` (`node:pve1`, `storage:local-lvm`); see `Limits`.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    /// From the first step's start (or the last retry) to the last one's end, in milliseconds. It unwinds the job only
+    /// between steps and in a waiting one: never while an outcome is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The job that this one repeats from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<String>,
+    /// Who asked, for people.
+    #[serde(default)]
+    pub by: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
-    Created {
-        guest: String,
-        backend: String,
-        /// What was asked for, resolved; enough to build the same steps again.
-        spec: Value,
-        steps: Vec<StepInfo>,
-        /// On failure the guest stays for the operator to look at.
-        keep_on_failure: bool,
+    Created(JobSpec),
+    /// Another companion than before drives the job; its fencing number.
+    TakenOver {
+        companion: String,
+        fence: u64,
     },
     /// Written before anything is probed or done.
     StepStarted {
         step: String,
     },
-    /// A remote task id, written before the task is polled.
+    /// A remote task id, written before the task is followed.
     StepProgress {
         step: String,
         task: String,
@@ -38,7 +67,7 @@ pub enum Event {
         step: String,
         output: Value,
     },
-    /// Surely not done. `console` holds the guest's last lines where that helps.
+    /// Surely not done, or done in part and to be undone. `console` holds the guest's last lines where that helps.
     StepFailed {
         step: String,
         fault: Fault,
@@ -50,12 +79,28 @@ pub enum Event {
         step: String,
         fault: Fault,
     },
-    /// The operator cancelled the job or destroys its guest.
+    /// The operator cancelled the job or destroys its guest, or its deadline ended.
     UnwindRequested {
-        reason: String,
+        #[serde(default)]
+        by: String,
+        /// Code `operator`, `job-deadline` and the like.
+        fault: Fault,
+        /// Id of the job that shall begin anew when this one is rolled back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        successor: Option<String>,
     },
     UndoStarted {
         step: String,
+    },
+    /// A remote task id, written before the task is followed.
+    UndoProgress {
+        step: String,
+        task: String,
+    },
+    /// This attempt did not succeed; another follows, or an operator is needed.
+    UndoFailed {
+        step: String,
+        fault: Fault,
     },
     UndoFinished {
         step: String,
@@ -65,14 +110,32 @@ pub enum Event {
         fault: Fault,
         leftovers: Vec<String>,
     },
+    /// The operator wants the failed step to be tried again.
+    RetryRequested {
+        by: String,
+    },
+    /// The operator takes care of what is left; the guest's name is free.
+    Abandoned {
+        by: String,
+        reason: String,
+    },
+    /// The job that begins anew exists; or it cannot be made, and why.
+    SuccessorSettled {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
+    /// After the end: something that carried the job's stamp had come late and was removed.
+    Swept {
+        what: Vec<String>,
+    },
 }
 
 /// An event with its place in the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recorded {
     /// From 0, without gaps.
     pub seq: u64,
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch, by the clock of whoever wrote it.
     pub at_ms: u64,
     pub event: Event,
 }

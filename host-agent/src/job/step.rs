@@ -1,9 +1,12 @@
 //! The contract of a step, and of the line of steps that makes a job.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::fold::State;
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// What a step may look at: the job's id and everything folded so far.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +15,7 @@ pub struct Context<'a> {
     pub state: &'a State,
 }
 
-/// One step of a job. Every method may be called again after a crash at any point.
+/// One step of a job. Every method may be called again after a crash at any point, and by another companion.
 #[async_trait]
 pub trait Step: Send + Sync {
     fn name(&self) -> &'static str;
@@ -22,13 +25,29 @@ pub trait Step: Send + Sync {
         false
     }
 
+    /// How long the step may take; journaled with the job.
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+
     /// Looks, and changes nothing.
     async fn probe(&self, context: &Context<'_>) -> Result<Probe, Fault>;
 
     async fn act(&self, context: &Context<'_>) -> Act;
 
+    /// Waits for the end of a task that `act` or `probe` named. Never repeats the request.
+    async fn follow(&self, _context: &Context<'_>, task: &str) -> Followed {
+        Followed::Unknown(Fault::new(
+            "no-tasks",
+            format!("this step knows no remote tasks, not `{task}` either"),
+        ))
+    }
+
     /// Ensures that what this step makes is absent; only what carries the job's stamp.
-    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault>;
+    async fn undo(&self, context: &Context<'_>) -> Undo;
+
+    /// Waits for the end of a task that `undo` named; how it ended shows the next `undo`.
+    async fn follow_undo(&self, _context: &Context<'_>, _task: &str) {}
 
     /// The guest's last words, for a failure's record.
     async fn evidence(&self, _context: &Context<'_>) -> Vec<String> {
@@ -42,4 +61,16 @@ pub trait Saga: Send + Sync {
 
     /// Commands that show and remove what may be left.
     fn leftovers(&self, context: &Context<'_>) -> Vec<String>;
+}
+
+/// Builds a job's steps again from its journal.
+#[async_trait]
+pub trait Sagas: Send + Sync {
+    async fn saga(&self, job: &str, state: &State) -> Result<Arc<dyn Saga>, Fault>;
+
+    /// The job that begins anew once `state` (of `job`, rolled back) is gone: its first event.
+    async fn successor(&self, job: &str, state: &State) -> Result<super::event::JobSpec, Fault>;
+
+    /// The engine stopped driving this job (it ended, or another companion has it).
+    async fn left(&self, _job: &str, _state: &State) {}
 }

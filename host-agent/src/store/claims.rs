@@ -2,8 +2,11 @@
 
 use firstlight_shared::secret::Secret;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
-use super::{Store, StoreError, failed};
+use super::database::Writing;
+use super::error::failed;
+use super::{Store, StoreError};
 
 /// A claim as the host remembers it.
 #[derive(Debug, Clone)]
@@ -25,28 +28,35 @@ impl Store {
         id: &str,
         secret: &Secret,
     ) -> Result<StoredClaim, StoreError> {
-        sqlx::query(
-            "INSERT INTO claims (id, job, guest, secret) VALUES (?, ?, ?, ?) ON CONFLICT (job) DO NOTHING",
-        )
-        .bind(id)
-        .bind(job)
-        .bind(guest)
-        .bind(secret.expose())
-        .execute(&self.pool)
+        let (id, job, guest, secret) = (id.to_owned(), job.to_owned(), guest.to_owned(), secret.clone());
+        self.write(move |writing| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO claims (id, job, guest, secret) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (job) DO NOTHING",
+                )
+                .bind(id)
+                .bind(&job)
+                .bind(guest)
+                .bind(secret.expose())
+                .execute(&mut *writing.sql)
+                .await
+                .map_err(failed("record a claim"))?;
+                let row = sqlx::query("SELECT id, job, guest, secret, expired FROM claims WHERE job = $1")
+                    .bind(&job)
+                    .fetch_one(&mut *writing.sql)
+                    .await
+                    .map_err(failed("read a claim"))?;
+                Ok(read(&row))
+            })
+        })
         .await
-        .map_err(failed("record a claim"))?;
-        let row = sqlx::query("SELECT id, job, guest, secret, expired FROM claims WHERE job = ?")
-            .bind(job)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed("read a claim"))?;
-        Ok(read(&row))
     }
 
     pub async fn claim(&self, id: &str) -> Result<Option<StoredClaim>, StoreError> {
-        let row = sqlx::query("SELECT id, job, guest, secret, expired FROM claims WHERE id = ?")
+        let row = sqlx::query("SELECT id, job, guest, secret, expired FROM claims WHERE id = $1")
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.reader().await?)
             .await
             .map_err(failed("read a claim"))?;
         Ok(row.as_ref().map(read))
@@ -54,21 +64,24 @@ impl Store {
 
     /// Wipes the secret. The id stays, so that a late report is told apart from a foreign one.
     pub async fn expire_claim(&self, job: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE claims SET secret = x'', expired = 1 WHERE job = ?")
-            .bind(job)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("expire a claim"))?;
-        // The log of writes would keep the secret until it is overwritten.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .execute(&self.pool)
-            .await
-            .map_err(failed("fold the log of writes"))?;
-        Ok(())
+        let job = job.to_owned();
+        self.write(move |writing| Box::pin(async move { expire(writing, &job).await })).await
     }
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> StoredClaim {
+pub(super) async fn expire(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
+    let done = sqlx::query("UPDATE claims SET secret = $2, expired = 1 WHERE job = $1 AND expired = 0")
+        .bind(job)
+        .bind(&[][..])
+        .execute(&mut *writing.sql)
+        .await
+        .map_err(failed("expire a claim"))?;
+    writing.wiped |= done.rows_affected() > 0;
+    Ok(())
+}
+
+/// From the columns `id, job, guest, secret, expired`, which come first.
+pub(super) fn read(row: &AnyRow) -> StoredClaim {
     StoredClaim {
         id: row.get(0),
         job: row.get(1),

@@ -1,14 +1,15 @@
-//! Reports that were taken, and those that were refused.
+//! Reports that were taken.
 
 use firstlight_shared::wire::{Ack, Envelope, Trust};
-use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::{Store, StoreError, failed, signed, unsigned};
-
-/// Refusals beyond this number are forgotten, oldest first: a hostile guest must not fill the disk.
-const REFUSALS_KEPT: i64 = 10_000;
+use super::error::failed;
+use super::lists::page;
+use super::query::Query;
+use super::rows::{parsed, signed, text, unsigned};
+use super::{Store, StoreError, identities};
+use crate::job::Change;
 
 /// A report that was taken, with the acknowledgement that its bytes get for ever.
 #[derive(Debug, Clone)]
@@ -25,103 +26,75 @@ pub struct StoredReport {
     pub ack: Ack,
 }
 
-/// A report that was not taken, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
-    pub at_ms: u64,
-    pub source: String,
-    pub code: String,
-    pub message: String,
-    pub claim_id: Option<String>,
-    /// The guest that the claim belongs to; not necessarily the sender.
+/// Which reports to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportFilter {
     pub guest: Option<String>,
-    pub job: Option<String>,
-    pub sha256: Option<String>,
+    /// 0: as many as a page has; at most 1000.
+    pub limit: usize,
+    /// `next` of the page before.
+    pub before: Option<String>,
 }
 
+const TAKE: &str = "INSERT INTO reports (sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack) \
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
 const COLUMNS: &str = "sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack";
 
 impl Store {
     /// Stores the report and its acknowledgement in one commit. False: the claim was used or the bytes are known.
-    /// `fingerprints` are those of the guest's host keys, for [`Store::holder_of_key`].
+    /// `identities` (kind and value) are what the report says of its guest; see [`Store::sharing`].
     pub async fn take_report(
         &self,
         report: &StoredReport,
-        fingerprints: &[String],
+        identities: &[(&'static str, String)],
     ) -> Result<bool, StoreError> {
-        let envelope = text(&report.envelope)?;
-        let mut transaction = self.pool.begin().await.map_err(failed("begin a transaction"))?;
-        let done = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "INSERT INTO reports ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        )))
-        .bind(&report.sha256)
-        .bind(&report.claim_id)
-        .bind(&report.job)
-        .bind(&report.guest)
-        .bind(signed(report.received_at_ms))
-        .bind(&report.source)
-        .bind(report.trust.as_str())
-        .bind(envelope)
-        .bind(text(&report.ack)?)
-        .execute(&mut *transaction)
+        let (envelope, ack) = (text("a report", &report.envelope)?, text("a report", &report.ack)?);
+        let (identities, report) = (text("identities", identities)?, report.clone());
+        self.write_often(move |writing| {
+            Box::pin(async move {
+                let dialect = writing.dialect;
+                let named = identities::insert(dialect, "$10");
+                let take = dialect.both(TAKE, "job", &named, "ON CONFLICT DO NOTHING");
+                let take = format!("{}{take}", writing.opening());
+                let done = sqlx::query(AssertSqlSafe(take))
+                    .bind(&report.sha256)
+                    .bind(&report.claim_id)
+                    .bind(&report.job)
+                    .bind(&report.guest)
+                    .bind(signed(report.received_at_ms))
+                    .bind(&report.source)
+                    .bind(report.trust.as_str())
+                    .bind(envelope)
+                    .bind(ack)
+                    .bind(identities)
+                    .fetch_all(&mut *writing.sql)
+                    .await
+                    .map_err(failed("store a report"))?;
+                if done.is_empty() {
+                    return Ok(false);
+                }
+                writing.changes.push(Change::Report { claim: report.claim_id });
+                Ok(true)
+            })
+        })
         .await
-        .map_err(failed("store a report"))?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        for fingerprint in fingerprints {
-            sqlx::query(
-                "INSERT INTO host_keys (fingerprint, job, guest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            )
-            .bind(fingerprint)
-            .bind(&report.job)
-            .bind(&report.guest)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed("store a host key"))?;
-        }
-        transaction.commit().await.map_err(failed("commit a report"))?;
-        Ok(true)
-    }
-
-    /// The guest of another job that reported with this host key, whether it still exists or not. A guest's own key,
-    /// back under its old name after the guest was removed (a restored backup), is nobody else's.
-    pub async fn holder_of_key(
-        &self,
-        fingerprint: &str,
-        job: &str,
-        guest: &str,
-    ) -> Result<Option<String>, StoreError> {
-        let other = "SELECT guest FROM host_keys \
-                     WHERE fingerprint = ? AND job <> ? AND NOT (retired = 1 AND guest = ?) LIMIT 1";
-        sqlx::query_scalar(other)
-            .bind(fingerprint)
-            .bind(job)
-            .bind(guest)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("look for a host key"))
-    }
-
-    /// The guest of this job is no more; see [`Store::holder_of_key`].
-    pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE host_keys SET retired = 1 WHERE job = ?")
-            .bind(job)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("retire host keys"))?;
-        Ok(())
     }
 
     /// Raises the trust of a report once the hypervisor has shown the same bytes.
     pub async fn set_trust(&self, sha256: &str, trust: Trust) -> Result<(), StoreError> {
-        sqlx::query("UPDATE reports SET trust = ? WHERE sha256 = ?")
-            .bind(trust.as_str())
-            .bind(sha256)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("record a report's trust"))?;
-        Ok(())
+        let sha256 = sha256.to_owned();
+        self.write(move |writing| {
+            Box::pin(async move {
+                sqlx::query("UPDATE reports SET trust = $1 WHERE sha256 = $2")
+                    .bind(trust.as_str())
+                    .bind(sha256)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("record a report's trust"))?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     pub async fn report(&self, sha256: &str) -> Result<Option<StoredReport>, StoreError> {
@@ -130,6 +103,16 @@ impl Store {
 
     pub async fn report_of_claim(&self, claim_id: &str) -> Result<Option<StoredReport>, StoreError> {
         self.one_report("claim_id", claim_id).await
+    }
+
+    /// Digest of the job's report and when it came, without reading the report.
+    pub async fn report_came(&self, job: &str) -> Result<Option<(String, u64)>, StoreError> {
+        let row = sqlx::query("SELECT sha256, received_at_ms FROM reports WHERE job = $1")
+            .bind(job)
+            .fetch_optional(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("look for a report"))?;
+        Ok(row.map(|row| (row.get(0), unsigned(row.get(1)))))
     }
 
     pub async fn report_of_job(&self, job: &str) -> Result<Option<StoredReport>, StoreError> {
@@ -141,81 +124,57 @@ impl Store {
         column: &'static str,
         value: &str,
     ) -> Result<Option<StoredReport>, StoreError> {
-        let row =
-            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM reports WHERE {column} = ?")))
-                .bind(value)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed("read a report"))?;
+        let row = sqlx::query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM reports WHERE {column} = $1")))
+            .bind(value)
+            .fetch_optional(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("read a report"))?;
         row.as_ref().map(read_report).transpose()
+    }
+
+    /// The reports that fit, newest first, and what to ask for the next page with.
+    pub async fn list_reports(
+        &self,
+        filter: &ReportFilter,
+    ) -> Result<(Vec<StoredReport>, Option<String>), StoreError> {
+        let mut query = Query::new(format!("SELECT {COLUMNS} FROM reports WHERE 1 = 1"));
+        query.optional(" AND guest = ", filter.guest.as_ref());
+        if let Some((at_ms, sha256)) = filter.before.as_deref().and_then(place) {
+            query.number(" AND (received_at_ms, sha256) < (", at_ms);
+            query.text(", ", sha256);
+            query.push(")");
+        }
+        let limit = page(filter.limit);
+        query.push(&format!(" ORDER BY received_at_ms DESC, sha256 DESC LIMIT {}", limit + 1));
+        let rows = query.fetch(&mut *self.database.reader().await?, "list the reports").await?;
+        let mut reports = rows.iter().map(read_report).collect::<Result<Vec<_>, _>>()?;
+        let more = reports.len() > limit;
+        reports.truncate(limit);
+        let next = reports.last().filter(|_| more);
+        let next = next.map(|report| format!("{}.{}", report.received_at_ms, report.sha256));
+        Ok((reports, next))
     }
 
     /// Every report, oldest first.
     pub async fn reports(&self) -> Result<Vec<StoredReport>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM reports ORDER BY received_at_ms, sha256"
         )))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.reader().await?)
         .await
         .map_err(failed("list the reports"))?;
         rows.iter().map(read_report).collect()
     }
-
-    pub async fn refuse_report(&self, refused: &Refused) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(signed(refused.at_ms))
-        .bind(&refused.source)
-        .bind(&refused.code)
-        .bind(&refused.message)
-        .bind(&refused.claim_id)
-        .bind(&refused.guest)
-        .bind(&refused.job)
-        .bind(&refused.sha256)
-        .execute(&self.pool)
-        .await
-        .map_err(failed("record a refusal"))?;
-        sqlx::query("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?")
-            .bind(REFUSALS_KEPT)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("forget old refusals"))?;
-        Ok(())
-    }
-
-    /// Every refusal, oldest first.
-    pub async fn refusals(&self) -> Result<Vec<Refused>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT at_ms, source, code, message, claim_id, guest, job, sha256 FROM refusals ORDER BY id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list the refusals"))?;
-        Ok(rows
-            .iter()
-            .map(|row| Refused {
-                at_ms: unsigned(row.get(0)),
-                source: row.get(1),
-                code: row.get(2),
-                message: row.get(3),
-                claim_id: row.get(4),
-                guest: row.get(5),
-                job: row.get(6),
-                sha256: row.get(7),
-            })
-            .collect())
-    }
 }
 
-fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|source| StoreError::Row { what: "a report", source })
+/// Where a page ended: the time and the digest of its last report.
+fn place(cursor: &str) -> Option<(i64, &str)> {
+    let (at_ms, sha256) = cursor.split_once('.')?;
+    Some((at_ms.parse().ok()?, sha256))
 }
 
-fn read_report(row: &SqliteRow) -> Result<StoredReport, StoreError> {
-    let unreadable = |source| StoreError::Row { what: "a report", source };
-    let trust: String = row.get(6);
+fn read_report(row: &AnyRow) -> Result<StoredReport, StoreError> {
+    let what = "a report";
     Ok(StoredReport {
         sha256: row.get(0),
         claim_id: row.get(1),
@@ -223,8 +182,12 @@ fn read_report(row: &SqliteRow) -> Result<StoredReport, StoreError> {
         guest: row.get(3),
         received_at_ms: unsigned(row.get(4)),
         source: row.get(5),
-        trust: serde_json::from_value(trust.into()).map_err(unreadable)?,
-        envelope: serde_json::from_str(row.get(7)).map_err(unreadable)?,
-        ack: serde_json::from_str(row.get(8)).map_err(unreadable)?,
+        trust: trust(row.get(6))?,
+        envelope: parsed(what, row.get(7))?,
+        ack: parsed(what, row.get(8))?,
     })
+}
+
+pub(super) fn trust(name: String) -> Result<Trust, StoreError> {
+    serde_json::from_value(name.into()).map_err(|source| StoreError::row("a report's trust", source))
 }

@@ -21,20 +21,26 @@ struct Stage {
 /// Runs all stages, also after a failure: one run shows all that is wrong.
 pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
     let mut tally = Tally::default();
-    for stage in stages::plain()? {
+    for stage in stages::plain(full)? {
         tally.add(stage.run());
     }
     if !fast {
-        match stages::with_guests(full) {
-            Ok(stages) => stages.into_iter().for_each(|stage| tally.add(stage.run())),
-            Err(error) => {
-                println!("preparing guests FAILED: {error:#}");
-                tally.failed += 1;
-            }
-        }
+        tally.add(prepared("PostgreSQL", stages::with_postgresql(full)));
+        tally.add(prepared("guests", stages::with_guests(full)));
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs a stage that needed more than the toolchain; it fails as well if that could not be had.
+fn prepared(what: &str, stage: Result<Stage>) -> Tally {
+    match stage {
+        Ok(stage) => stage.run(),
+        Err(error) => {
+            println!("preparing {what} FAILED: {error:#}");
+            Tally { passed: 0, failed: 1 }
+        }
+    }
 }
 
 impl Stage {

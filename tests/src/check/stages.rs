@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::Stage;
 use crate::golden::{self, Variant};
 use crate::{build, packages, paths, run};
 
 /// The part that needs neither root nor network.
-pub(super) fn plain() -> Result<Vec<Stage>> {
+pub(super) fn plain(full: bool) -> Result<Vec<Stage>> {
     let mut stages = vec![
         Stage::new("fmt", cargo(&["fmt", "--all", "--check"])),
         Stage::new(
@@ -26,7 +27,11 @@ pub(super) fn plain() -> Result<Vec<Stage>> {
                 "warnings",
             ]),
         ),
-        Stage::new("unit", cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"])),
+        Stage::new("unit", {
+            let mut unit = cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"]);
+            lengthen(&mut unit, full);
+            unit
+        }),
         Stage::new("doc", {
             let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
             doc.env("RUSTDOCFLAGS", "-D warnings");
@@ -51,8 +56,52 @@ pub(super) fn plain() -> Result<Vec<Stage>> {
     Ok(stages)
 }
 
+/// The companion's library on a real PostgreSQL, and several companions on one.
+pub(super) fn with_postgresql(full: bool) -> Result<Stage> {
+    packages::ensure(packages::POSTGRESQL)?;
+    let mut tests =
+        cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight", "--features", "e2e"]);
+    for name in postgresql_tests()? {
+        tests.args(["--test", &name]);
+    }
+    lengthen(&mut tests, full);
+    Ok(Stage::new("postgresql", tests))
+}
+
+/// Runs among the units with the embedded store, and again with the feature, on the real server as well.
+const ON_BOTH: &str = "store";
+
+/// The test programs that the companion builds only with the feature; the others have run among the units.
+fn postgresql_tests() -> Result<Vec<String>> {
+    let metadata = run::must(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let packages = list(&metadata["packages"]);
+    let companion = packages.iter().filter(|package| package["name"] == "firstlight");
+    let wanted = |target: &Value| {
+        list(&target["kind"]).contains(&"test".into())
+            && list(&target["required-features"]).contains(&"e2e".into())
+    };
+    let mut names = companion
+        .flat_map(|package| list(&package["targets"]))
+        .filter(wanted)
+        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .collect::<Vec<_>>();
+    // Without a name cargo would run all that ran before, and none of these.
+    anyhow::ensure!(!names.is_empty(), "no test of the companion needs the feature `e2e`");
+    names.push(ON_BOTH.to_owned());
+    Ok(names)
+}
+
+/// Passes `--full` on.
+fn lengthen(tests: &mut Command, full: bool) {
+    if full {
+        tests.env(paths::FULL_VARIABLE, "1");
+    }
+}
+
 /// The part with real guests: builds what they need, then runs the end-to-end tests.
-pub(super) fn with_guests(full: bool) -> Result<Vec<Stage>> {
+pub(super) fn with_guests(full: bool) -> Result<Stage> {
     anyhow::ensure!(
         nix::unistd::geteuid().is_root(),
         "real guests need root; `cargo xtask test --fast` is the part without"
@@ -66,10 +115,8 @@ pub(super) fn with_guests(full: bool) -> Result<Vec<Stage>> {
     tests.args(["--test", "e2e", "--", "--test-threads=2"]);
     tests.env(paths::COMPANION_VARIABLE, programs.companion).env(paths::GUEST_VARIABLE, programs.guest);
     tests.env(paths::GOLDENS_VARIABLE, goldens);
-    if full {
-        tests.env(paths::FULL_VARIABLE, "1");
-    }
-    Ok(vec![Stage::new("end to end", tests)])
+    lengthen(&mut tests, full);
+    Ok(Stage::new("end to end", tests))
 }
 
 fn cargo(words: &[&str]) -> Command {

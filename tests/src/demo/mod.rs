@@ -48,7 +48,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     }
 
     fs::create_dir_all(&demo.state).with_context(|| format!("{} cannot be made", demo.state.display()))?;
-    let companion = match Companion::start(&demo.program, &demo.state, free_port()) {
+    let companion = match Companion::start(&demo.program, &demo.state, ([127, 0, 0, 1], free_port()).into()) {
         Err(_) if stop.asked() => return Ok(ExitCode::from(INTERRUPTED)),
         started => started?,
     };
@@ -112,7 +112,9 @@ impl Demo {
             eprintln!("removing the guests of an earlier demo");
             let companion = match self.earlier_companion() {
                 Some(_) => None,
-                None => Some(Companion::start(&self.program, &self.state, free_port())?),
+                None => {
+                    Some(Companion::start(&self.program, &self.state, ([127, 0, 0, 1], free_port()).into())?)
+                }
             };
             self.destroy()?;
             companion.map_or(Ok(()), Companion::stop)?;

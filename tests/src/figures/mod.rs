@@ -2,6 +2,7 @@
 //! is the same for both. Ratios are what counts; the milliseconds are this machine's.
 
 mod bring_up;
+mod engine;
 mod guest;
 mod identity;
 
@@ -11,6 +12,7 @@ use anyhow::Result;
 
 use crate::golden::{self, Variant};
 use crate::{build, packages};
+pub use engine::engine;
 pub use guest::{Runs, guest};
 
 pub fn skeleton(release: bool) -> Result<()> {

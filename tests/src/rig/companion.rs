@@ -1,7 +1,7 @@
 //! `firstlight serve` as a child.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -21,12 +21,18 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// Starts the daemon and waits until its socket answers. Its log goes beside the state folder.
-    pub fn start(program: &Path, state: &Path, port: u16) -> Result<Self> {
+    /// Starts the daemon and waits until its socket answers. Its log goes beside the state folder, where its configuration
+    /// may be (`STATE.toml`).
+    pub fn start(program: &Path, state: &Path, listen: SocketAddr) -> Result<Self> {
         let log = state.with_extension("companion.log");
         let file = File::options().create(true).append(true).open(&log)?;
-        let child = Command::new(program)
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", &listen.to_string()]);
+        let configuration = state.with_extension("toml");
+        if configuration.is_file() {
+            command.arg("--config").arg(configuration);
+        }
+        let child = command
             .env("FIRSTLIGHT_STATE", state)
             .process_group(0) // Ctrl-C is for the one who started us, who then stops the daemon in order
             .stdin(Stdio::null())

@@ -5,6 +5,7 @@ pub mod leftovers;
 pub mod ssh;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Rig {
     folder: TempDir,
     program: PathBuf,
     companion: Option<Companion>,
+    /// State folder of the daemon, if it is not the guests' own.
+    other: Option<PathBuf>,
     port: u16,
 }
 
@@ -38,7 +41,7 @@ impl Rig {
         let folder =
             tempfile::Builder::new().prefix("firstlight-test-").tempdir().expect("a folder can be made");
         fs::create_dir(folder.path().join("state")).expect("a folder can be made");
-        Self { folder, program: program.to_owned(), companion: None, port: free_port() }
+        Self { folder, program: program.to_owned(), companion: None, other: None, port: free_port() }
     }
 
     /// With a daemon that answers.
@@ -48,9 +51,47 @@ impl Rig {
         rig
     }
 
+    /// With a daemon that answers, and is told this (TOML).
+    pub fn configured(configuration: &str) -> Self {
+        let mut rig = Self::new();
+        rig.configure(configuration);
+        rig.serve();
+        rig
+    }
+
+    /// What the next daemon is told.
+    pub fn configure(&self, configuration: &str) {
+        fs::write(self.daemon_state().with_extension("toml"), configuration).expect("a file can be written");
+    }
+
+    /// A second daemon on a state folder of its own, which must serve the same guests.
+    pub fn beside(&self, name: &str, configuration: &str) -> Companion {
+        let state = self.path(name);
+        fs::create_dir_all(&state).expect("a folder can be made");
+        fs::write(state.with_extension("toml"), configuration).expect("a file can be written");
+        // Guests know the port only, in their own network; on this machine each daemon has an address of its own.
+        let listen = SocketAddr::from(([127, 0, 0, 2], self.port));
+        Companion::start(&self.program, &state, listen).expect("the second companion starts")
+    }
+
+    /// From now on `companion` (see [`Rig::beside`]) is the one that is spoken to, and stopped in the end.
+    pub fn adopt(&mut self, name: &str, companion: Companion) {
+        self.other = Some(self.path(name));
+        self.companion = Some(companion);
+    }
+
+    fn listen(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The folder of the daemon that is spoken to; guests live in [`Rig::state`] all the same.
+    fn daemon_state(&self) -> PathBuf {
+        self.other.clone().unwrap_or_else(|| self.state())
+    }
+
     pub fn serve(&mut self) {
-        let companion =
-            Companion::start(&self.program, &self.state(), self.port).expect("the companion starts");
+        let companion = Companion::start(&self.program, &self.daemon_state(), self.listen())
+            .expect("the companion starts");
         self.companion = Some(companion);
     }
 
@@ -88,7 +129,7 @@ impl Rig {
     /// `firstlight ...` on this rig's state folder.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(words).env("FIRSTLIGHT_STATE", self.state()).current_dir(self.folder.path());
+        command.args(words).env("FIRSTLIGHT_STATE", self.daemon_state()).current_dir(self.folder.path());
         command
     }
 
@@ -193,7 +234,7 @@ impl Rig {
     fn tear_down(&mut self) -> Result<()> {
         // The daemon may have been killed, and a daemon is the only one who knows of running jobs.
         if self.companion.is_none() {
-            self.companion = Some(Companion::start(&self.program, &self.state(), self.port)?);
+            self.companion = Some(Companion::start(&self.program, &self.daemon_state(), self.listen())?);
         }
         let destroyed = wait::until("destroy --all to succeed", Duration::from_secs(60), || {
             run::run(&mut self.command(&["destroy", "--all"])).ok().filter(Ran::ok)

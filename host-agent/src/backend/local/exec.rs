@@ -98,6 +98,8 @@ pub(super) async fn run(tool: &str, arguments: &[&OsStr]) -> Result<Vec<u8>, Exe
         .args(arguments)
         .env_clear()
         .envs(environment())
+        // Ctrl-C in a terminal is for us alone: what is undone is our decision.
+        .process_group(0)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,23 +1,35 @@
 //! The network that all guests of this instance share: a namespace with a bridge, a DHCP server, and the socket for reports.
 //! The host's own namespace is not touched.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use firstlight_shared::ids::GuestName;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, setns};
+use tokio::net::TcpSocket;
 use tokio::sync::Mutex;
 
 use super::dhcp::Dhcp;
 use super::keeper::Keeper;
 use super::names::{BRIDGE, GATEWAY, GUEST_LINK, Names, netns_file};
 use super::netns;
-use super::stamp::file_fault;
+use super::stamp::{create_private_folder, file_fault};
 use crate::backend::{Allocation, ReportEndpoint};
 use crate::outcome::Fault;
 
 /// Fixed: a bridge that takes its MAC from its ports changes it with them, and forgets its neighbours each time.
 const BRIDGE_MAC: &str = "02:f1:56:00:00:01";
+/// Connections that wait to be taken; more are tried again by the guest's kernel.
+const BACKLOG: u32 = 1024;
+/// How long to wait for another companion on the same folder to finish what it does to the fabric.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+/// The fault's code when that was not long enough: nothing was done.
+pub(super) const BUSY: &str = "fabric-busy";
 
 #[derive(Debug)]
 pub(super) struct Fabric {
@@ -35,6 +47,7 @@ impl Fabric {
 
     pub(super) async fn ensure(&self, keeper: &Keeper) -> Result<ReportEndpoint, Fault> {
         let mut listener_of = self.listener_of.lock().await;
+        let _alone = self.lock().await?;
         let namespace = self.names.fabric();
         netns::ensure(&namespace).await?;
         let links = netns::links(&namespace).await?;
@@ -57,16 +70,42 @@ impl Fabric {
         Ok(ReportEndpoint { url: format!("https://{GATEWAY}:{}", self.port), listener })
     }
 
-    /// Binds inside the namespace: a thread of its own goes there, and the socket stays there for good.
+    /// Keeps other companions on this folder from changing the fabric meanwhile; the kernel lets go when this process ends.
+    async fn lock(&self) -> Result<Flock<File>, Fault> {
+        let path = self.names.fabric_lock();
+        let failed = |error: &std::io::Error| file_fault("lock the fabric", &path, error);
+        if let Some(folder) = path.parent() {
+            create_private_folder(folder).map_err(|error| failed(&error))?;
+        }
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = opened.map_err(|error| failed(&error))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(held) => return Ok(held),
+                Err((back, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file = back,
+                Err((_, Errno::EWOULDBLOCK)) => return Err(busy(&path)),
+                Err((_, error)) => return Err(failed(&error.into())),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Binds inside the namespace: a thread of its own goes there, and the socket stays there for good. Companions on the
+    /// same folder share the address; the kernel gives each connection to one that lives.
     fn listen(&self) -> Result<TcpListener, Fault> {
         let path = netns_file(&self.names.fabric());
         let namespace = File::open(&path).map_err(|error| file_fault("open the namespace", &path, &error))?;
         let address = SocketAddr::from((GATEWAY, self.port));
+        let runtime = tokio::runtime::Handle::current();
         let bound = std::thread::spawn(move || {
             setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok::<_, std::io::Error>(listener)
+            let _entered = runtime.enter();
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.set_reuseport(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)?.into_std()
         });
         let bound = bound.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")));
         bound.map_err(|error| {
@@ -76,7 +115,7 @@ impl Fabric {
             );
             match error.kind() {
                 std::io::ErrorKind::AddrInUse => fault.with_hint(format!(
-                    "another companion serves this state folder: ip netns exec {} ss -lptn",
+                    "another program listens there: ip netns exec {} ss -lptn",
                     self.names.fabric()
                 )),
                 _ => Fault { code: "cannot-listen".to_owned(), ..fault },
@@ -87,6 +126,12 @@ impl Fabric {
     /// Takes everything away, if no guest is left.
     pub(super) async fn release(&self, keeper: &Keeper) -> Result<(), Fault> {
         let mut listener_of = self.listener_of.lock().await;
+        let folder = self.names.fabric_folder();
+        if !netns_file(&self.names.fabric()).exists() && !folder.exists() {
+            *listener_of = None;
+            return Ok(());
+        }
+        let _alone = self.lock().await?;
         let folders = fs::read_dir(self.names.guests_folder()).into_iter().flatten().count();
         if folders > 0 || !netns::with_prefix(&self.names.guest_prefix()).is_empty() {
             return Ok(());
@@ -94,7 +139,6 @@ impl Fabric {
         self.dhcp.stop(keeper).await?;
         netns::delete(&self.names.fabric()).await?;
         *listener_of = None;
-        let folder = self.names.fabric_folder();
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(file_fault("remove a folder", &folder, &error))
@@ -131,8 +175,13 @@ impl Fabric {
         allocation: &Allocation,
     ) -> Result<(), Fault> {
         let address = first_address(allocation)?;
+        if !netns::lives(&self.names.fabric()) {
+            // Whoever removed it saw no guest; it is made again before the next attempt.
+            return Err(Fault::new(BUSY, "the guests' network was removed just now"));
+        }
         self.disconnect(keeper, name).await?;
-        let _alone = self.listener_of.lock().await;
+        let _within = self.listener_of.lock().await;
+        let _alone = self.lock().await?;
         let (fabric, guest, cable) = (self.names.fabric(), self.names.guest(name), self.names.cable(name));
         let mac = allocation.mac;
         netns::ensure(&guest).await?;
@@ -154,7 +203,8 @@ impl Fabric {
 
     /// Ensures that the guest's namespace and cable are gone and its address free. Repeatable.
     pub(super) async fn disconnect(&self, keeper: &Keeper, name: &GuestName) -> Result<(), Fault> {
-        let _alone = self.listener_of.lock().await;
+        let _within = self.listener_of.lock().await;
+        let _alone = self.lock().await?;
         let (fabric, guest, cable) = (self.names.fabric(), self.names.guest(name), self.names.cable(name));
         if netns::lives(&fabric) {
             // Both ends go at once; a namespace's own end would take its time.
@@ -170,6 +220,12 @@ impl Fabric {
         }
         Ok(())
     }
+}
+
+fn busy(path: &Path) -> Fault {
+    let path = path.display();
+    Fault::new(BUSY, format!("another companion holds {path} for more than {LOCK_PATIENCE:?}"))
+        .with_hint(format!("is it stopped? `lslocks` shows its process: lslocks | grep {path}"))
 }
 
 fn first_address(allocation: &Allocation) -> Result<IpAddr, Fault> {

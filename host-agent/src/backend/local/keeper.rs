@@ -74,6 +74,28 @@ impl Keeper {
         Ok(self.cgroup(what).await?.is_some_and(|cgroup| cgroup::populated(&cgroup)))
     }
 
+    /// Names of all that runs.
+    pub(super) async fn running(&self) -> Result<Vec<String>, Fault> {
+        if self.systemd {
+            let pattern = self.names.unit("*");
+            let list = [
+                "list-units",
+                "--plain",
+                "--no-legend",
+                "--full",
+                "--state=active,activating",
+                "--",
+                &pattern,
+            ];
+            let shown = exec::run_text("systemctl", &list).await?;
+            return Ok(parse_units(&String::from_utf8_lossy(&shown), &pattern));
+        }
+        let folder = self.hierarchy.mount.join(self.names.cgroup());
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let populated = entries.filter(|entry| cgroup::populated(&entry.path()));
+        Ok(populated.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+
     /// Starts a tool; what it says is appended to `output`. Gives back when it is in its cgroup, or has ended already.
     pub(super) async fn launch(
         &self,
@@ -138,6 +160,13 @@ impl Keeper {
             format!("find {cgroup} -depth -type d -exec rmdir {{}} +"),
         ]
     }
+}
+
+/// The names within unit names, the first word of each line of `systemctl list-units`.
+fn parse_units(list: &str, pattern: &str) -> Vec<String> {
+    let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
+    let units = list.lines().filter_map(|line| line.split_whitespace().next());
+    units.filter_map(|unit| unit.strip_prefix(before)?.strip_suffix(after)).map(ToOwned::to_owned).collect()
 }
 
 fn cgroup_arguments(cgroup: &Path, view: View, make_pure: bool, command: &[OsString]) -> Vec<OsString> {
@@ -229,6 +258,13 @@ mod tests {
         let guest = text(&cgroup_arguments(Path::new("/c"), View::Pure, true, &command));
         assert!(guest.starts_with("setsid unshare --mount --propagation slave sh -c"), "{guest}");
         assert!(guest.contains(PURE) && guest.contains(AGAIN), "{guest}");
+    }
+
+    #[test]
+    fn running_units_are_known_by_their_names() {
+        let list = "firstlight-ab12-web-01.19c0.service loaded active running Firstlight: x\n\
+                    firstlight-ab12-.fabric.service loaded active running\n  other.service loaded\n\n";
+        assert_eq!(parse_units(list, "firstlight-ab12-*.service"), ["web-01.19c0", ".fabric"]);
     }
 
     #[test]

@@ -14,9 +14,9 @@ use firstlight_shared::text::escape;
 use super::keeper::{Keeper, View};
 use super::names::{GuestFolder, Names, netns_file};
 use super::remove::remove_tree;
-use super::stamp::{file_fault, write_private};
+use super::stamp::{self, Standing, file_fault, write_private};
 use super::{cgroup, logs};
-use crate::backend::{GuestPlan, Placement};
+use crate::backend::Placement;
 use crate::outcome::Fault;
 
 /// For the guest's first process to be there; it takes some 50 ms on an idle machine.
@@ -25,9 +25,14 @@ const POLL: Duration = Duration::from_millis(4);
 /// systemd-nspawn keeps its locks and propagation folders there, and leaves them behind when it is killed.
 const NSPAWN_FOLDER: &str = "/run/systemd/nspawn";
 
+/// What the keeper calls the guest's processes.
+pub(super) fn process(guest: &Placement) -> String {
+    Names::process(&guest.plan.name, &guest.job)
+}
+
 /// The guest's PID 1, by the host's count, if the guest runs.
-pub(super) async fn leader(keeper: &Keeper, plan: &GuestPlan) -> Result<Option<i32>, Fault> {
-    let cgroup = keeper.cgroup(plan.name.as_str()).await?;
+pub(super) async fn leader(keeper: &Keeper, guest: &Placement) -> Result<Option<i32>, Fault> {
+    let cgroup = keeper.cgroup(&process(guest)).await?;
     Ok(cgroup.and_then(|cgroup| leader_in(&cgroup)))
 }
 
@@ -54,19 +59,21 @@ fn has_become_init(pid: i32) -> bool {
 
 /// Starts the guest and waits for its PID 1. A guest that runs is left alone.
 pub(super) async fn start(keeper: &Keeper, names: &Names, guest: &Placement) -> Result<i32, Fault> {
-    if let Some(leader) = leader(keeper, &guest.plan).await? {
+    if let Some(leader) = leader(keeper, guest).await? {
         return Ok(leader);
     }
-    let name = guest.plan.name.as_str();
+    let process = process(guest);
     let folder = names.folder(&guest.plan.name);
     // Half a guest, from a start that was cut short.
-    keeper.end(name).await?;
+    keeper.end(&process).await?;
+    still_ours(names, guest)?;
     write_claim(&folder, guest)?;
-    keeper.launch(name, View::Pure, &command(names, guest), &folder.console()).await?;
+    still_ours(names, guest)?;
+    keeper.launch(&process, View::Pure, &command(names, guest), &folder.console()).await?;
 
     let deadline = Instant::now() + START_DEADLINE;
     loop {
-        let cgroup = keeper.cgroup(name).await?.filter(|cgroup| cgroup::populated(cgroup));
+        let cgroup = keeper.cgroup(&process).await?.filter(|cgroup| cgroup::populated(cgroup));
         let Some(cgroup) = cgroup else { return Err(died(&folder)) };
         if let Some(leader) = leader_in(&cgroup) {
             return Ok(leader);
@@ -77,6 +84,17 @@ pub(super) async fn start(keeper: &Keeper, names: &Names, guest: &Placement) -> 
             return Err(Fault::new("guest-not-started", message));
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A companion that was stopped for a while may come here long after its job was undone by another.
+pub(super) fn still_ours(names: &Names, guest: &Placement) -> Result<(), Fault> {
+    match stamp::standing(names, guest) {
+        Standing::Ours => Ok(()),
+        Standing::Other(whose) => Err(stamp::foreign(names, guest, &whose)),
+        Standing::Free => {
+            Err(Fault::new("guest-gone", format!("guest `{}` has no folder any more", guest.plan.name)))
+        }
     }
 }
 
@@ -101,7 +119,11 @@ fn write_claim(folder: &GuestFolder, guest: &Placement) -> Result<(), Fault> {
 
 /// Ends the guest and removes what starting it made. Repeatable.
 pub(super) async fn end(keeper: &Keeper, names: &Names, guest: &Placement) -> Result<(), Fault> {
-    keeper.end(guest.plan.name.as_str()).await?;
+    keeper.end(&process(guest)).await?;
+    // What has no job in its name may be another's by now.
+    if matches!(stamp::standing(names, guest), Standing::Other(_)) {
+        return Ok(());
+    }
     forget_claim(names, guest)?;
     let machine = names.machine(&guest.plan.name);
     // Left by the nspawn that was killed; nothing needs them, and a reboot removes them too.

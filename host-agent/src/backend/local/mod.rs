@@ -22,6 +22,7 @@ mod preflight;
 mod remove;
 mod stages;
 mod stamp;
+mod survey;
 #[cfg(test)]
 mod testing;
 
@@ -29,19 +30,23 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use firstlight_shared::ids::GuestName;
 
 use self::allocate::Allocator;
 use self::fabric::Fabric;
 use self::keeper::Keeper;
 use self::names::Names;
-use crate::backend::{Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Taken};
-use crate::outcome::{Act, Fault, Probe};
+use crate::backend::{
+    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 /// What the local backend must be told.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// The companion's state folder: absolute and without links, since its digest is in every name.
-    pub state: PathBuf,
+    /// Where guests live: absolute and without links, since its digest is in every name. Companions with the same folder
+    /// (and the same store) serve the same guests; otherwise each needs its own.
+    pub folder: PathBuf,
     /// Port for reports, in the guests' own network.
     pub report_port: u16,
 }
@@ -58,7 +63,7 @@ impl Local {
     /// Touches nothing.
     #[must_use]
     pub fn new(config: LocalConfig) -> Self {
-        let names = Names::new(config.state);
+        let names = Names::new(config.folder);
         Self { fabric: Fabric::new(&names, config.report_port), names, allocator: Mutex::default() }
     }
 
@@ -86,7 +91,16 @@ impl Backend for Local {
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {
-        preflight::check(plan)
+        let (plan, root) = (plan.clone(), self.names.folder(&plan.name).root());
+        blocking(move || preflight::check(&plan, &root)).await
+    }
+
+    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+        Ok(stamp::namesake(&self.names, name))
+    }
+
+    async fn golden_mark(&self, plan: &GuestPlan) -> Result<String, Fault> {
+        preflight::golden_mark(&plan.golden)
     }
 
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
@@ -107,15 +121,26 @@ impl Backend for Local {
     }
 
     async fn act(&self, stage: Stage, guest: &Placement) -> Act {
-        // Nothing here is ambiguous: whatever was done before an error is seen, and undone, by name.
+        // Nothing else here is ambiguous: whatever was done before an error is seen, and undone, by name.
         match self.act_stage(stage, guest).await {
             Ok(output) => Act::Applied(output),
+            Err(fault) if fault.code == fabric::BUSY => Act::Unknown(fault),
             Err(fault) => Act::Refused(fault),
         }
     }
 
-    async fn undo(&self, stage: Stage, guest: &Placement) -> Result<(), Fault> {
-        self.undo_stage(stage, guest).await
+    async fn undo(&self, stage: Stage, guest: &Placement) -> Undo {
+        self.undo_stage(stage, guest).await.into()
+    }
+
+    async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
+        let running = self.keeper()?.running().await?;
+        let names = self.names.clone();
+        blocking(move || Ok(survey::look(&names, &running))).await
+    }
+
+    fn resources(&self, _plan: &GuestPlan) -> Vec<String> {
+        vec!["node:local".to_owned()]
     }
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {

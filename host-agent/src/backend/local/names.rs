@@ -1,7 +1,8 @@
 //! What everything of this instance is called, and where it is. Pure: no look at the machine.
 //!
-//! Each object that outlives a call carries the instance's tag (a digest of the state folder) in its name, so that two
-//! companions on one machine never meet, and the guest's name; whose *job* it is stands in the guest folder's stamp.
+//! Each object that outlives a call carries the instance's tag (a digest of its folder) in its name, so that companions
+//! with different folders never meet (those with the same folder serve the same guests), and the guest's name. Whose *job* it
+//! is stands in the guest folder's stamp, and in the name of the guest's processes.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ pub(super) const GUEST_OCTETS: std::ops::RangeInclusive<u8> = 10..=250;
 pub(super) const GUEST_LINK: &str = "eth0";
 /// Where `ip netns` keeps its namespaces.
 pub(super) const NETNS_FOLDER: &str = "/run/netns";
+const PARTIAL_ROOT: &str = "root.partial.";
+/// Job ids are shorter; a stranger's is replaced by a digest.
+const JOB_LIMIT: usize = 40;
 /// The longest machine name that systemd takes.
 const MACHINE_NAME_LIMIT: usize = 64;
 
@@ -25,13 +29,13 @@ const MACHINE_NAME_LIMIT: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub tag: String,
-    state: PathBuf,
+    folder: PathBuf,
 }
 
 impl Names {
-    pub(super) fn new(state: PathBuf) -> Self {
-        let digest = sha256_hex(state.as_os_str().as_encoded_bytes());
-        Self { tag: cut(&digest, 8), state }
+    pub(super) fn new(folder: PathBuf) -> Self {
+        let digest = sha256_hex(folder.as_os_str().as_encoded_bytes());
+        Self { tag: cut(&digest, 8), folder }
     }
 
     /// The namespace with the bridge that all guests share.
@@ -58,6 +62,26 @@ impl Names {
         format!("firstlight-{}-{what}.service", self.tag)
     }
 
+    /// The guest's processes towards the keeper. They carry the job: a late start of a job that is gone never meets those
+    /// of the guest's next job.
+    pub(super) fn process(name: &GuestName, job: &str) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if !job.is_empty() && job.len() <= JOB_LIMIT && job.chars().all(plain) {
+            return format!("{name}.{job}");
+        }
+        format!("{name}.{}", cut(&sha256_hex(job.as_bytes()), 16))
+    }
+
+    /// Guest and job of a name that [`Self::process`] gave.
+    pub(super) fn parse_process(what: &str) -> Option<(&str, &str)> {
+        what.split_once('.').filter(|(name, job)| !name.is_empty() && !job.is_empty())
+    }
+
+    /// Changes of what all guests share go one at a time, whichever companion makes them.
+    pub(super) fn fabric_lock(&self) -> PathBuf {
+        self.folder.join("fabric.lock")
+    }
+
     /// Name for `systemd-nspawn -M`: unique on the machine, at most 64 characters.
     pub(super) fn machine(&self, name: &GuestName) -> String {
         let full = self.guest(name);
@@ -73,11 +97,11 @@ impl Names {
     }
 
     pub(super) fn fabric_folder(&self) -> PathBuf {
-        self.state.join("fabric")
+        self.folder.join("fabric")
     }
 
     pub(super) fn guests_folder(&self) -> PathBuf {
-        self.state.join("guests")
+        self.folder.join("guests")
     }
 
     pub(super) fn folder(&self, name: &GuestName) -> GuestFolder {
@@ -112,9 +136,16 @@ impl GuestFolder {
     pub(super) fn root(&self) -> PathBuf {
         self.path.join("root")
     }
-    /// The root while it is unpacked; renamed when it is whole.
-    pub(super) fn partial_root(&self) -> PathBuf {
-        self.path.join("root.partial")
+    /// The root while it is unpacked; renamed when it is whole. Each attempt has its own: one that was given up may still
+    /// be unpacked by a process that was only stopped.
+    pub(super) fn partial_root(&self, attempt: u32) -> PathBuf {
+        self.path.join(format!("{PARTIAL_ROOT}{attempt:08x}"))
+    }
+    /// The roots of attempts that were given up.
+    pub(super) fn partial_roots(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let partial = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(PARTIAL_ROOT);
+        entries.filter(|entry| partial(&entry.file_name())).map(|entry| entry.path()).collect()
     }
     pub(super) fn console(&self) -> PathBuf {
         self.path.join("console.log")
@@ -145,6 +176,10 @@ mod tests {
         assert!(names.cable(&long).len() < 16);
         assert_ne!(names.cable(&long), names.cable(&short));
         assert_ne!(Names::new("/var/lib/y".into()).tag, names.tag);
+        let process = Names::process(&short, "19c0ffee");
+        assert_eq!(Names::parse_process(&process), Some(("web-01", "19c0ffee")));
+        assert_eq!(Names::process(&short, "../x").len(), "web-01.".len() + 16);
+        assert_eq!(Names::parse_process(".fabric"), None);
         let transit = names.transit(&short, "../../etc", "gone");
         assert_eq!(transit.parent(), Some(names.guests_folder().as_path()));
     }

@@ -34,8 +34,8 @@ impl Local {
         }
         let keeper = self.keeper()?;
         // Between the two lives of a guest that reboots there is no leader.
-        observed.running = keeper.runs(guest.plan.name.as_str()).await?;
-        if let Some(leader) = machine::leader(&keeper, &guest.plan).await? {
+        observed.running = keeper.runs(&machine::process(guest)).await?;
+        if let Some(leader) = machine::leader(&keeper, guest).await? {
             let paths = guest.plan.mounts.iter().map(|mount| mount.path.clone());
             let volumes: Vec<_> = paths.zip(self.mount_folders(guest)).collect();
             observed.mounts = patiently(move || Ok(mounted(leader, volumes))).await?;
@@ -47,12 +47,12 @@ impl Local {
         if stamp::standing(&self.names, guest) != Standing::Ours {
             return Ok(None);
         }
-        let Some(leader) = machine::leader(&self.keeper()?, &guest.plan).await? else { return Ok(None) };
+        let Some(leader) = machine::leader(&self.keeper()?, guest).await? else { return Ok(None) };
         let read =
             patiently(move || Ok(Root::of_process(leader).and_then(|root| root.read(REPORT, MAX_ENVELOPE))))
                 .await?;
         // The process may have ended, and its number been given away, while we looked.
-        if machine::leader(&self.keeper()?, &guest.plan).await? != Some(leader) {
+        if machine::leader(&self.keeper()?, guest).await? != Some(leader) {
             return Ok(None);
         }
         match read {

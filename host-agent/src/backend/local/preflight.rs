@@ -1,19 +1,29 @@
 //! What the local backend cannot do is refused before anything is done.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use crate::backend::{GuestPlan, Mount, Size};
 use crate::outcome::Fault;
 
-use super::{cgroup, exec};
+use super::stamp::file_fault;
+use super::{archive, cgroup, exec};
 
 const TOOLS: [&str; 9] =
     ["systemd-nspawn", "ip", "tar", "dnsmasq", "nsenter", "setsid", "unshare", "mount", "umount"];
 /// systemd-nspawn and the guest's systemd put their own file systems there.
 const RESERVED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
+/// The guest's programs, at whatever depth; those beside /usr are links into it.
+const PROGRAMS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+/// Without these the guest would not start; what lies below them may be a volume.
+const SYSTEM: [&str; 2] = ["/etc", "/boot"];
+/// NAME_MAX and PATH_MAX of Linux, in bytes.
+const NAME_AT_MOST: usize = 255;
+const PATH_AT_MOST: usize = 4095;
 
-pub(super) fn check(plan: &GuestPlan) -> Result<(), Fault> {
+/// `root` is where the guest's root will be: what is mounted in it has to be named there, too.
+pub(super) fn check(plan: &GuestPlan, root: &Path) -> Result<(), Fault> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Fault::new(
             "no-root",
@@ -27,8 +37,9 @@ pub(super) fn check(plan: &GuestPlan) -> Result<(), Fault> {
     }
     cgroup::find()?;
     check_size(&plan.size)?;
-    plan.mounts.iter().try_for_each(check_mount)?;
-    check_golden(&plan.golden)
+    plan.mounts.iter().try_for_each(|mount| check_mount(mount, root))?;
+    check_golden(&plan.golden)?;
+    archive::look(&plan.golden).map_err(|error| error.into_fault(&plan.golden))
 }
 
 fn check_size(size: &Size) -> Result<(), Fault> {
@@ -48,19 +59,45 @@ fn no_quotas(what: &str) -> Fault {
         .with_hint("its guests share the cores, memory and disk of this machine")
 }
 
-fn check_mount(mount: &Mount) -> Result<(), Fault> {
+fn check_mount(mount: &Mount, root: &Path) -> Result<(), Fault> {
     if mount.size_bytes.is_some() {
         return Err(no_quotas("size"));
     }
     let path = &mount.path;
-    let plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
-    let inside = path.is_absolute() && path != Path::new("/") && plain;
-    if inside && !RESERVED.iter().any(|reserved| path.starts_with(reserved)) {
-        return Ok(());
-    }
+    let Some((problem, hint)) = mount_problem(path, root) else { return Ok(()) };
     let shown = firstlight_shared::text::escape(&path.to_string_lossy(), 200);
-    Err(Fault::new("unsupported-mount", format!("`{shown}` cannot be a mount of a guest"))
-        .with_hint(format!("an absolute path without `..`, not / and not below {}", RESERVED.join(", "))))
+    Err(Fault::new("unsupported-mount", format!("`{shown}` cannot be a mount of a guest: {problem}"))
+        .with_hint(hint))
+}
+
+/// What is wrong with it, and what would be right.
+fn mount_problem(path: &Path, root: &Path) -> Option<(&'static str, String)> {
+    let plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
+    let has_control = path.to_string_lossy().contains(char::is_control);
+    if !path.is_absolute() || !plain || has_control {
+        let hint = "an absolute path without `..` and control characters is wanted";
+        return Some(("it is not a plain absolute path", hint.to_owned()));
+    }
+    let room = PATH_AT_MOST.saturating_sub(root.as_os_str().len());
+    if path.as_os_str().len() > room || path.components().any(|part| part.as_os_str().len() > NAME_AT_MOST) {
+        let hint = format!("{NAME_AT_MOST} bytes for each part and {room} for the whole are the most");
+        return Some(("it is too long", hint));
+    }
+    let below = |places: &[&str]| places.iter().any(|place| path.starts_with(place));
+    let at = path == Path::new("/") || SYSTEM.iter().any(|place| path == Path::new(place));
+    if at || below(&PROGRAMS) {
+        return Some(("it would hide the guest's own system", outside()));
+    }
+    below(&RESERVED).then(|| ("the guest puts its own file systems there", outside()))
+}
+
+fn outside() -> String {
+    format!(
+        "not /, {}; neither at nor below {}, {}",
+        SYSTEM.join(", "),
+        PROGRAMS.join(", "),
+        RESERVED.join(", ")
+    )
 }
 
 fn check_golden(golden: &Path) -> Result<(), Fault> {
@@ -87,6 +124,14 @@ fn check_golden(golden: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Size and time of change: a golden that is written anew has others.
+pub(super) fn golden_mark(golden: &Path) -> Result<String, Fault> {
+    check_golden(golden)?;
+    let metadata =
+        std::fs::metadata(golden).map_err(|error| file_fault("look at the golden", golden, &error))?;
+    Ok(format!("{} bytes of {}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,15 +147,48 @@ mod tests {
 
     #[test]
     fn mounts_must_lie_plainly_inside() {
-        let mount = |path: &str| check_mount(&Mount { path: path.into(), size_bytes: None });
-        for right in ["/mnt/data", "/srv", "/var/lib/x y"] {
+        let mount =
+            |path: &str| check_mount(&Mount { path: path.into(), size_bytes: None }, Path::new("/s/root"));
+        let longest = format!("/{}", "ä".repeat(127));
+        let deepest = "/n".repeat(2044);
+        for right in
+            ["/mnt/data", "/srv", "/var/lib/x y", "/etc/ssl/more", "/library", "/users", &longest, &deepest]
+        {
             assert!(mount(right).is_ok(), "{right}");
         }
-        for wrong in ["/", "", "mnt", "/mnt/../etc", "/proc/x", "/run", "//.."] {
-            assert_eq!(mount(wrong).unwrap_err().code, "unsupported-mount", "{wrong}");
+        let (name, path) = (format!("/mnt/{}", "n".repeat(256)), "/n".repeat(2045));
+        let hiding = "it would hide the guest's own system";
+        let own = "the guest puts its own file systems there";
+        for (wrong, said) in [
+            ("", "plain"),
+            ("mnt", "plain"),
+            ("/mnt/../etc", "plain"),
+            ("//..", "plain"),
+            ("/mnt/a\u{1b}[31m", "plain"),
+            ("/mnt/a\nb", "plain"),
+            (name.as_str(), "too long"),
+            (path.as_str(), "too long"),
+            ("/", hiding),
+            ("/etc", hiding),
+            ("/etc/", hiding),
+            ("/usr", hiding),
+            ("/usr/./local", hiding),
+            ("/bin", hiding),
+            ("/sbin/x", hiding),
+            ("/lib", hiding),
+            ("/lib64", hiding),
+            ("/boot", hiding),
+            ("/proc/x", own),
+            ("/dev", own),
+            ("/sys/fs", own),
+            ("/run", own),
+        ] {
+            let fault = mount(wrong).unwrap_err();
+            assert_eq!(fault.code, "unsupported-mount", "{wrong:?}");
+            assert!(fault.message.contains(said) && !fault.message.contains(char::is_control), "{fault:?}");
         }
         assert_eq!(
-            check_mount(&Mount { path: "/a".into(), size_bytes: Some(1) }).unwrap_err().code,
+            check_mount(&Mount { path: "/a".into(), size_bytes: Some(1) }, Path::new("/s")).unwrap_err().code,
             "unsupported-size"
         );
     }
@@ -125,5 +203,9 @@ mod tests {
         assert_eq!(check_golden(&file).unwrap_err().code, "golden-not-archive");
         std::fs::write(&file, "x").unwrap();
         assert!(check_golden(&file).is_ok());
+        let mark = golden_mark(&file).unwrap();
+        assert_eq!(golden_mark(&file).unwrap(), mark);
+        std::fs::write(&file, "xy").unwrap();
+        assert_ne!(golden_mark(&file).unwrap(), mark);
     }
 }

@@ -11,6 +11,9 @@ use super::stamp::{self, Standing, file_fault};
 use crate::backend::Placement;
 use crate::outcome::Fault;
 
+/// How often to try, 50 ms apart.
+const PATIENCE: u32 = 200;
+
 /// Removes the guest's folder if it carries the job's stamp, and what a crash left half removed. Blocks. Repeatable.
 ///
 /// The folder first gets a name that shows whose it is, so that a crash in the middle leaves no folder without a stamp.
@@ -39,8 +42,8 @@ pub(super) fn remove_tree(path: &Path) -> Result<(), Fault> {
     loop {
         attempt += 1;
         match fs::remove_dir_all(path) {
-            // A program that is just dying (tar, after the companion was killed) may still have put a file there.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempt < 20 => {
+            // A program that is just dying, or was only stopped (tar, whose companion was), may still have put a file there.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempt < PATIENCE => {
                 std::thread::sleep(std::time::Duration::from_millis(50));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -36,7 +36,7 @@ impl Local {
             Stage::Hostname => self.has_hostname(guest),
             Stage::Size => true,
             Stage::Mounts => self.mount_folders(guest).iter().all(|folder| folder.is_dir()),
-            Stage::Start => machine::leader(&self.keeper()?, &guest.plan).await?.is_some(),
+            Stage::Start => machine::leader(&self.keeper()?, guest).await?.is_some(),
         };
         Ok(if done { Probe::Present(self.output(stage, guest)) } else { Probe::Absent })
     }
@@ -72,12 +72,11 @@ impl Local {
     }
 
     pub(super) async fn undo_stage(&self, stage: Stage, guest: &Placement) -> Result<(), Fault> {
-        // Another job's guest is not ours to touch, and with that ours is surely gone. Without any folder, what carries
-        // our tag and this name has lost its stamp, and nobody else's job can have it.
-        if matches!(stamp::standing(&self.names, guest), Standing::Other(_)) && stage != Stage::Restore {
-            return Ok(());
-        }
+        // Another job's guest is not ours to touch, and with that ours is surely gone, but for what has our job in its
+        // name. Without any folder, what carries our tag and this name has lost its stamp, and nobody else's job can have it.
+        let others = matches!(stamp::standing(&self.names, guest), Standing::Other(_));
         match stage {
+            Stage::Mac if others => Ok(()),
             Stage::Start => machine::end(&self.keeper()?, &self.names, guest).await,
             Stage::Mac => self.fabric.disconnect(&self.keeper()?, &guest.plan.name).await,
             // Part of the folder, which goes whole.
@@ -113,12 +112,22 @@ impl Local {
             if folder.root().is_dir() {
                 return Ok(());
             }
-            let partial = folder.partial_root();
-            remove::remove_tree(&partial)?; // from a run that was cut short
+            let partial = folder.partial_root(rand::random());
             let golden = &guest.plan.golden;
             archive::unpack(golden, &partial).map_err(|error| error.into_fault(golden))?;
-            fs::rename(&partial, folder.root())
-                .map_err(|error| file_fault("finish the root", &partial, &error))
+            machine::still_ours(&names, &guest)?;
+            match fs::rename(&partial, folder.root()) {
+                // Another attempt at the same job was whole before this one.
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+                ended => ended.map_err(|error| file_fault("finish the root", &partial, &error))?,
+            }
+            for given_up in folder.partial_roots() {
+                // It goes with the folder at the latest.
+                if let Err(fault) = remove::remove_tree(&given_up) {
+                    tracing::debug!(folder = %given_up.display(), error = %fault, "not removed yet");
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -128,13 +137,19 @@ impl Local {
         if self.fabric.is_connected(name, &guest.allocation).await? {
             return Ok(());
         }
-        if keeper.runs(name.as_str()).await? {
+        if keeper.runs(&machine::process(guest)).await? {
             return Err(Fault::new(
                 "guest-running",
                 format!("guest `{name}` runs: its network is not made anew"),
             ));
         }
-        self.fabric.connect(&keeper, name, &guest.allocation).await
+        self.fabric.connect(&keeper, name, &guest.allocation).await?;
+        // Carried out late, after the job was undone: nobody else would remove it.
+        let standing = stamp::standing(&self.names, guest);
+        if standing == Standing::Free {
+            self.fabric.disconnect(&keeper, name).await?;
+        }
+        machine::still_ours(&self.names, guest)
     }
 
     fn has_hostname(&self, guest: &Placement) -> bool {
@@ -162,7 +177,7 @@ impl Local {
         let folder = self.names.folder(name).path;
         let mut commands = vec![format!("cat {}", quote(&folder.join("stamp.json")))];
         match self.keeper() {
-            Ok(keeper) => commands.extend(keeper.manual(name.as_str())),
+            Ok(keeper) => commands.extend(keeper.manual(&machine::process(guest))),
             Err(fault) => commands.push(format!("# {fault}")),
         }
         commands.push(format!("ip -n {} link delete {}", self.names.fabric(), self.names.cable(name)));

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use firstlight_shared::ids::MacAddress;
+use firstlight_shared::ids::{GuestName, MacAddress};
 use firstlight_shared::text::escape;
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
+use super::netns;
 use crate::backend::Placement;
 use crate::outcome::Fault;
 
@@ -34,9 +35,24 @@ pub(super) enum Standing {
     Other(String),
 }
 
+/// Whose the name is, for whom no job is ours; none: it is free.
+pub(super) fn namesake(names: &Names, name: &GuestName) -> Option<String> {
+    match standing_of(names, name, None) {
+        Standing::Other(whose) => Some(whose),
+        Standing::Ours => None,
+        Standing::Free => {
+            netns::lives(&names.guest(name)).then(|| "a network namespace without a folder".to_owned())
+        }
+    }
+}
+
 /// Looks at the guest's folder.
 pub(super) fn standing(names: &Names, guest: &Placement) -> Standing {
-    let folder = names.folder(&guest.plan.name);
+    standing_of(names, &guest.plan.name, Some(&guest.job))
+}
+
+fn standing_of(names: &Names, name: &GuestName, job: Option<&str>) -> Standing {
+    let folder = names.folder(name);
     match fs::symlink_metadata(&folder.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Standing::Free,
         Err(error) => return Standing::Other(format!("a folder that cannot be read ({error})")),
@@ -44,7 +60,7 @@ pub(super) fn standing(names: &Names, guest: &Placement) -> Standing {
         Ok(_) => {}
     }
     match read(&folder.stamp()) {
-        Some(stamp) if stamp.job == guest.job => Standing::Ours,
+        Some(stamp) if Some(stamp.job.as_str()) == job => Standing::Ours,
         Some(stamp) => Standing::Other(format!("job {}", escape(&stamp.job, 100))),
         None => Standing::Other("a folder without a readable stamp".to_owned()),
     }

@@ -32,6 +32,44 @@ fn everything_can_be_said() {
 }
 
 #[test]
+fn lists_and_first_numbers_name_guests() {
+    let names = |text: &str| -> Vec<String> {
+        let guests = parse(&format!("[[guest]]\ngolden = \"g\"\n{text}")).unwrap();
+        guests.iter().map(|guest| guest.plan.name.to_string()).collect()
+    };
+    assert_eq!(names("names = [\"a\", \"b-2\"]"), ["a", "b-2"]);
+    assert_eq!(names("name = \"web-{n}\"\ncount = 3\nfirst = 99"), ["web-99", "web-100", "web-101"]);
+    assert_eq!(names("name = \"web-{n}\"\ncount = 1\nfirst = 0"), ["web-00"]);
+    assert_eq!(names("name = \"a\"\nlifecycle = \"keep\""), ["a"]);
+}
+
+#[test]
+fn guests_have_the_defaults_unless_they_say_otherwise() {
+    let guests = parse(
+        "[defaults]\ngolden = \"g\"\non_failure = \"keep\"\ndeadline = \"1h\"\nmounts = [{ path = \"/a\" }]\n\
+         [defaults.readiness]\ntimeout = \"5m\"\nrequire = [\"sshd\"]\n\
+         [[guest]]\nname = \"a\"\n\
+         [[guest]]\nname = \"b\"\ngolden = \"/other\"\non_failure = \"rollback\"\nmounts = []\n\
+         [guest.readiness]\ntimeout = \"7m\"\n",
+    )
+    .unwrap();
+    let told = |guest: &GuestSpec| {
+        let plan = &guest.plan;
+        (plan.golden.display().to_string(), plan.mounts.len(), guest.keep_on_failure, guest.timeout_ms)
+    };
+    assert_eq!(told(&guests[0]), ("/specs/g".into(), 1, true, 300_000));
+    assert_eq!(told(&guests[1]), ("/other".into(), 0, false, 420_000));
+    assert_eq!((guests[0].deadline_ms, &guests[1].require[..]), (Some(3_600_000), &["sshd".to_owned()][..]));
+}
+
+#[test]
+fn every_bring_up_has_a_deadline() {
+    let guests =
+        parse("[[guest]]\nname = \"a\"\ngolden = \"g\"\nreadiness = { timeout = \"10m\" }\n").unwrap();
+    assert_eq!(guests[0].deadline_ms, Some((2 * 3600 + 600) * 1000));
+}
+
+#[test]
 fn bad_specs_say_where_and_what() {
     let guest = "[[guest]]\nname = \"a\"\ngolden = \"g\"\n";
     for (text, said) in [
@@ -48,6 +86,8 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}mounts = [{{ path = \"/a/../b\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"rel\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]\n"), "two volumes"),
+        (format!("{guest}mounts = [{{ path = \"/a\\u001b[31m\" }}]\n"), "guest `a`: mounts.path"),
+        (format!("{guest}mounts = [{{ path = \"/a\\tb\" }}]\n"), "control characters"),
         (format!("{guest}readiness = {{ timeout = \"soon\" }}\n"), "90s"),
         (format!("{guest}readiness = {{ timeout = \"é\" }}\n"), "90s"),
         ("[[guest]]\nname = \"A\"\ngolden = \"g\"\n".into(), "not a host name"),
@@ -55,6 +95,23 @@ fn bad_specs_say_where_and_what() {
         ("[[guest]]\nname = \"a-{n}\"\ncount = 4000\ngolden = \"g\"\n".into(), "1 to 100"),
         ("[[guest]]\nname = \"a-{n}\"\ngolden = \"g\"\n".into(), "needs a count"),
         ("[[guest]]\nname = \"a\"\n".into(), "golden"),
+        (format!("{guest}names = [\"b\"]\n"), "exclude each other"),
+        ("[[guest]]\ngolden = \"g\"\n".into(), "`name` or `names`"),
+        ("[[guest]]\nnames = []\ngolden = \"g\"\n".into(), "the list is empty"),
+        ("[[guest]]\nnames = [\"a\"]\ncount = 1\ngolden = \"g\"\n".into(), "a list needs no numbers"),
+        ("[[guest]]\nnames = [\"a\", \"a\"]\ngolden = \"g\"\n".into(), "two guests are called `a`"),
+        (format!("{guest}first = 3\n"), "{n}"),
+        ("[[guest]]\nname = \"a-{n}\"\ncount = 4\nfirst = 4000000000\ngolden = \"g\"\n".into(), "0 to 99999"),
+        (format!("[defaults]\nname = \"x\"\n{guest}"), "[defaults]: name"),
+        (format!("[defaults]\ncolour = 1\n{guest}"), "line 2"),
+        (format!("[default]\ncores = 1\n{guest}"), "default"),
+        (format!("{guest}kind = \"vm\"\n"), "leave `kind` out"),
+        (format!("{guest}nics = [{{ bridge = \"vmbr0\" }}]\n"), "leave `nics` out"),
+        (format!("{guest}lifecycle = \"ephemeral\"\n"), "`keep` only"),
+        (format!("{guest}mounts = [{{ path = \"/a\", backup = true }}]\n"), "leave `backup` out"),
+        (format!("{guest}deadline = \"60s\"\n"), "more than readiness.timeout"),
+        (format!("{guest}deadline = \"2 days\"\n"), "1s to 24h"),
+        (format!("{guest}golden_mark = \"x\"\n"), "golden_mark"),
     ] {
         let message = parse(&text).expect_err(&text);
         assert!(message.contains(said), "{text}\n gave {message}\n without {said}");

@@ -1,4 +1,5 @@
-//! await-report: wait until the guest's report is in the store, its deadline ends, or the guest dies.
+//! await-report: wait until the guest's report is in the store, its deadline ends, or the guest is known never to be ready.
+//! It waits for a wake-up and for its deadline, and asks nobody in between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use super::{AWAIT_REPORT, Allocated, Common, store_fault};
 use crate::clock::now_ms;
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
-/// How often to see whether the guest still runs.
-const LOOK: Duration = Duration::from_secs(1);
+/// This step ends its wait itself, and can say more about it than the engine, whose deadline is so much later.
+const SLACK: Duration = Duration::from_secs(30);
 
 pub(super) struct AwaitReport(pub(super) Arc<Common>);
 
@@ -27,22 +28,27 @@ impl Step for AwaitReport {
         true
     }
 
+    fn deadline(&self) -> Option<Duration> {
+        Duration::from_millis(self.0.spec.timeout_ms).checked_add(SLACK)
+    }
+
     async fn probe(&self, context: &Context<'_>) -> Result<Probe, Fault> {
         Ok(self.stored(context).await?.map_or(Probe::Absent, Probe::Present))
     }
 
     async fn act(&self, context: &Context<'_>) -> Act {
-        match self.wait(context).await {
-            Ok(output) => Act::Applied(output),
-            Err(fault) => Act::Refused(fault),
+        let Some(allocated) = Allocated::of(context.state) else {
+            return Act::Refused(Fault::new("not-allocated", "nothing was chosen for this guest"));
+        };
+        match self.wait(context, &allocated.claim_id).await {
+            Ok(Ok(output)) => Act::Applied(output),
+            Ok(Err(failure)) => Act::Refused(failure),
+            Err(doubt) => Act::Unknown(doubt),
         }
     }
 
-    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
-        if let Some(allocated) = Allocated::of(context.state) {
-            self.0.service()?.inbox.forget(&allocated.claim_id);
-        }
-        Ok(())
+    async fn undo(&self, _: &Context<'_>) -> Undo {
+        Undo::Absent
     }
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {
@@ -52,46 +58,47 @@ impl Step for AwaitReport {
 
 impl AwaitReport {
     async fn stored(&self, context: &Context<'_>) -> Result<Option<Value>, Fault> {
-        let report = self.0.service()?.store.report_of_job(context.job).await.map_err(store_fault)?;
-        Ok(report.map(|report| json!({ "sha256": report.sha256, "received_at_ms": report.received_at_ms })))
+        let came = self.0.service()?.store.report_came(context.job).await.map_err(store_fault)?;
+        Ok(came.map(|(sha256, at_ms)| json!({ "sha256": sha256, "received_at_ms": at_ms })))
     }
 
-    async fn wait(&self, context: &Context<'_>) -> Result<Value, Fault> {
+    /// The report, or why there will be none. An error: the store does not tell.
+    async fn wait(&self, context: &Context<'_>, claim: &str) -> Result<Result<Value, Fault>, Fault> {
         let service = self.0.service()?;
-        let placement = self.0.placement(context).await?;
-        let claim_id = &placement.claim.id;
-        let deadline = self.deadline(context);
-        let mut stopped = 0;
+        // Before the first look: nothing that comes after it is missed.
+        let place = service.waiters.enter(claim, context.job, self.0.backend.name());
+        let deadline = self.ends(context);
         loop {
             if let Some(output) = self.stored(context).await? {
-                service.inbox.forget(claim_id);
-                return Ok(output);
+                return Ok(Ok(output));
             }
-            if let Some(fault) = service.inbox.failure(claim_id) {
-                return Err(fault);
+            let refused = service.store.refusal_of_claim(claim).await;
+            if let Some(refused) = refused.map_err(store_fault)? {
+                return Ok(Err(Fault::new(&refused.code, refused.message)));
+            }
+            if let Some(failure) = place.failure() {
+                return Ok(Err(failure));
             }
             if Instant::now() >= deadline {
-                let seconds = self.0.spec.timeout_ms / 1000;
-                return Err(Fault::new("report-timeout", format!("the guest did not report within {seconds} s")).with_hint(
-                    "the console lines show how far it came; is firstlight-guest baked into the golden and enabled?",
-                ));
+                return Ok(Err(self.too_late()));
             }
-            let observed = self.0.backend.observe(&placement).await;
-            stopped = if observed.is_ok_and(|guest| !guest.running) { stopped + 1 } else { 0 };
-            // Seen twice: a guest that reboots may be gone for a moment.
-            if stopped > 1 {
-                return Err(Fault::new("guest-stopped", "the guest stopped before it reported"));
-            }
-            let look = deadline.min(Instant::now() + LOOK);
             // Woken or not: the store is asked again.
-            let _ = timeout_at(look, service.inbox.wait(claim_id)).await;
+            let _ = timeout_at(deadline, place.woken()).await;
         }
     }
 
     /// Counted from when the step began, whoever began it.
-    fn deadline(&self, context: &Context<'_>) -> Instant {
+    fn ends(&self, context: &Context<'_>) -> Instant {
         let began = context.state.timings.get(AWAIT_REPORT).map_or_else(now_ms, |timing| timing.started_ms);
         let gone = now_ms().saturating_sub(began);
-        Instant::now() + Duration::from_millis(self.0.spec.timeout_ms.saturating_sub(gone))
+        let left = Duration::from_millis(self.0.spec.timeout_ms.saturating_sub(gone));
+        Instant::now().checked_add(left).unwrap_or_else(Instant::now)
+    }
+
+    fn too_late(&self) -> Fault {
+        let seconds = self.0.spec.timeout_ms / 1000;
+        Fault::new("report-timeout", format!("the guest did not report within {seconds} s")).with_hint(
+            "the console lines show how far it came; is firstlight-guest baked into the golden and enabled?",
+        )
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Common, nothing, store_fault};
+use super::{Common, FAST, nothing, store_fault};
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 pub(super) struct Finish(pub(super) Arc<Common>);
 
@@ -14,6 +14,10 @@ pub(super) struct Finish(pub(super) Arc<Common>);
 impl Step for Finish {
     fn name(&self) -> &'static str {
         "finish"
+    }
+
+    fn deadline(&self) -> Option<std::time::Duration> {
+        Some(FAST)
     }
 
     async fn probe(&self, _: &Context<'_>) -> Result<Probe, Fault> {
@@ -28,8 +32,8 @@ impl Step for Finish {
         }
     }
 
-    async fn undo(&self, _: &Context<'_>) -> Result<(), Fault> {
-        Ok(())
+    async fn undo(&self, _: &Context<'_>) -> Undo {
+        Undo::Absent
     }
 }
 

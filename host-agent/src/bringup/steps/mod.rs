@@ -8,22 +8,30 @@ mod stage;
 mod verify;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use firstlight_shared::wire::Claim;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(super) use allocate::Reservations;
-
-use super::service::Bringups;
+use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use crate::backend::{Allocation, Backend, GuestPlan, Placement, Stage};
 use crate::job::{Context, Saga, State, Step, StepInfo};
-use crate::outcome::Fault;
+use crate::outcome::{Act, Fault};
+
+pub(super) use allocate::Known;
 
 pub(super) const ALLOCATE: &str = "allocate";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
+
+/// A restore copies a whole disk.
+const SLOW: Duration = Duration::from_secs(30 * 60);
+/// Everything else takes seconds, when the hypervisor is busy.
+const FAST: Duration = Duration::from_secs(5 * 60);
+const CONTENDED: &str = "allocation-contended";
+const STOPPING: &str = "stopping";
 
 /// The saga of one guest.
 pub(super) struct BringUp {
@@ -71,38 +79,46 @@ impl Allocated {
 }
 
 impl BringUp {
-    pub(super) fn new(service: &Arc<Bringups>, spec: GuestSpec, job: &str) -> Result<Self, Fault> {
-        let backend = service.backend(&spec.backend)?;
-        let common =
-            Arc::new(Common { service: Arc::downgrade(service), backend, spec, job: job.to_owned() });
-        let stage = |name, stage| -> Box<dyn Step> { Box::new(stage::StageStep::new(&common, name, stage)) };
+    pub(super) fn new(
+        service: Weak<Bringups>,
+        backend: Arc<dyn Backend>,
+        spec: GuestSpec,
+        job: &str,
+    ) -> Self {
+        let common = Arc::new(Common { service, backend, spec, job: job.to_owned() });
+        let stage = |name, stage, deadline| -> Box<dyn Step> {
+            Box::new(stage::StageStep::new(&common, name, stage, deadline))
+        };
         let steps: Vec<Box<dyn Step>> = vec![
             Box::new(allocate::Allocate(Arc::clone(&common))),
-            stage("restore", Stage::Restore),
-            stage("mac", Stage::Mac),
-            stage("hostname", Stage::Hostname),
-            stage("size", Stage::Size),
-            stage("mounts", Stage::Mounts),
-            stage("start", Stage::Start),
+            stage("restore", Stage::Restore, SLOW),
+            stage("mac", Stage::Mac, FAST),
+            stage("hostname", Stage::Hostname, FAST),
+            stage("size", Stage::Size, FAST),
+            stage("mounts", Stage::Mounts, FAST),
+            stage("start", Stage::Start, FAST),
             Box::new(await_report::AwaitReport(Arc::clone(&common))),
             Box::new(verify::Verify(Arc::clone(&common))),
             Box::new(finish::Finish(Arc::clone(&common))),
         ];
-        Ok(Self { common, steps })
+        Self { common, steps }
     }
 
-    pub(super) fn spec(&self) -> &GuestSpec {
-        &self.common.spec
-    }
-
-    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
-        &self.common.backend
-    }
-
+    /// The steps as a journal names them.
     pub(super) fn step_infos(&self) -> Vec<StepInfo> {
-        let steps = self.steps.iter();
-        steps.map(|step| StepInfo { name: step.name().to_owned(), waits: step.waits() }).collect()
+        let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let info = |step: &dyn Step| StepInfo {
+            name: step.name().to_owned(),
+            waits: step.waits(),
+            deadline_ms: step.deadline().map(milliseconds),
+        };
+        self.steps.iter().map(|step| info(&**step)).collect()
     }
+}
+
+/// Works as long as the job has the guest's name.
+pub(super) fn destroy_command(guest: &str) -> String {
+    format!("firstlight destroy {guest}")
 }
 
 impl Saga for BringUp {
@@ -111,7 +127,7 @@ impl Saga for BringUp {
     }
 
     fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
-        let mut commands = vec![format!("firstlight destroy {}", context.state.guest)];
+        let mut commands = vec![destroy_command(&context.state.spec.guest)];
         if let Ok(placement) = self.common.bare_placement(context) {
             commands.extend(self.common.backend.manual_cleanup(&placement));
         }
@@ -121,7 +137,7 @@ impl Saga for BringUp {
 
 impl Common {
     fn service(&self) -> Result<Arc<Bringups>, Fault> {
-        self.service.upgrade().ok_or_else(|| Fault::new("stopping", "the companion is stopping"))
+        self.service.upgrade().ok_or_else(|| Fault::new(STOPPING, "the companion is stopping"))
     }
 
     /// The guest with all that was chosen, and the claim with its secret as far as it is still kept.
@@ -149,8 +165,13 @@ impl Common {
     }
 }
 
-fn store_fault(error: crate::store::StoreError) -> Fault {
-    Fault::new("store", firstlight_shared::error::Chain(&error).to_string())
+/// A store that is away, a companion that stops, others that were faster: they say nothing about the guest, and it is tried
+/// again.
+fn unless_store(fault: Fault) -> Act {
+    match fault.code.as_str() {
+        "store" | STOPPING | CONTENDED => Act::Unknown(fault),
+        _ => Act::Refused(fault),
+    }
 }
 
 fn nothing() -> Value {

@@ -1,23 +1,25 @@
 //! restore, mac, hostname, size, mounts, start: what the backend does, under the engine's contract.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Common;
+use super::{Common, unless_store};
 use crate::backend::Stage;
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 pub(super) struct StageStep {
     common: Arc<Common>,
     name: &'static str,
     stage: Stage,
+    deadline: Duration,
 }
 
 impl StageStep {
-    pub(super) fn new(common: &Arc<Common>, name: &'static str, stage: Stage) -> Self {
-        Self { common: Arc::clone(common), name, stage }
+    pub(super) fn new(common: &Arc<Common>, name: &'static str, stage: Stage, deadline: Duration) -> Self {
+        Self { common: Arc::clone(common), name, stage, deadline }
     }
 }
 
@@ -27,6 +29,10 @@ impl Step for StageStep {
         self.name
     }
 
+    fn deadline(&self) -> Option<Duration> {
+        Some(self.deadline)
+    }
+
     async fn probe(&self, context: &Context<'_>) -> Result<Probe, Fault> {
         self.common.backend.probe(self.stage, &self.common.placement(context).await?).await
     }
@@ -34,12 +40,28 @@ impl Step for StageStep {
     async fn act(&self, context: &Context<'_>) -> Act {
         match self.common.placement(context).await {
             Ok(placement) => self.common.backend.act(self.stage, &placement).await,
-            Err(fault) => Act::Refused(fault),
+            Err(fault) => unless_store(fault),
         }
     }
 
-    async fn undo(&self, context: &Context<'_>) -> Result<(), Fault> {
-        self.common.backend.undo(self.stage, &self.common.placement(context).await?).await
+    async fn follow(&self, context: &Context<'_>, task: &str) -> Followed {
+        match self.common.placement(context).await {
+            Ok(placement) => self.common.backend.follow(self.stage, &placement, task).await,
+            Err(fault) => Followed::Unknown(fault),
+        }
+    }
+
+    async fn undo(&self, context: &Context<'_>) -> Undo {
+        match self.common.placement(context).await {
+            Ok(placement) => self.common.backend.undo(self.stage, &placement).await,
+            Err(fault) => Undo::Failed(fault),
+        }
+    }
+
+    async fn follow_undo(&self, context: &Context<'_>, task: &str) {
+        if let Ok(placement) = self.common.placement(context).await {
+            self.common.backend.follow_undo(self.stage, &placement, task).await;
+        }
     }
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{Common, VERIFY, store_fault};
+use super::{Common, FAST, VERIFY, store_fault, unless_store};
 use crate::backend::Placement;
+use crate::fleet::identities;
 use crate::intake::{Expected, verdict};
 use crate::job::{Context, Step};
-use crate::outcome::{Act, Fault, Probe};
+use crate::outcome::{Act, Fault, Probe, Undo};
 
 pub(super) struct Verify(pub(super) Arc<Common>);
 
@@ -21,6 +22,10 @@ impl Step for Verify {
         VERIFY
     }
 
+    fn deadline(&self) -> Option<std::time::Duration> {
+        Some(FAST)
+    }
+
     async fn probe(&self, _: &Context<'_>) -> Result<Probe, Fault> {
         Ok(Probe::Absent)
     }
@@ -28,12 +33,12 @@ impl Step for Verify {
     async fn act(&self, context: &Context<'_>) -> Act {
         match self.check(context).await {
             Ok(output) => Act::Applied(output),
-            Err(fault) => Act::Refused(fault),
+            Err(fault) => unless_store(fault),
         }
     }
 
-    async fn undo(&self, _: &Context<'_>) -> Result<(), Fault> {
-        Ok(())
+    async fn undo(&self, _: &Context<'_>) -> Undo {
+        Undo::Absent
     }
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {
@@ -49,7 +54,9 @@ impl Verify {
         let stored = stored.ok_or_else(|| Fault::new("no-report", "the report is not in the store"))?;
         let opened = stored.envelope.open().map_err(|error| Fault::new("bad-report", error.to_string()))?;
         let trust = self.attest(&placement, &stored.sha256).await?.unwrap_or(stored.trust);
-        service.store.set_trust(&stored.sha256, trust).await.map_err(store_fault)?;
+        if trust != stored.trust {
+            service.store.set_trust(&stored.sha256, trust).await.map_err(store_fault)?;
+        }
 
         let observed = self.0.backend.observe(&placement).await?;
         let mounts = placement.plan.mounts.iter().map(|mount| mount.path.clone()).collect::<Vec<PathBuf>>();
@@ -59,8 +66,9 @@ impl Verify {
             mounts: &mounts,
             require: &self.0.spec.require,
         };
-        let fleet = service.fleet().await.map_err(store_fault)?;
-        let problems = verdict(&opened.report, trust, &expected, &observed, &fleet);
+        let own = identities(placement.plan.name.as_str(), &opened.report);
+        let shared = service.store.sharing(context.job, &own.values).await.map_err(store_fault)?;
+        let problems = verdict(&opened.report, trust, &expected, &observed, &shared);
         match problems.first() {
             None => Ok(json!({ "trust": trust, "observed": observed })),
             Some(first) => {

@@ -111,6 +111,23 @@ pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Arch
     }
 }
 
+/// Reads the archive's first entry only: enough to tell an archive from another file.
+pub(super) fn check_first<R: Read>(source: R) -> Result<(), ArchiveError> {
+    let mut archive = tar::Archive::new(Tee::new(source, io::sink()));
+    let failure = match archive.entries() {
+        Err(error) => Some(error),
+        Ok(mut entries) => match entries.next() {
+            Some(Ok(mut entry)) => return check_entry(&mut entry).map(drop),
+            Some(Err(error)) => Some(error),
+            None => None,
+        },
+    };
+    match failure {
+        Some(error) => Err(explain(archive.into_inner(), &error, None)),
+        None => Err(ArchiveError::NotArchive),
+    }
+}
+
 fn explain<R, W>(tee: Tee<R, W>, error: &io::Error, last: Option<String>) -> ArchiveError {
     if tee.sink_failed {
         return ArchiveError::SinkClosed;

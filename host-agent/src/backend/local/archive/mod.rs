@@ -11,6 +11,7 @@ mod tests;
 
 use std::fs;
 use std::io::{self, BufWriter, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
@@ -108,12 +109,17 @@ impl ArchiveError {
         }
     }
 
-    /// As a step's refusal, with the golden's name.
+    /// As a refusal, with the golden's name.
     pub(super) fn into_fault(self, golden: &Path) -> Fault {
         let reason = firstlight_shared::error::Chain(&self).to_string();
-        Fault::new(self.code(), format!("golden {} was not unpacked: {reason}", golden.display()))
+        Fault::new(self.code(), format!("golden {} cannot be unpacked: {reason}", golden.display()))
             .with_hint(self.hint())
     }
+}
+
+/// Reads the first entry of `golden`, the way [`unpack`] would: a file that is no archive is told before anything is done.
+pub(super) fn look(golden: &Path) -> Result<(), ArchiveError> {
+    check::check_first(decode::open(golden).map_err(|source| ArchiveError::Unreadable { source })?)
 }
 
 /// Unpacks `golden` into the new folder `root`. Blocks. On failure nothing stays behind.
@@ -168,6 +174,8 @@ fn start_tar(root: &Path) -> Result<(Child, ChildStdin), ArchiveError> {
         .arg(root)
         .env_clear()
         .envs(exec::environment())
+        // Ctrl-C in a terminal is for us alone: what is undone is our decision.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -84,6 +84,33 @@ fn a_root_is_unpacked_however_it_is_packed() {
 }
 
 #[test]
+fn a_look_tells_an_archive_by_its_first_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = folder.path().join("golden");
+    let looked = |bytes: &[u8]| {
+        std::fs::write(&golden, bytes).unwrap();
+        look(&golden).map_err(|error| error.code())
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    };
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(&tar_of(&ROOT)).unwrap();
+    let zstandard = zstd::encode_all(tar_of(&ROOT).as_slice(), 1).unwrap();
+    for right in [tar_of(&ROOT), gzip(&tar_of(&ROOT)), xz.finish().unwrap(), zstandard] {
+        assert_eq!(looked(&right), Ok(()), "{:?}", decode::detect(&right));
+    }
+    let passwd = b"root:x:0:0:root:/root:/bin/bash\n".repeat(40);
+    for wrong in [&b"x"[..], &passwd, &[0; 10240], &gzip(&passwd)] {
+        assert_eq!(looked(wrong), Err("golden-not-archive"));
+    }
+    assert_eq!(looked(&[0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), Err("golden-corrupt"));
+    assert_eq!(looked(&tar_of(&["../x"])), Err("golden-unsafe-path"));
+}
+
+#[test]
 fn every_cut_of_a_plain_archive_is_noticed() {
     let plain = tar_of(&ROOT);
     let end = plain.len() - 1024;

@@ -1,0 +1,145 @@
+//! What a server presents, for a person to compare and to pin. Nothing is sent to it but the handshake.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use firstlight_shared::pin::SpkiPin;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::address::{Address, AddressError};
+use super::pin::Fingerprint;
+use super::tls::{provider, spki};
+
+/// The server has proved that it holds the key; whose it is, is for a person to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    pub certificate: Fingerprint,
+    pub key: SpkiPin,
+    /// The server's own certificate first. Proxmox does not send its authority's.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("{address} cannot be reached")]
+    Connect {
+        address: Address,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{address} does not speak TLS as it should")]
+    Handshake {
+        address: Address,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{address} does not answer in time")]
+    TimedOut { address: Address },
+    #[error("{address} presents a certificate that cannot be read")]
+    Certificate { address: Address },
+    #[error("the address cannot be used")]
+    Address(#[source] AddressError),
+}
+
+/// Connects, notes the certificates, and hangs up.
+///
+/// # Errors
+/// The server cannot be reached, or does not prove that it holds its certificate's key.
+pub async fn fetch_certificate(address: &Address, limit: Duration) -> Result<Presented, FetchError> {
+    let name = address.server_name().map_err(FetchError::Address)?;
+    let (notes, connector) = noting().map_err(|error| FetchError::Handshake {
+        address: address.clone(),
+        source: std::io::Error::other(error),
+    })?;
+    let shake = async {
+        let stream = TcpStream::connect((address.host.as_str(), address.port))
+            .await
+            .map_err(|source| FetchError::Connect { address: address.clone(), source })?;
+        connector
+            .connect(name, stream)
+            .await
+            .map_err(|source| FetchError::Handshake { address: address.clone(), source })
+    };
+    let stream = tokio::time::timeout(limit, shake)
+        .await
+        .map_err(|_| FetchError::TimedOut { address: address.clone() })??;
+    drop(stream);
+    let chain = notes.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
+    let leaf = chain.first().and_then(|leaf| Some((Fingerprint::of(leaf), spki(leaf)?)));
+    let (certificate, key) = leaf.ok_or_else(|| FetchError::Certificate { address: address.clone() })?;
+    Ok(Presented { certificate, key, chain })
+}
+
+fn noting() -> Result<(Arc<Notes>, TlsConnector), Error> {
+    let provider = provider();
+    let notes = Arc::new(Notes { seen: Mutex::default(), provider: Arc::clone(&provider) });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&notes) as Arc<dyn ServerCertVerifier>)
+        .with_no_client_auth();
+    Ok((notes, TlsConnector::from(Arc::new(config))))
+}
+
+/// Takes note of any certificate. Never used for a call: connections that it made are closed unused.
+#[derive(Debug)]
+struct Notes {
+    seen: Mutex<Vec<CertificateDer<'static>>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Notes {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if let Ok(mut seen) = self.seen.lock() {
+            *seen = std::iter::once(end_entity)
+                .chain(intermediates)
+                .map(|one| one.clone().into_owned())
+                .collect();
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

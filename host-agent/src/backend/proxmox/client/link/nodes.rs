@@ -1,0 +1,180 @@
+//! The addresses of a cluster: which is asked first, and the connections that are kept to them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use rustls::pki_types::ServerName;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::address::{Address, AddressError};
+use super::connection::Wire;
+use super::gate::Gate;
+use super::token::ApiToken;
+use crate::backend::proxmox::client::call::{Call, Limits};
+use crate::backend::proxmox::client::verdict::{Answer, Failure, FailureKind, Reply};
+
+/// The server hangs up after 5 s.
+const KEPT_FOR_READS: Duration = Duration::from_secs(3);
+/// A change must not meet a server that is about to hang up: its outcome would be unknown.
+const KEPT_FOR_CHANGES: Duration = Duration::from_secs(1);
+/// Kept per address at most.
+const KEPT: usize = 4;
+/// An address that could not be reached is asked last for so long.
+const AVOIDED: Duration = Duration::from_secs(10);
+
+pub(in crate::backend::proxmox::client) struct Nodes {
+    nodes: Vec<Node>,
+    connector: TlsConnector,
+    token: ApiToken,
+    limits: Limits,
+    gate: Gate,
+}
+
+impl std::fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let addresses: Vec<_> = self.nodes.iter().map(|node| node.address.to_string()).collect();
+        f.debug_struct("Nodes")
+            .field("addresses", &addresses)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Node {
+    address: Address,
+    name: ServerName<'static>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<(Wire, Instant)>,
+    avoided_until: Option<Instant>,
+    warned: bool,
+}
+
+impl Nodes {
+    pub(in crate::backend::proxmox::client) fn new(
+        addresses: &[Address],
+        connector: TlsConnector,
+        token: ApiToken,
+        limits: Limits,
+    ) -> Result<Self, AddressError> {
+        let nodes: Result<Vec<_>, _> = addresses
+            .iter()
+            .map(|address| {
+                Ok(Node { address: address.clone(), name: address.server_name()?, state: Mutex::default() })
+            })
+            .collect();
+        Ok(Self { nodes: nodes?, connector, token, limits, gate: Gate::new(limits.at_once) })
+    }
+
+    /// One attempt: every address in turn, as long as surely nothing was sent.
+    pub(in crate::backend::proxmox::client) async fn attempt(&self, call: &Call) -> Reply {
+        let _passed = self.gate.pass(call).await;
+        let mut last: Option<Failure> = None;
+        for node in self.order(call) {
+            match self.ask(node, call).await {
+                Ok(answer) => {
+                    node.lock().avoided_until = None;
+                    return Reply::Answer(self.redacted(answer));
+                }
+                Err(failure) => {
+                    node.avoid(&failure);
+                    let is_worst = failure.kind == FailureKind::WrongCertificate;
+                    if failure.sent {
+                        return Reply::Failure(failure);
+                    }
+                    if is_worst || last.as_ref().is_none_or(|last| last.kind != FailureKind::WrongCertificate)
+                    {
+                        last = Some(failure);
+                    }
+                }
+            }
+        }
+        Reply::Failure(last.unwrap_or_else(|| Failure {
+            kind: FailureKind::Connection,
+            sent: false,
+            text: "no address is configured".to_owned(),
+        }))
+    }
+
+    /// Those that work before those that did not, and among them the node itself that the call is about.
+    fn order(&self, call: &Call) -> Vec<&Node> {
+        let now = Instant::now();
+        let mut order: Vec<&Node> = self.nodes.iter().collect();
+        order.sort_by_key(|node| {
+            let avoided = node.lock().avoided_until.is_some_and(|until| until > now);
+            let detour = !call.node().is_some_and(|name| node.address.is_node(name));
+            (avoided, detour)
+        });
+        order
+    }
+
+    async fn ask(&self, node: &Node, call: &Call) -> Result<Answer, Failure> {
+        let longest = if call.method.changes() { KEPT_FOR_CHANGES } else { KEPT_FOR_READS };
+        while let Some(wire) = node.take(longest) {
+            match self.exchange(node, wire, call).await {
+                // The server hung up in between. Nothing was sent, or only a question.
+                Err(failure)
+                    if failure.kind == FailureKind::Connection
+                        && (!failure.sent || !call.method.changes()) => {}
+                ended => return ended,
+            }
+        }
+        let wire = Wire::open(&node.address, node.name.clone(), &self.connector, self.limits.connect).await?;
+        self.exchange(node, wire, call).await
+    }
+
+    async fn exchange(&self, node: &Node, wire: Wire, call: &Call) -> Result<Answer, Failure> {
+        let authorization: HeaderValue = self.token.header();
+        let (answer, wire) = wire.exchange(call, &node.address, authorization, &self.limits).await?;
+        if let Some(wire) = wire {
+            node.keep(wire);
+        }
+        Ok(answer)
+    }
+
+    /// No answer can bring the token into a log.
+    fn redacted(&self, answer: Answer) -> Answer {
+        Answer {
+            reason: self.token.redact(&answer.reason),
+            body: self.token.redact_bytes(answer.body),
+            ..answer
+        }
+    }
+}
+
+impl Node {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing in it can be half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one that was used last, if it is fresh enough; older ones are closed.
+    fn take(&self, longest: Duration) -> Option<Wire> {
+        let mut state = self.lock();
+        state.idle.retain(|(wire, since)| wire.is_open() && since.elapsed() < KEPT_FOR_READS);
+        let fresh = state.idle.last().is_some_and(|(_, since)| since.elapsed() < longest);
+        if fresh { state.idle.pop().map(|(wire, _)| wire) } else { None }
+    }
+
+    fn keep(&self, wire: Wire) {
+        let mut state = self.lock();
+        state.idle.push((wire, Instant::now()));
+        if state.idle.len() > KEPT {
+            state.idle.remove(0);
+        }
+    }
+
+    fn avoid(&self, failure: &Failure) {
+        let mut state = self.lock();
+        state.avoided_until = Some(Instant::now() + AVOIDED);
+        if failure.kind == FailureKind::WrongCertificate && !state.warned {
+            state.warned = true;
+            tracing::warn!(address = %self.address, error = failure.text, "a proxmox node is not the pinned one");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Only the pinned server. Possession of its key is proved by the handshake's signature, which the provider verifies.
+
+use std::sync::Arc;
+
+use firstlight_shared::pin::SpkiPin;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
+use tokio_rustls::TlsConnector;
+
+use super::pin::{Fingerprint, Pin};
+
+/// The server is not the one that is pinned. Shows both sides.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the server is not the pinned one: wanted {wanted}; seen certificate {certificate} with key {key} ({why})"
+)]
+pub struct WrongCertificate {
+    pub wanted: String,
+    pub certificate: Fingerprint,
+    /// `sha256//..`, or that it cannot be read.
+    pub key: String,
+    pub why: String,
+}
+
+impl WrongCertificate {
+    /// Out of what tokio-rustls gives.
+    pub(super) fn of(error: &std::io::Error) -> Option<&Self> {
+        match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => inner.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Verifier {
+    pin: Pin,
+    /// For an authority.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    /// None: it is the pinned one. Else why not.
+    fn objection(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Option<String> {
+        match (&self.pin, &self.chain) {
+            (Pin::Authority(_), Some(chain)) => chain
+                .verify_server_cert(leaf, intermediates, name, &[], now)
+                .err()
+                .map(|error| error.to_string()),
+            (Pin::Authority(_), None) => Some("no authority can be asked".to_owned()),
+            (Pin::Keys(keys), _) => match spki(leaf) {
+                Some(key) if keys.contains(&key) => None,
+                _ => Some("another key".to_owned()),
+            },
+            (Pin::Leaves(leaves), _) => {
+                (!leaves.contains(&Fingerprint::of(leaf))).then(|| "another certificate".to_owned())
+            }
+        }
+    }
+}
+
+pub(super) fn spki(leaf: &CertificateDer<'_>) -> Option<SpkiPin> {
+    let parsed = ParsedCertificate::try_from(leaf).ok()?;
+    Some(SpkiPin::of(&parsed.subject_public_key_info()))
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(why) = self.objection(end_entity, intermediates, server_name, now) else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let wrong = WrongCertificate {
+            wanted: self.pin.to_string(),
+            certificate: Fingerprint::of(end_entity),
+            key: spki(end_entity).map_or_else(|| "that cannot be read".to_owned(), |key| key.to_string()),
+            why,
+        };
+        Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// # Errors
+/// An authority's certificate is none.
+pub(in crate::backend::proxmox::client) fn connector(pin: &Pin) -> Result<TlsConnector, Error> {
+    let provider = provider();
+    let chain = match pin {
+        Pin::Authority(certificates) => Some(chain_verifier(certificates, &provider)?),
+        Pin::Keys(_) | Pin::Leaves(_) => None,
+    };
+    let verifier = Verifier { pin: pin.clone(), chain, provider: Arc::clone(&provider) };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn chain_verifier(
+    certificates: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.clone())?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| Error::General(error.to_string()))
+}

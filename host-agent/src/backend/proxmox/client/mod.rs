@@ -1,0 +1,170 @@
+//! The client of Proxmox VE's API: typed calls, pinned servers, classed errors, tasks.
+//!
+//! ```text
+//! endpoint::X -> Call -> link (address, TLS, token) -> Reply -> verdict (class) -> endpoint::X::Answer
+//!                 ^------------- retry, only what surely did nothing -------------'
+//! ```
+//!
+//! Here are no steps and no decisions of a bring-up. An HTTP 200 to a change is never its success: a task's name is, once
+//! the task has ended well ([`Client::follow`]).
+
+pub mod call;
+pub mod endpoint;
+mod lenient;
+pub mod link;
+pub mod properties;
+pub mod task;
+pub mod upid;
+pub mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use call::{Call, Limits};
+use endpoint::cluster::NextId;
+use endpoint::task::{ListTasks, TaskLine};
+use endpoint::{Endpoint, Unreadable};
+use link::{Address, ApiToken, Nodes, Pin};
+use verdict::{ApiError, Class, Code, Patience};
+
+/// How to reach a cluster (or a single node).
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Asked in this order, apart from those that do not answer.
+    pub addresses: Vec<Address>,
+    pub pin: Pin,
+    pub token: ApiToken,
+    pub limits: Limits,
+    pub patience: Patience,
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("no address of a Proxmox node is given")]
+    NoAddress,
+    #[error("an address cannot be used")]
+    Address(#[source] link::AddressError),
+    #[error("the pinned authority cannot be used")]
+    Authority(#[source] rustls::Error),
+}
+
+/// A cheap handle; its clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    nodes: Arc<Nodes>,
+    patience: Patience,
+}
+
+impl Client {
+    /// Connects to nothing yet. Warns, once, of a pin that will not last.
+    ///
+    /// # Errors
+    /// No address, or a pin that is no certificate.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        if settings.addresses.is_empty() {
+            return Err(SettingsError::NoAddress);
+        }
+        if let Some(warning) = settings.pin.warning() {
+            warn!(pin = %settings.pin, "{warning}");
+        }
+        let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
+        let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
+            .map_err(SettingsError::Address)?;
+        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience })
+    }
+
+    /// The same client, more or less patient: none at all for what a person waits for.
+    #[must_use]
+    pub fn with_patience(&self, patience: Patience) -> Self {
+        Self { nodes: Arc::clone(&self.nodes), patience }
+    }
+
+    /// Sends a call until it ends otherwise than by what may be tried again, or patience does.
+    ///
+    /// # Errors
+    /// With the class of the last attempt.
+    pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, ApiError> {
+        let call = endpoint.call();
+        let began = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt::<E>(&call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let wait = self.wait(&error, attempt, began.elapsed());
+            let Some(wait) = wait else { return Err(error) };
+            if attempt == 1 {
+                warn!(endpoint = %call.path, code = error.code(), error = %error, "a call to proxmox is tried again");
+            } else {
+                debug!(endpoint = %call.path, attempt, error = %error, "a call to proxmox is tried again");
+            }
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    fn wait(&self, error: &ApiError, attempt: u32, elapsed: Duration) -> Option<Duration> {
+        let retry = verdict::retry(error.method, &error.class);
+        self.patience.wait(retry, attempt, elapsed, rand::random())
+    }
+
+    async fn attempt<E: Endpoint>(&self, call: &Call) -> Result<E::Answer, ApiError> {
+        let reply = self.nodes.attempt(call).await;
+        let data = verdict::classify(call.method, &call.path, &reply)?;
+        E::read(data).map_err(|error| unreadable(call, &error))
+    }
+
+    /// Whether no guest has this VMID, for any token (a config may be hidden from one that has rights on a pool alone).
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn is_free(&self, vmid: u32) -> Result<bool, ApiError> {
+        match self.send(&NextId { vmid: Some(vmid) }).await {
+            Ok(_) => Ok(true),
+            Err(ApiError { class: Class::Rejected { code: Code::Exists, .. }, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The task that a change started whose answer was lost: the oldest of this type on this guest that began at
+    /// `since` or later (seconds since 1970 by the node's clock). None: none did, yet.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn find_task(
+        &self,
+        node: &str,
+        vmid: u32,
+        kind: &str,
+        since: u64,
+    ) -> Result<Option<TaskLine>, ApiError> {
+        let list = ListTasks {
+            node: node.to_owned(),
+            vmid: Some(vmid),
+            since: Some(since),
+            kind: Some(kind.to_owned()),
+            limit: None,
+        };
+        let lines = self.send(&list).await?;
+        let ours = |line: &TaskLine| {
+            line.upid.kind == kind && line.upid.vmid() == Some(vmid) && line.upid.started >= since
+        };
+        Ok(lines.into_iter().filter(ours).min_by_key(|line| line.upid.started))
+    }
+}
+
+fn unreadable(call: &Call, error: &Unreadable) -> ApiError {
+    ApiError {
+        method: call.method,
+        path: call.path.as_str().into(),
+        class: verdict::unreadable(call.method),
+        status: Some(200),
+        text: error.to_string().into(),
+        parameters: std::collections::BTreeMap::new(),
+    }
+}

@@ -1,0 +1,3 @@
+//! Proxmox VE: containers and virtual machines, driven by an API token.
+
+pub mod client;

@@ -1,0 +1,158 @@
+//! Lists, page by page, as the store keeps them: no journal is folded for a list.
+
+use firstlight_shared::error::Chain;
+use firstlight_shared::wire::Trust;
+
+use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
+use super::service::Bringups;
+use super::steps::Allocated;
+use super::view::{KnownHost, ReportView};
+use crate::job::{Limits, Phase, Recorded, Taken};
+use crate::store::{JobRow, StoreError, StoredReport};
+
+impl Bringups {
+    /// One page of jobs, newest first.
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<JobPage, StoreError> {
+        let (rows, next) = self.store.list_jobs(filter).await?;
+        Ok(JobPage { jobs: self.lines(rows).await?, next })
+    }
+
+    /// One job as lists show it; none if there is no such job.
+    pub async fn line(&self, job: &str) -> Result<Option<JobLine>, StoreError> {
+        let row = self.store.job(job).await?;
+        Ok(self.lines(row.into_iter().collect()).await?.pop())
+    }
+
+    async fn lines(&self, rows: Vec<JobRow>) -> Result<Vec<JobLine>, StoreError> {
+        let queued = rows.iter().filter(|row| row.phase == Phase::Queued);
+        let queued: Vec<String> = queued.map(|row| row.id.clone()).collect();
+        let (taken, wanted) = match queued.as_slice() {
+            [] => Default::default(),
+            queued => self.store.queue_of(queued).await?,
+        };
+        let limits = self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let reason = |job: &str| {
+            wanted.iter().find(|(id, _)| id == job).map(|(_, wanted)| waits_for(wanted, &taken, &limits))
+        };
+        Ok(rows.into_iter().map(|row| JobLine { waits_for: reason(&row.id), ..line(row) }).collect())
+    }
+
+    /// One page of reports, newest first; the first page has the newest refusals beside them.
+    pub async fn reports(&self, filter: &ReportFilter) -> Result<ReportPage, StoreError> {
+        let (stored, next) = self.store.list_reports(filter).await?;
+        let refusals = match &filter.before {
+            None => self.store.list_refusals(filter.guest.as_ref(), filter.limit).await?,
+            Some(_) => Vec::new(),
+        };
+        Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, next })
+    }
+
+    /// The journal of one job, for people.
+    pub async fn events(&self, job: &str) -> Result<Vec<Recorded>, StoreError> {
+        self.store.events(job).await
+    }
+
+    /// Verified keys of guests that are ready; all if `guests` is empty.
+    pub async fn known_hosts(&self, guests: &[String]) -> Result<Vec<KnownHost>, StoreError> {
+        let mut hosts = Vec::new();
+        if guests.is_empty() {
+            let mut filter = JobFilter { states: vec![Phase::Done], limit: usize::MAX, ..Default::default() };
+            loop {
+                let (rows, next) = self.store.list_jobs(&filter).await?;
+                for row in rows {
+                    hosts.extend(self.known_host(row).await?);
+                }
+                if next.is_none() {
+                    break;
+                }
+                filter.before = next;
+            }
+            hosts.sort_by(|one, other| one.guest.cmp(&other.guest));
+        }
+        for guest in guests {
+            if let Some(row) = self.store.job_of_guest(guest).await? {
+                hosts.extend(self.known_host(row).await?);
+            }
+        }
+        Ok(hosts)
+    }
+
+    async fn known_host(&self, row: JobRow) -> Result<Option<KnownHost>, StoreError> {
+        if row.phase != Phase::Done || row.trust.is_none_or(|trust| trust > Trust::Claimed) {
+            return Ok(None);
+        }
+        let (report, state) = (self.store.report_of_job(&row.id).await?, self.state(&row.id).await?);
+        let opened = report.and_then(|stored| stored.envelope.open().ok());
+        let (Some(opened), Some(state)) = (opened, state) else { return Ok(None) };
+        let addresses =
+            Allocated::of(&state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
+        let names =
+            std::iter::once(row.guest.clone()).chain(addresses.iter().map(ToString::to_string)).collect();
+        Ok(Some(KnownHost { guest: row.guest, names, keys: opened.report.identity.ssh_host_keys }))
+    }
+}
+
+/// Why a queued job has not begun, for people.
+fn waits_for(wanted: &[String], taken: &Taken, limits: &Limits) -> String {
+    let full = wanted.iter().find_map(|resource| {
+        let (used, limit) = (taken.resources.get(resource).copied().unwrap_or(0), limits.of(resource)?);
+        (used >= limit).then(|| format!("{resource}: {used} of {limit} places are taken"))
+    });
+    full.unwrap_or_else(|| "its turn".to_owned())
+}
+
+fn line(row: JobRow) -> JobLine {
+    JobLine {
+        id: row.id,
+        guest: row.guest,
+        backend: row.backend,
+        batch: row.batch,
+        state: row.phase,
+        step: row.step,
+        trust: row.trust,
+        failure: row.failure,
+        waits_for: None,
+        created_at_ms: row.created_ms,
+        ended_at_ms: row.ended_ms,
+    }
+}
+
+fn opened(stored: StoredReport) -> Option<ReportView> {
+    match stored.envelope.open() {
+        Ok(opened) => Some(ReportView {
+            sha256: stored.sha256,
+            guest: stored.guest,
+            job: stored.job,
+            claim_id: stored.claim_id,
+            received_at_ms: stored.received_at_ms,
+            source: stored.source,
+            trust: stored.trust,
+            report: opened.report,
+        }),
+        Err(error) => {
+            tracing::error!(sha256 = %stored.sha256, error = %Chain(&error), "a stored report no longer opens");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queued_job_waits_for_the_resource_that_is_full() {
+        let limits = Limits { at_once: [("node".to_owned(), 2), ("storage:a".to_owned(), 0)].into() };
+        let taken = Taken { resources: [("node:one".to_owned(), 2)].into(), ..Taken::default() };
+        for (wanted, reason) in [
+            (&["node:one"][..], "node:one: 2 of 2 places are taken"),
+            (&["node:two"], "its turn"),
+            (&["node:two", "storage:a"], "storage:a: 0 of 0 places are taken"),
+            (&["other:x"], "its turn"),
+            (&[], "its turn"),
+        ] {
+            let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            assert_eq!(waits_for(&wanted, &taken, &limits), reason);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What people ask of jobs: checked at once, durable when it returns, answered by whichever companion drives the job.
+
+use firstlight_shared::error::Chain;
+use firstlight_shared::text::escape;
+
+use super::service::{Bringups, store_fault};
+use super::submit::new_id;
+use crate::clock::now_ms;
+use crate::job::{
+    Asked, Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
+};
+use crate::outcome::Fault;
+use crate::store::JobRow;
+
+impl Bringups {
+    /// Asks for a job to be stopped and undone. Answers the job to follow.
+    pub async fn cancel(&self, job: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let row = self.row(job).await?;
+        match row.phase {
+            Phase::Queued | Phase::Running | Phase::Waiting | Phase::Unwinding => {
+                self.unwind(row, by, reason).await
+            }
+            Phase::Done | Phase::NeedsOperator => {
+                let hint = format!("remove the guest with `firstlight destroy {}`", row.guest);
+                Err(ended(&row).with_hint(hint))
+            }
+            Phase::RolledBack | Phase::Abandoned => Err(ended(&row)),
+        }
+    }
+
+    /// Asks for everything of this guest to be undone. Answers the job to follow.
+    pub async fn destroy(&self, guest: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let row = self.store.job_of_guest(guest).await.map_err(store_fault)?;
+        let row = row.filter(|row| !row.phase.is_gone()).ok_or_else(|| {
+            Fault::new("no-such-guest", format!("there is no guest {}", escape(guest, 80)))
+                .with_hint("`firstlight jobs` lists what there is")
+        })?;
+        self.unwind(row, by, reason).await
+    }
+
+    /// Asks for the failed step to be tried again, or (`anew`) for a new job once everything is undone. Answers the job to
+    /// follow.
+    pub async fn retry(&self, job: &str, anew: bool, by: &str) -> Result<String, Fault> {
+        let row = self.row(job).await?;
+        let state = self.state(&row.id).await.map_err(store_fault)?;
+        let state = state.ok_or_else(|| unreadable(&row))?;
+        if anew {
+            return self.begin_anew(row, &state, by).await;
+        }
+        if state.can_retry() {
+            return self.ask(row, RequestKind::Retry, by, "").await;
+        }
+        let guest = &row.guest;
+        Err(match row.phase {
+            Phase::NeedsOperator => Fault::new(
+                "cannot-retry",
+                format!("job {} was being undone: its failed step cannot be tried again", row.id),
+            )
+            .with_hint(format!("`firstlight retry --anew {guest}` undoes the rest and begins again")),
+            Phase::RolledBack | Phase::Abandoned => {
+                ended(&row).with_hint(format!("`firstlight retry --anew {}` makes a new job of it", row.id))
+            }
+            Phase::Done => ended(&row),
+            _ => in_progress(&row),
+        })
+    }
+
+    /// Leaves everything of a job that needs an operator as it is, and frees the guest's name.
+    pub async fn abandon(&self, job: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let row = self.row(job).await?;
+        match row.phase {
+            Phase::NeedsOperator => self.ask(row, RequestKind::Abandon, by, reason).await,
+            Phase::Abandoned => Ok(row.id),
+            phase if phase.is_final() => Err(ended(&row)),
+            _ => Err(in_progress(&row)),
+        }
+    }
+
+    async fn begin_anew(&self, row: JobRow, state: &State, by: &str) -> Result<String, Fault> {
+        match row.phase {
+            Phase::NeedsOperator | Phase::Unwinding => {
+                if let Some(successor) = &state.successor {
+                    return Ok(successor.clone());
+                }
+                let successor = new_id();
+                let kind = RequestKind::Anew { successor: successor.clone() };
+                match self.ask_of(&row, kind, by, "to begin anew").await? {
+                    Some(RequestKind::Anew { successor }) => Ok(successor),
+                    _ => Ok(successor),
+                }
+            }
+            Phase::RolledBack | Phase::Abandoned => self.repeat(&row, state, by).await,
+            Phase::Done => {
+                let hint = format!("`firstlight destroy {}` first, then apply its spec again", row.guest);
+                Err(ended(&row).with_hint(hint))
+            }
+            _ => Err(in_progress(&row)),
+        }
+    }
+
+    /// A new job from the spec of one that is gone.
+    async fn repeat(&self, row: &JobRow, state: &State, by: &str) -> Result<String, Fault> {
+        let spec = self.again(&row.id, state).await?;
+        let spec = JobSpec { by: by.to_owned(), retry_of: Some(row.id.clone()), ..spec };
+        let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(spec) };
+        let job = NewJob { id: new_id(), created };
+        match self.store.create(std::slice::from_ref(&job)).await {
+            Ok(()) => Ok(job.id),
+            Err(error @ JournalError::NameTaken { .. }) => {
+                let hint = format!("`firstlight show {}` shows it", row.guest);
+                Err(Fault::new("guest-exists", error.to_string()).with_hint(hint))
+            }
+            Err(error) => Err(journal_fault(&error)),
+        }
+    }
+
+    async fn unwind(&self, row: JobRow, by: &str, reason: &str) -> Result<String, Fault> {
+        if row.phase == Phase::Unwinding {
+            let state = self.state(&row.id).await.map_err(store_fault)?;
+            // Asked again only where it takes back that the job begins anew.
+            if state.is_none_or(|state| state.successor.is_none()) {
+                return Ok(row.id);
+            }
+        }
+        self.ask(row, RequestKind::Unwind, by, reason).await
+    }
+
+    /// Durable when it returns; whoever drives the job, or claims it then, takes it up.
+    async fn ask(&self, row: JobRow, kind: RequestKind, by: &str, reason: &str) -> Result<String, Fault> {
+        self.ask_of(&row, kind, by, reason).await?;
+        Ok(row.id)
+    }
+
+    /// Some: the same was asked before, and this is what counts.
+    async fn ask_of(
+        &self,
+        row: &JobRow,
+        kind: RequestKind,
+        by: &str,
+        reason: &str,
+    ) -> Result<Option<RequestKind>, Fault> {
+        let request = Request { kind, by: by.to_owned(), reason: reason.to_owned() };
+        match self.store.ask_in_turn(&row.id, &request).await.map_err(|error| journal_fault(&error))? {
+            Asked::Recorded => Ok(None),
+            Asked::Already(kind) => Ok(Some(kind)),
+            Asked::Pending(open) => Err(pending(row, &open)),
+        }
+    }
+
+    async fn row(&self, job: &str) -> Result<JobRow, Fault> {
+        let found = self.find(job).await.map_err(store_fault)?;
+        found.ok_or_else(|| {
+            Fault::new("no-such-job", format!("there is no job or guest `{}`", escape(job, 80)))
+                .with_hint("`firstlight jobs` lists what there is")
+        })
+    }
+}
+
+fn ended(row: &JobRow) -> Fault {
+    Fault::new("job-ended", format!("job {} of guest {} is {}", row.id, row.guest, row.phase.as_str()))
+}
+
+fn pending(row: &JobRow, open: &Request) -> Fault {
+    let (job, guest, by) = (&row.id, &row.guest, escape(&open.by, 80));
+    let what = open.kind.as_str();
+    Fault::new("request-pending", format!("{by} asked for `{what}` of job {job}, which is not answered yet"))
+        .with_hint(format!("`firstlight show {guest}` tells when it is; then ask again"))
+}
+
+fn in_progress(row: &JobRow) -> Fault {
+    Fault::new(
+        "job-in-progress",
+        format!("job {} of guest {} is still {}", row.id, row.guest, row.phase.as_str()),
+    )
+    .with_hint(format!("`firstlight cancel {}` stops and undoes it", row.guest))
+}
+
+fn unreadable(row: &JobRow) -> Fault {
+    Fault::new("journal-unreadable", format!("the journal of job {} cannot be read", row.id))
+}
+
+fn journal_fault(error: &JournalError) -> Fault {
+    Fault::new("journal", format!("the request was not recorded: {}", Chain(error)))
+        .with_hint("is there space left for the store, and is its server up? the companion's log tells more")
+}

@@ -1,0 +1,57 @@
+//! How the engine gets the steps of a job back, on whichever companion.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::service::Bringups;
+use super::spec::GuestSpec;
+use super::steps::BringUp;
+use crate::job::{JobSpec, Saga, Sagas, State};
+use crate::outcome::Fault;
+
+#[async_trait]
+impl Sagas for Bringups {
+    async fn saga(&self, job: &str, state: &State) -> Result<Arc<dyn Saga>, Fault> {
+        let backend = self.backend(&state.spec.backend)?;
+        // Guests of an interrupted job report to the same place as before.
+        if !state.phase.is_gone()
+            && let Err(fault) = self.endpoints.ensure(&*backend).await
+        {
+            tracing::warn!(job, error = %fault, "no place for reports yet");
+        }
+        Ok(Arc::new(BringUp::new(self.me.clone(), backend, spec_of(state)?, job)))
+    }
+
+    async fn successor(&self, job: &str, state: &State) -> Result<JobSpec, Fault> {
+        let spec = self.again(job, state).await?;
+        Ok(JobSpec { by: state.spec.by.clone(), ..spec })
+    }
+
+    async fn left(&self, _: &str, state: &State) {
+        if !state.phase.is_gone() {
+            return;
+        }
+        if let Ok(backend) = self.backend(&state.spec.backend) {
+            self.tidy(&*backend).await;
+        }
+    }
+}
+
+impl Bringups {
+    /// The same guest again, from the golden as it is now.
+    pub(super) async fn again(&self, job: &str, state: &State) -> Result<JobSpec, Fault> {
+        let mut spec = spec_of(state)?;
+        let backend = self.backend(&spec.backend)?;
+        backend.preflight(&spec.plan).await?;
+        spec.golden_mark = backend.golden_mark(&spec.plan).await.ok();
+        let made = self.job_spec(&spec)?;
+        Ok(JobSpec { batch: state.spec.batch.clone(), retry_of: Some(job.to_owned()), ..made })
+    }
+}
+
+/// What was asked for, as the journal keeps it.
+pub(super) fn spec_of(state: &State) -> Result<GuestSpec, Fault> {
+    serde_json::from_value(state.spec.spec.clone())
+        .map_err(|error| Fault::new("spec-unreadable", format!("the job's spec cannot be read: {error}")))
+}

@@ -1,0 +1,7 @@
+//! Bring-ups on the real embedded store and the real runner, with a hypervisor on paper.
+
+mod apply;
+mod failing;
+mod paper;
+mod rig;
+mod several;

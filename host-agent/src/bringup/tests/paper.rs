@@ -1,0 +1,201 @@
+//! A hypervisor on paper: objects with stamps, and faults that tests put in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use firstlight_shared::ids::{GuestName, MacAddress};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::backend::{
+    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+};
+use crate::outcome::{Act, Fault, Probe, Undo};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Object {
+    pub(super) guest: String,
+    pub(super) mac: Option<MacAddress>,
+    pub(super) running: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// By the job of the stamp.
+    pub(super) objects: BTreeMap<String, Object>,
+    pub(super) golden: String,
+    pub(super) refuse: Option<Stage>,
+    pub(super) undo_fails: Option<Stage>,
+    /// How often each job's guest was made.
+    pub(super) made: BTreeMap<String, u32>,
+    pub(super) released: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Paper {
+    world: Mutex<World>,
+    /// A stage that does not go on before this says otherwise.
+    pub(super) hold: watch::Sender<Option<Stage>>,
+}
+
+impl Default for Paper {
+    fn default() -> Self {
+        Self { world: Mutex::default(), hold: watch::Sender::new(None) }
+    }
+}
+
+impl Paper {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Backend for Paper {
+    fn name(&self) -> &'static str {
+        "paper"
+    }
+
+    async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {
+        match plan.golden.ends_with("missing") {
+            true => Err(Fault::new("golden-missing", "it is not there")),
+            false => Ok(()),
+        }
+    }
+
+    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+        let world = self.world();
+        let found = world.objects.iter().find(|(_, object)| object.guest == name.as_str());
+        Ok(found.map(|(job, _)| format!("job {job}")))
+    }
+
+    async fn golden_mark(&self, _: &GuestPlan) -> Result<String, Fault> {
+        Ok(self.world().golden.clone())
+    }
+
+    async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
+        Ok(ReportEndpoint { url: "https://192.0.2.1:7443".into(), listener: None })
+    }
+
+    async fn release(&self) -> Result<(), Fault> {
+        self.world().released += 1;
+        Ok(())
+    }
+
+    /// Always the first that is free: those who choose at once meet.
+    async fn allocate(&self, _: &GuestPlan, taken: &Taken) -> Result<Allocation, Fault> {
+        tokio::task::yield_now().await;
+        let free = (1..=250).map(|last| IpAddr::from([192, 0, 2, last])).zip(1..);
+        let mut free = free.filter(|(address, _)| !taken.addresses.contains(address));
+        let (address, number) = free.next().ok_or_else(|| Fault::new("full", "no address is free"))?;
+        Ok(Allocation {
+            mac: MacAddress::local([0x02, 0xf1, 0x58], [0, 0, number]),
+            addresses: vec![address],
+        })
+    }
+
+    async fn probe(&self, stage: Stage, guest: &Placement) -> Result<Probe, Fault> {
+        let world = self.world();
+        let other = world
+            .objects
+            .iter()
+            .find(|(job, object)| **job != guest.job && object.guest == guest.plan.name.as_str());
+        Ok(match (world.objects.get(&guest.job), other) {
+            (None, Some((job, _))) => Probe::Foreign(job.clone()),
+            (None, None) => Probe::Absent,
+            (Some(object), _) if stage == Stage::Start && !object.running => Probe::Absent,
+            (Some(_), _) if stage == Stage::Restore || stage == Stage::Start => Probe::Present(json!({})),
+            // The others are seen to be done by nobody: they are done again.
+            (Some(_), _) => Probe::Absent,
+        })
+    }
+
+    async fn act(&self, stage: Stage, guest: &Placement) -> Act {
+        let mut hold = self.hold.subscribe();
+        let _ = hold.wait_for(|held| *held != Some(stage)).await;
+        let mut world = self.world();
+        if world.refuse == Some(stage) {
+            return Act::Refused(Fault::new("paper-refused", format!("{stage:?} is refused")));
+        }
+        if stage == Stage::Restore {
+            *world.made.entry(guest.job.clone()).or_default() += 1;
+            let object = Object {
+                guest: guest.plan.name.to_string(),
+                mac: Some(guest.allocation.mac),
+                running: false,
+            };
+            world.objects.insert(guest.job.clone(), object);
+        }
+        match world.objects.get_mut(&guest.job) {
+            Some(object) => object.running |= stage == Stage::Start,
+            None => return Act::Refused(Fault::new("gone", "there is no such guest")),
+        }
+        Act::Applied(json!({}))
+    }
+
+    async fn undo(&self, stage: Stage, guest: &Placement) -> Undo {
+        let mut world = self.world();
+        if world.undo_fails == Some(stage) {
+            return Undo::Failed(Fault::new("paper-stuck", format!("{stage:?} cannot be undone")));
+        }
+        if stage == Stage::Restore {
+            world.objects.remove(&guest.job);
+        }
+        if let (Stage::Start, Some(object)) = (stage, world.objects.get_mut(&guest.job)) {
+            object.running = false;
+        }
+        Undo::Absent
+    }
+
+    async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
+        let world = self.world();
+        let surveyed = |(job, object): (&String, &Object)| Surveyed {
+            job: Some(job.clone()),
+            guest: object.guest.clone(),
+            running: object.running,
+        };
+        Ok(world.objects.iter().map(surveyed).collect())
+    }
+
+    fn resources(&self, _: &GuestPlan) -> Vec<String> {
+        vec!["node:paper".to_owned()]
+    }
+
+    async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
+        let world = self.world();
+        let object = world.objects.get(&guest.job);
+        Ok(Observed {
+            running: object.is_some_and(|object| object.running),
+            mac: object.and_then(|object| object.mac),
+            addresses: guest.allocation.addresses.clone(),
+            mounts: guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+        })
+    }
+
+    async fn read_report(&self, _: &Placement) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(None)
+    }
+
+    async fn console_tail(&self, _: &Placement, _: usize) -> Vec<String> {
+        vec!["last\u{1b}[31m words".to_owned()]
+    }
+
+    async fn remove_claim(&self, _: &Placement) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {
+        vec![format!("paper remove {}", guest.job)]
+    }
+
+    fn reach(&self, _: &Placement) -> Option<String> {
+        Some("paper exec".to_owned())
+    }
+}
+
+/// The MACs of all objects, each once.
+pub(super) fn macs(world: &World) -> BTreeSet<MacAddress> {
+    world.objects.values().filter_map(|object| object.mac).collect()
+}

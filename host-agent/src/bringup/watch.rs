@@ -1,0 +1,273 @@
+//! Watches over all bring-ups of this companion: wakes those who wait when the store changes, and looks at each hypervisor
+//! every few seconds, once for all guests. Whose guest stopped is told so; what came late is handed to the sweeper.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::service::{Bringups, store_fault};
+use crate::backend::{Backend, Surveyed};
+use crate::job::{Change, JobStore, Phase, Request, RequestKind};
+use crate::outcome::Fault;
+
+/// Between two looks at a hypervisor.
+const SURVEY: Duration = Duration::from_secs(2);
+/// A look that takes longer is given up; the next one may be luckier.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a part of a guest may be seen after its job was rolled back before it is swept: whoever removes it may only be
+/// slow to be seen.
+const GRACE: Duration = Duration::from_secs(10);
+/// A part that is still there so long after it was swept is swept again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+impl Bringups {
+    /// Works until [`Bringups::stop`]. Beside it a [`crate::job::Runner`] drives the jobs.
+    pub async fn run(self: Arc<Self>) {
+        self.works.store(true, Ordering::Relaxed);
+        let mut stopping = self.stopping();
+        tokio::select! {
+            () = self.wake() => {}
+            () = self.look() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    async fn wake(&self) {
+        let mut changes = self.store.changes();
+        // Whatever happened before somebody listened.
+        self.waiters.heard(&Change::Unknown);
+        loop {
+            match changes.recv().await {
+                Ok(change) => self.waiters.heard(&change),
+                Err(RecvError::Lagged(_)) => self.waiters.heard(&Change::Unknown),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn look(&self) {
+        let watches = self.backends.iter().map(|backend| self.watch(&**backend));
+        futures_util::future::join_all(watches).await;
+    }
+
+    /// One hypervisor, for ever.
+    async fn watch(&self, backend: &dyn Backend) {
+        // A companion that died after its last guest went may have left what guests shared.
+        self.tidy(backend).await;
+        let mut seen = Sightings::default();
+        let mut troubles = Troubles::default();
+        loop {
+            let looked = tokio::time::timeout(PATIENCE, backend.survey()).await;
+            let looked = looked.unwrap_or_else(|_| Err(Fault::new("survey-timeout", "no answer in time")));
+            if let Some(found) =
+                troubles.survey.tell(backend, "guests cannot be looked at; trying on", looked)
+            {
+                self.surveyed(backend, &found, &mut seen, &mut troubles).await;
+            }
+            tokio::time::sleep(SURVEY).await;
+        }
+    }
+
+    async fn surveyed(
+        &self,
+        backend: &dyn Backend,
+        found: &[Surveyed],
+        seen: &mut Sightings,
+        troubles: &mut Troubles,
+    ) {
+        let running: BTreeSet<&str> =
+            found.iter().filter(|one| one.running).filter_map(|one| one.job.as_deref()).collect();
+        self.waiters.surveyed(backend.name(), |job| running.contains(job));
+        let tended = self.tend(backend, found).await;
+        troubles.reports.tell(backend, "no place for reports", tended);
+        let owners = self.owners(found).await;
+        if let Some(owners) =
+            troubles.owners.tell(backend, "whose guests these are cannot be told now", owners)
+        {
+            let verdict = seen.judge(found, &owners, Instant::now());
+            self.act_on(backend, verdict).await;
+        }
+    }
+
+    /// Takes reports here as long as there are guests, also those of other companions: any of us may die.
+    async fn tend(&self, backend: &dyn Backend, found: &[Surveyed]) -> Result<(), Fault> {
+        if !found.is_empty() {
+            self.endpoints.ensure(backend).await?;
+        } else if self.endpoints.is_open(backend).await {
+            self.tidy(backend).await;
+        }
+        Ok(())
+    }
+
+    /// The job of each part, with its state. A part without a stamp belongs to the guest's newest job.
+    pub(super) async fn owners(&self, found: &[Surveyed]) -> Result<BTreeMap<Surveyed, Owner>, Fault> {
+        let jobs: Vec<String> = found.iter().filter_map(|one| one.job.clone()).collect();
+        let phases =
+            if jobs.is_empty() { Vec::new() } else { self.store.phases(&jobs).await.map_err(store_fault)? };
+        let phases: BTreeMap<String, Phase> = phases.into_iter().collect();
+        let mut owners = BTreeMap::new();
+        for one in found {
+            let owner = match &one.job {
+                Some(job) => phases.get(job).map(|phase| Owner { job: job.clone(), phase: *phase }),
+                None => {
+                    let newest = self.store.job_of_guest(&one.guest).await.map_err(store_fault)?;
+                    newest.map(|row| Owner { job: row.id, phase: row.phase })
+                }
+            };
+            owners.extend(owner.map(|owner| (one.clone(), owner)));
+        }
+        Ok(owners)
+    }
+
+    pub(super) async fn act_on(&self, backend: &dyn Backend, verdict: Verdict) {
+        for stranger in verdict.strangers {
+            tracing::warn!(backend = backend.name(), guest = %stranger.guest, job = ?stranger.job,
+                "something here carries our mark, and no job of ours is known for it; it is left alone");
+        }
+        for job in verdict.sweep {
+            tracing::warn!(backend = backend.name(), %job, "something of a job that was rolled back is here; it is removed");
+            let request = Request {
+                kind: RequestKind::Sweep,
+                by: "sweeper".to_owned(),
+                reason: "something with the job's stamp came late".to_owned(),
+            };
+            // An operator's request is not overwritten; what is there then waits for the next look.
+            if let Err(error) = self.store.ask_in_turn(&job, &request).await {
+                tracing::warn!(%job, error = %firstlight_shared::error::Chain(&error), "the sweep was not recorded");
+            }
+        }
+    }
+}
+
+/// What goes wrong look after look, each told as a warning once.
+#[derive(Debug, Default)]
+struct Troubles {
+    survey: Trouble,
+    reports: Trouble,
+    owners: Trouble,
+}
+
+/// Lasts from its first failure to the next success.
+#[derive(Debug, Default)]
+struct Trouble {
+    lasts: bool,
+}
+
+impl Trouble {
+    /// None: it failed, and that is told: as a warning the first time, then for who debugs.
+    fn tell<T>(&mut self, backend: &dyn Backend, what: &str, outcome: Result<T, Fault>) -> Option<T> {
+        match (self.is_news(outcome.is_err()), outcome) {
+            (_, Ok(value)) => return Some(value),
+            (true, Err(fault)) => tracing::warn!(backend = backend.name(), error = %fault, "{what}"),
+            (false, Err(fault)) => tracing::debug!(backend = backend.name(), error = %fault, "{what}"),
+        }
+        None
+    }
+
+    fn is_news(&mut self, failed: bool) -> bool {
+        let lasted = std::mem::replace(&mut self.lasts, failed);
+        failed && !lasted
+    }
+}
+
+/// The job that a part belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    job: String,
+    phase: Phase,
+}
+
+/// Parts that should not be there, since when they are seen.
+#[derive(Debug, Default)]
+struct Sightings {
+    /// By job: when it is to be swept next.
+    due: BTreeMap<String, Instant>,
+    strangers: BTreeSet<Surveyed>,
+}
+
+/// What is to be done after a look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) sweep: Vec<String>,
+    /// New ones only.
+    pub(super) strangers: Vec<Surveyed>,
+}
+
+impl Sightings {
+    /// Only what belongs to a job that is rolled back is swept: an abandoned job's guest stays as it is, and what nobody
+    /// knows is nobody's to remove.
+    fn judge(&mut self, found: &[Surveyed], owners: &BTreeMap<Surveyed, Owner>, now: Instant) -> Verdict {
+        let mut verdict = Verdict::default();
+        let gone: BTreeSet<&String> = found
+            .iter()
+            .filter_map(|one| owners.get(one))
+            .filter(|owner| owner.phase == Phase::RolledBack)
+            .map(|owner| &owner.job)
+            .collect();
+        self.due.retain(|job, _| gone.contains(job));
+        for job in gone {
+            let due = self.due.entry(job.clone()).or_insert_with(|| now + GRACE);
+            if *due <= now {
+                *due = now + AGAIN;
+                verdict.sweep.push(job.clone());
+            }
+        }
+        let strangers: BTreeSet<Surveyed> =
+            found.iter().filter(|one| !owners.contains_key(*one)).cloned().collect();
+        verdict.strangers = strangers.difference(&self.strangers).cloned().collect();
+        self.strangers = strangers;
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(job: Option<&str>, guest: &str) -> Surveyed {
+        Surveyed { job: job.map(Into::into), guest: guest.into(), running: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_rolled_back_is_swept_and_only_after_a_grace() {
+        let found = [part(Some("j1"), "a"), part(None, "b"), part(Some("j3"), "c"), part(Some("j4"), "d")];
+        let owner = |job: &str, phase| Owner { job: job.into(), phase };
+        let owners: BTreeMap<Surveyed, Owner> = [
+            (found[0].clone(), owner("j1", Phase::RolledBack)),
+            (found[1].clone(), owner("j2", Phase::RolledBack)),
+            (found[2].clone(), owner("j3", Phase::Abandoned)),
+            (found[3].clone(), owner("j4", Phase::Done)),
+        ]
+        .into();
+        let mut seen = Sightings::default();
+        let now = Instant::now();
+        assert_eq!(seen.judge(&found, &owners, now), Verdict::default());
+        assert_eq!(seen.judge(&found, &owners, now + GRACE / 2), Verdict::default());
+        assert_eq!(seen.judge(&found, &owners, now + GRACE).sweep, ["j1", "j2"]);
+        assert_eq!(seen.judge(&found, &owners, now + GRACE + SURVEY), Verdict::default(), "it was asked for");
+        assert_eq!(seen.judge(&found[1..], &owners, now + GRACE + AGAIN).sweep, ["j2"]);
+        let later = now + GRACE + AGAIN + SURVEY;
+        assert_eq!(seen.judge(&found, &owners, later), Verdict::default(), "j1 is new again");
+    }
+
+    #[test]
+    fn a_trouble_is_news_once_until_it_has_passed() {
+        let mut trouble = Trouble::default();
+        let told = [false, true, true, true, false, true].map(|failed| trouble.is_news(failed));
+        assert_eq!(told, [false, true, false, false, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_are_told_of_once_and_never_swept() {
+        let found = [part(Some("x"), "a"), part(None, "b")];
+        let mut seen = Sightings::default();
+        let now = Instant::now();
+        let first = seen.judge(&found, &BTreeMap::new(), now);
+        assert_eq!((first.strangers.len(), first.sweep.len()), (2, 0));
+        assert_eq!(seen.judge(&found, &BTreeMap::new(), now + GRACE * 20), Verdict::default());
+    }
+}

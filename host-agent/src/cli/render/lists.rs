@@ -1,0 +1,152 @@
+//! Lists: jobs, guests, plans, reports, known hosts.
+
+use serde_json::Value;
+
+use super::super::live::seconds;
+use super::{list, safe, table, text};
+use crate::bringup::{JobLine, PlanAction, PlannedGuest};
+
+pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
+    let optional = |text: Option<&str>| safe(text.unwrap_or_default());
+    let row = |job: &JobLine| {
+        let took = job.ended_at_ms.map(|ended| seconds(ended.saturating_sub(job.created_at_ms)));
+        vec![
+            safe(&job.id),
+            safe(&job.guest),
+            safe(&job.backend),
+            job.state.as_str().to_owned(),
+            optional(job.trust.map(|trust| trust.as_str())),
+            optional(job.step.as_deref()),
+            optional(took.as_deref()),
+            why(job),
+        ]
+    };
+    let header = ["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "TOOK", "WHY"];
+    table(&header, jobs.iter().map(row))
+}
+
+/// Why it failed, or why it has not begun.
+fn why(job: &JobLine) -> String {
+    match (&job.failure, &job.waits_for) {
+        (Some(fault), _) => safe(&fault.message),
+        (None, Some(waits_for)) => format!("waits for {}", safe(waits_for)),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+pub(in crate::cli) fn plan(guests: &[PlannedGuest]) -> String {
+    let row = |guest: &PlannedGuest| {
+        let action = match guest.action {
+            PlanAction::Create => "create",
+            PlanAction::Unchanged => "unchanged",
+            PlanAction::InProgress => "in progress",
+            PlanAction::Conflict => "conflict",
+        };
+        let mut why: Vec<String> =
+            guest.problems.iter().map(|fault| format!("refused: {}", fault.message)).collect();
+        why.extend(guest.differences.iter().cloned());
+        if why.is_empty() && guest.action == PlanAction::Create {
+            why.push(guest.steps.join(", "));
+        }
+        vec![
+            safe(&guest.guest),
+            action.to_owned(),
+            safe(guest.job.as_deref().unwrap_or_default()),
+            safe(&guest.resources.join(",")),
+            safe(&why.join("; ")),
+        ]
+    };
+    table(&["GUEST", "PLAN", "JOB", "TAKES", "WHY, OR STEPS"], guests.iter().map(row))
+}
+
+/// The table that `up` ends with.
+pub(in crate::cli) fn guests(summary: &Value) -> String {
+    let steps = ["restore", "start", "await-report", "verify", "total"];
+    let row = |guest: &Value| {
+        let ed25519 = list(&guest["ssh_host_keys"]).find(|key| key["type"] == "ssh-ed25519");
+        let fingerprint = ed25519.map_or_else(|| "-".to_owned(), |key| text(&key["fingerprint"]));
+        let mut row = ["name", "state", "trust", "mac", "addresses", "machine_id"]
+            .map(|key| text(&guest[key]))
+            .to_vec();
+        row.push(fingerprint);
+        for step in steps {
+            let milliseconds = guest["timings_ms"][step].as_u64();
+            row.push(milliseconds.map_or_else(|| "-".to_owned(), in_seconds));
+        }
+        row
+    };
+    let header = [
+        "NAME",
+        "STATE",
+        "TRUST",
+        "MAC",
+        "ADDRESS",
+        "MACHINE-ID (DERIVED)",
+        "ED25519 FINGERPRINT",
+        "RESTORE s",
+        "START s",
+        "REPORT s",
+        "VERIFY s",
+        "TOTAL s",
+    ];
+    let mut out = table(&header, list(&summary["guests"]).map(row));
+    let shared = list(&summary["duplicates"]).collect::<Vec<_>>();
+    if !shared.is_empty() {
+        out.push('\n');
+        let row = |duplicate: &&Value| ["kind", "value", "guests"].map(|key| text(&duplicate[key])).to_vec();
+        out.push_str(&table(&["SHARED", "VALUE", "GUESTS"], shared.iter().map(row)));
+    }
+    out
+}
+
+/// `1.16`
+fn in_seconds(milliseconds: u64) -> String {
+    format!("{}.{:02}", milliseconds / 1000, milliseconds % 1000 / 10)
+}
+
+pub(in crate::cli) fn reports(answer: &Value) -> String {
+    let row = |report: &Value| {
+        let identity = &report["report"]["identity"];
+        let checks = list(&report["report"]["checks"]);
+        let failing = checks.filter(|check| check["verdict"] != "pass" && check["verdict"] != "skip");
+        let failing = failing.map(|check| text(&check["id"])).collect::<Vec<_>>();
+        vec![
+            text(&report["guest"]),
+            text(&report["report"]["state"]),
+            text(&report["trust"]),
+            text(&identity["decision"]),
+            if failing.is_empty() {
+                "all pass".to_owned()
+            } else {
+                format!("not passed: {}", failing.join(","))
+            },
+            text(&report["source"]),
+            text(&report["sha256"]).chars().take(16).collect(),
+        ]
+    };
+    let mut out = table(
+        &["GUEST", "SAYS", "TRUST", "IDENTITY", "CHECKS", "FROM", "SHA256"],
+        list(&answer["reports"]).map(row),
+    );
+    let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
+    if !refusals.is_empty() {
+        let row = |refused: &&Value| {
+            ["guest", "code", "source", "claim_id", "message"].map(|key| text(&refused[key])).to_vec()
+        };
+        out.push('\n');
+        out.push_str(&table(&["REFUSED", "CODE", "FROM", "CLAIM", "WHY"], refusals.iter().map(row)));
+    }
+    out
+}
+
+/// Lines for a known_hosts file; keys were checked when the report was opened, names are ours.
+pub(in crate::cli) fn known_hosts(answer: &Value) -> String {
+    let mut out = String::new();
+    for host in list(&answer["hosts"]) {
+        let names = text(&host["names"]);
+        for key in list(&host["keys"]).filter_map(|key| key["public_key"].as_str()) {
+            out.push_str(&format!("{names} {}\n", firstlight_shared::text::escape(key, 4000)));
+        }
+    }
+    out
+}

@@ -1,0 +1,116 @@
+//! Every key there is. Loading, `config check`, the sample file and docs/companion.md are all held against this table.
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// With dots; `*` stands for a name that the operator chooses.
+    pub path: &'static str,
+    /// As it would be written; none: nothing is set, or it follows from something else (see `help`).
+    pub default: Option<&'static str>,
+    /// A reload (SIGHUP) is enough; otherwise the companion must be started again.
+    pub reloads: bool,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The value names a secret's place; whoever writes the secret itself there must not see it repeated.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.path, "store.password_file" | "reports.key" | "api.key" | "api.token.*.file")
+    }
+}
+
+const fn key(path: &'static str, default: Option<&'static str>, reloads: bool, help: &'static str) -> Key {
+    Key { path, default, reloads, help }
+}
+
+const RESTART: bool = false;
+const RELOAD: bool = true;
+
+/// The table, in the order of the sample file.
+#[rustfmt::skip] // a table: one line for each key
+pub const KEYS: &[Key] = &[
+    key("state", Some("/var/lib/firstlight-host"), RESTART, "folder of the store, the lock and the control socket"),
+    key("store.url", None, RESTART, "sqlite:/PATH or postgres://USER@HOST/DATABASE; default: sqlite in the state folder"),
+    key("store.password_file", None, RESTART, "file or credential with the password of PostgreSQL"),
+    key("store.root_certificate", None, RESTART, "file of the authority (PEM) that signed PostgreSQL's certificate, which is then demanded"),
+    key("companion.name", None, RESTART, "name of this companion among those of one store; default: the host name"),
+    key("companion.room", Some("10000"), RESTART, "jobs driven at once, waiting ones included"),
+    key("companion.lease", Some("20s"), RESTART, "how long a job stays ours without being renewed"),
+    key("companion.grace", Some("60s"), RESTART, "how long after a lease's end another companion takes the job over"),
+    key("companion.drain", Some("30s"), RELOAD, "how long a stop waits for steps to end"),
+    key("limits.*", None, RELOAD, "jobs that work at once on a resource (`\"node:pve1\"`) or on each of a kind (`node`)"),
+    key("reports.listen", Some("0.0.0.0:7443"), RESTART, "where reports are taken; local guests use the same port in their own network"),
+    key("reports.url", None, RESTART, "what guests are told, where several companions stand behind one address"),
+    key("reports.connections_per_address", Some("8"), RESTART, "report connections of one address at once, from 1 to 256"),
+    key("reports.key", None, RESTART, "file or credential with the listener's key (PEM); default: kept in the store"),
+    key("api.socket", None, RESTART, "the control socket; default: control.sock in the state folder"),
+    key("api.socket_group", None, RESTART, "group that may open the control socket; its members are obeyed as operators"),
+    key("api.listen", None, RESTART, "address and port of the API over TLS; default: none"),
+    key("api.certificate", None, RELOAD, "file of the API's certificate chain (PEM)"),
+    key("api.key", None, RELOAD, "file or credential with the API's private key (PEM)"),
+    key("api.client_ca", None, RELOAD, "file of the authorities (PEM) whose client certificates are let in"),
+    key("api.peers.uids", Some("[]"), RELOAD, "users, beside root and the companion's own, whom the control socket obeys"),
+    key("api.peers.gids", Some("[]"), RELOAD, "groups whom the control socket obeys"),
+    key("api.token.*.name", None, RELOAD, "who holds the token, for the log and for jobs"),
+    key("api.token.*.role", Some("read"), RELOAD, "`read` (GET only) or `operator`"),
+    key("api.token.*.file", None, RELOAD, "file or credential with the token"),
+    key("api.client.*.name", None, RELOAD, "common name of a client certificate; without any [[api.client]] all are operators"),
+    key("api.client.*.role", Some("read"), RELOAD, "`read` (GET only) or `operator`"),
+    key("retention.jobs", Some("90d"), RELOAD, "how long ended jobs are kept; `never` prunes none"),
+    key("retention.reports", Some("90d"), RELOAD, "how long reports and refusals without a job are kept; `never` prunes none"),
+    key("local.folder", None, RESTART, "where local guests live; default: the state folder"),
+    key("log.level", Some("info"), RELOAD, "error, warn, info, debug or trace, alone or beside directives as of RUST_LOG"),
+];
+
+/// Limits that count when the configuration says nothing of the kind.
+pub(super) const DEFAULT_LIMITS: &[(&str, i64)] = &[("node", 4), ("storage", 4)];
+
+/// Tables that are written as `[[table]]` with a `name`.
+pub(super) const NAMED: &[&str] = &["api.token", "api.client"];
+
+/// Words besides the rule (`FIRSTLIGHT_` and the path in capitals) for keys that are set often.
+const SHORT_VARIABLES: &[(&str, &str)] =
+    &[("FIRSTLIGHT_LISTEN", "reports.listen"), ("FIRSTLIGHT_LOG", "log.level")];
+
+/// The key that a path belongs to.
+pub(super) fn find(path: &[String]) -> Option<&'static Key> {
+    KEYS.iter().find(|key| matches(key.path, path, true))
+}
+
+/// Whether keys lie below this path.
+pub(super) fn is_table(path: &[String]) -> bool {
+    KEYS.iter().any(|key| matches(key.path, path, false))
+}
+
+fn matches(pattern: &str, path: &[String], whole: bool) -> bool {
+    let words: Vec<&str> = pattern.split('.').collect();
+    let fits = words.iter().zip(path).all(|(word, segment)| *word == "*" || word == segment);
+    fits && if whole { words.len() == path.len() } else { words.len() > path.len() }
+}
+
+/// The variables that set keys without `*`, with the key of each.
+pub(super) fn variables() -> impl Iterator<Item = (String, &'static str)> {
+    let rule = KEYS
+        .iter()
+        .filter(|key| !key.path.contains('*'))
+        .map(|key| (format!("FIRSTLIGHT_{}", key.path.replace('.', "_").to_uppercase()), key.path));
+    let short = SHORT_VARIABLES.iter().map(|(variable, path)| ((*variable).to_owned(), *path));
+    short.chain(rule)
+}
+
+/// The key most like what was written.
+pub(super) fn nearest(path: &[String]) -> &'static str {
+    let written = path.join(".");
+    let last = path.last().map_or("", String::as_str);
+    // A right word in the wrong table is as near as a wrong word in the right one, and tables are misspelt too.
+    let distance = |key: &Key| {
+        let whole = strsim::damerau_levenshtein(&written, key.path);
+        let word = strsim::damerau_levenshtein(last, key.path.rsplit('.').next().unwrap_or_default());
+        let tables = key.path.match_indices('.').map(|(end, _)| key.path.get(..end).unwrap_or_default());
+        let table =
+            tables.map(|table| strsim::damerau_levenshtein(&written, table)).min().unwrap_or(usize::MAX);
+        (whole.min(word + 2).min(table), whole)
+    };
+    KEYS.iter().min_by_key(|key| distance(key)).map_or("state", |key| key.path)
+}

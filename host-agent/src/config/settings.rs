@@ -1,0 +1,109 @@
+//! What a companion is told, typed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::SecretFile;
+use super::value::Role;
+
+/// Everything a companion is told. Secrets are named here, and read by whoever needs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Folder of the lock, the embedded store and the control socket.
+    pub state: PathBuf,
+    pub store: StoreSettings,
+    pub companion: CompanionSettings,
+    /// Jobs at work at once, by resource (`node:pve1`) or kind (`node`).
+    pub limits: BTreeMap<String, u32>,
+    pub reports: ReportSettings,
+    pub api: ApiSettings,
+    pub retention: RetentionSettings,
+    pub local: LocalSettings,
+    pub log: LogSettings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Without the password.
+    pub url: String,
+    pub password: Option<SecretFile>,
+    /// PEM of the authority that signed the server's certificate.
+    pub root_certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanionSettings {
+    pub name: String,
+    /// Jobs driven at once, waiting ones included.
+    pub room: usize,
+    pub lease: Duration,
+    pub grace: Duration,
+    pub drain: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// Local guests report to the same port inside their own network.
+    pub listen: SocketAddr,
+    /// What guests are told instead of an address of this machine.
+    pub url: Option<String>,
+    /// Connections of one address at once.
+    pub connections_per_address: usize,
+    /// None: the key is kept in the store.
+    pub key: Option<SecretFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    pub socket: PathBuf,
+    /// The group that the socket belongs to, by number.
+    pub socket_group: Option<u32>,
+    /// The API over TLS; none: not served.
+    pub listen: Option<TcpApiSettings>,
+    pub tokens: Vec<TokenSettings>,
+    /// Roles by common name; empty: every certificate of `client_ca` is an operator's.
+    pub clients: BTreeMap<String, Role>,
+    pub peers: PeerSettings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpApiSettings {
+    pub address: SocketAddr,
+    pub certificate: PathBuf,
+    pub key: SecretFile,
+    pub client_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    pub name: String,
+    pub role: Role,
+    pub file: SecretFile,
+}
+
+/// Whom the control socket obeys beside root and the companion's own user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerSettings {
+    pub uids: Vec<u32>,
+    pub gids: Vec<u32>,
+}
+
+/// None: kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionSettings {
+    pub jobs: Option<Duration>,
+    pub reports: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalSettings {
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Directives as of RUST_LOG.
+    pub level: String,
+}

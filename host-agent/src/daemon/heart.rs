@@ -1,0 +1,159 @@
+//! Beats as long as the companion is well: asks the store, looks at the runner, and tells gauges, probes and the watchdog.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlight_shared::error::Chain;
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::notify;
+use crate::http::Condition;
+use crate::job::{Phase, Runner};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// Between two beats, unless the watchdog wants to hear of us more often.
+const BEAT: Duration = Duration::from_secs(5);
+/// The runner's loop turns several times a second; one that stood so long is stuck.
+const STUCK: Duration = Duration::from_secs(20);
+
+/// Those that have no job are shown with 0.
+const PHASES: [Phase; 8] = [
+    Phase::Queued,
+    Phase::Running,
+    Phase::Waiting,
+    Phase::Unwinding,
+    Phase::Done,
+    Phase::RolledBack,
+    Phase::NeedsOperator,
+    Phase::Abandoned,
+];
+
+/// What a beat looks at and tells.
+#[derive(Debug)]
+pub(super) struct Heart {
+    pub(super) store: Store,
+    pub(super) runner: Option<Arc<Runner>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) condition: watch::Sender<Condition>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// How the store did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pulse {
+    Answers,
+    /// It says no at once: it may be away for a while, and a new start of ours would not bring it back.
+    Refuses,
+    /// Nothing comes back.
+    Silent,
+}
+
+impl Heart {
+    /// Beats until it is dropped.
+    pub(super) async fn beat(self) {
+        let watchdog = notify::watchdog();
+        let every = watchdog.map_or(BEAT, |limit| BEAT.min(limit / 3));
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let pulse = self.ask_store(every).await;
+            let idle = self.runner.as_ref().map_or(Duration::ZERO, |runner| runner.idle());
+            let condition = judge(pulse, idle, *self.stopping.borrow());
+            self.tell(&condition);
+            if watchdog.is_some() && condition.stuck.is_none() {
+                notify::notify(&[NotifyState::Watchdog]);
+            }
+        }
+    }
+
+    async fn ask_store(&self, patience: Duration) -> Pulse {
+        let answer = timeout(patience, async {
+            self.store.ping().await?;
+            self.store.count_jobs().await
+        });
+        match answer.await {
+            Ok(Ok(counts)) => {
+                self.count(&counts);
+                Pulse::Answers
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(error = %Chain(&error), "the store refuses");
+                self.metrics.store_error("ping");
+                Pulse::Refuses
+            }
+            Err(_) => {
+                self.metrics.store_error("ping");
+                Pulse::Silent
+            }
+        }
+    }
+
+    fn count(&self, counts: &[(Phase, u64)]) {
+        let of = |phase| counts.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
+        for phase in PHASES {
+            self.metrics.jobs_in(phase.as_str(), of(phase));
+        }
+        self.metrics.queue_length.set(i64::try_from(of(Phase::Queued)).unwrap_or(i64::MAX));
+    }
+
+    fn tell(&self, condition: &Condition) {
+        let driven = self.runner.as_ref().map_or(0, |runner| runner.driven().len());
+        self.metrics.leases_held.set(i64::try_from(driven).unwrap_or(i64::MAX));
+        let changed = self.condition.send_if_modified(|known| {
+            let changed = known != condition;
+            known.clone_from(condition);
+            changed
+        });
+        match condition.stuck.or(condition.unready) {
+            Some(what) if changed => tracing::warn!(what, "the companion is not ready"),
+            None if changed => tracing::info!("the companion is ready"),
+            _ => {}
+        }
+        if condition.unready.is_none() {
+            notify::notify(&[NotifyState::Status(&format!("{driven} jobs driven here"))]);
+        }
+    }
+}
+
+/// Pure.
+fn judge(pulse: Pulse, idle: Duration, stopping: bool) -> Condition {
+    let stuck = match pulse {
+        _ if idle > STUCK => Some("the runner's loop does not turn"),
+        Pulse::Silent => Some("the store does not answer"),
+        Pulse::Answers | Pulse::Refuses => None,
+    };
+    let unready = match pulse {
+        _ if stopping => Some("the companion is stopping"),
+        Pulse::Refuses => Some("the store refuses"),
+        Pulse::Answers | Pulse::Silent => None,
+    };
+    Condition { stuck, unready }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusing_store_is_unready_and_a_silent_one_or_a_standing_loop_is_stuck() {
+        for (pulse, idle, stopping, alive, ready) in [
+            (Pulse::Answers, 0, false, true, true),
+            (Pulse::Answers, 0, true, true, false),
+            (Pulse::Refuses, 0, false, true, false),
+            (Pulse::Silent, 0, false, false, true),
+            (Pulse::Answers, 60, false, false, true),
+            (Pulse::Answers, 60, true, false, false),
+        ] {
+            let found = judge(pulse, Duration::from_secs(idle), stopping);
+            assert_eq!(
+                (found.stuck.is_none(), found.unready.is_none()),
+                (alive, ready),
+                "{pulse:?} {idle} {stopping}"
+            );
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Forgets what was kept long enough, in the background.
+
+use std::time::Duration;
+
+use firstlight_shared::error::Chain;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::config::RetentionSettings;
+use crate::store::Store;
+
+/// After the start, when interrupted jobs have been taken up.
+const FIRST: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(60 * 60);
+/// What `never` means.
+const FOR_EVER: Duration = Duration::MAX;
+
+/// Prunes until it is dropped. A reload counts from the next time on.
+pub(super) async fn prune(store: Store, retention: watch::Receiver<RetentionSettings>) {
+    sleep(FIRST).await;
+    loop {
+        let kept = retention.borrow().clone();
+        if kept.jobs.is_some() || kept.reports.is_some() {
+            match store.prune(kept.jobs.unwrap_or(FOR_EVER), kept.reports.unwrap_or(FOR_EVER)).await {
+                Ok(pruned) if pruned.jobs + pruned.reports + pruned.refusals > 0 => tracing::info!(
+                    jobs = pruned.jobs,
+                    reports = pruned.reports,
+                    refusals = pruned.refusals,
+                    "forgot what was kept long enough"
+                ),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "nothing could be forgotten; it is tried again")
+                }
+            }
+        }
+        sleep(EVERY).await;
+    }
+}

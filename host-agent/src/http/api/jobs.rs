@@ -1,0 +1,108 @@
+//! Jobs: lists, one job with everything, several joined.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use firstlight_shared::text::escape;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ApiError;
+use super::extract::{Params, split};
+use crate::bringup::{Bringups, GuestView, JobFilter, JobPage, ReportFilter, Summary};
+use crate::job::{Phase, Recorded};
+use crate::outcome::Fault;
+use crate::store::Refused;
+
+/// The largest page.
+pub(super) const PAGE_LIMIT: usize = 1000;
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct JobsQuery {
+    /// States joined by commas; empty: any.
+    #[param(required = false, example = "running,waiting")]
+    state: String,
+    /// Only of this guest.
+    guest: Option<String>,
+    /// Only those submitted together.
+    batch: Option<String>,
+    /// At most so many, up to 1000; as many as a page has, if 0 or nothing.
+    #[param(required = false)]
+    limit: usize,
+    /// `next` of the page before.
+    before: Option<String>,
+}
+
+/// One job with its journal, and the reports that were refused in its name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShownJob {
+    pub job: JobWithEvents,
+    pub refusals: Vec<Refused>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobWithEvents {
+    #[serde(flatten)]
+    pub view: GuestView,
+    pub events: Vec<Recorded>,
+}
+
+/// List jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(JobsQuery),
+    responses((status = 200, body = JobPage), (status = 400, body = Fault), (status = "default", body = Fault)))]
+pub(super) async fn list(
+    State(service): State<Arc<Bringups>>,
+    Params(query): Params<JobsQuery>,
+) -> Result<Json<JobPage>, ApiError> {
+    let states = split(&query.state).iter().map(|text| phase(text)).collect::<Result<_, _>>()?;
+    let limit = query.limit.min(PAGE_LIMIT);
+    let filter = JobFilter { states, guest: query.guest, batch: query.batch, limit, before: query.before };
+    Ok(Json(service.jobs(&filter).await?))
+}
+
+fn phase(text: &str) -> Result<Phase, ApiError> {
+    serde_json::from_value(text.into())
+        .map_err(|_| ApiError::malformed(format!("`state`: there is no state `{}`", escape(text, 40))))
+}
+
+/// Show one job: by its id, or by a guest's name (then its newest job).
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "Job id or guest's name")),
+    responses((status = 200, body = ShownJob), (status = 404, body = Fault), (status = "default", body = Fault)))]
+pub(super) async fn show(
+    State(service): State<Arc<Bringups>>,
+    Path(id): Path<String>,
+) -> Result<Json<ShownJob>, ApiError> {
+    let job = resolve(&service, &id).await?;
+    let view = service.view(&job).await?.ok_or_else(|| ApiError::no_such_job(&id))?;
+    let events = service.events(&job).await?;
+    let filter = ReportFilter { guest: Some(view.name.clone()), ..ReportFilter::default() };
+    let refusals = service.reports(&filter).await?.refusals;
+    let refusals = refusals.into_iter().filter(|refused| refused.job.as_ref() == Some(&job)).collect();
+    Ok(Json(ShownJob { job: JobWithEvents { view, events }, refusals }))
+}
+
+/// The job that is meant.
+pub(super) async fn resolve(service: &Bringups, id: &str) -> Result<String, ApiError> {
+    service.resolve(id).await?.ok_or_else(|| ApiError::no_such_job(id))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SummaryQuery {
+    /// Job ids joined by commas.
+    jobs: String,
+}
+
+/// Several jobs with their reports, and every identity that their guests share with any other: none, if all is well.
+#[utoipa::path(get, path = "/v1/summary", tag = "jobs", params(SummaryQuery),
+    responses((status = 200, body = Summary), (status = "default", body = Fault)))]
+pub(super) async fn summary(
+    State(service): State<Arc<Bringups>>,
+    Params(query): Params<SummaryQuery>,
+) -> Result<Json<Summary>, ApiError> {
+    Ok(Json(service.summary(&split(&query.jobs)).await?))
+}

@@ -1,0 +1,82 @@
+//! The operator's API, version 1: small route files, one description made from them. It decides nothing itself.
+//!
+//! Who may ask is settled before a request comes here (see the listeners); what is asked is carried out by the service.
+//! Errors are a [`Fault`](crate::outcome::Fault) as JSON. Streams are driven by the service's changes, never by polling.
+
+mod changes;
+mod describe;
+mod error;
+mod extract;
+mod follow;
+mod hosts;
+mod jobs;
+mod store;
+mod stream;
+mod up;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::bringup::Bringups;
+
+pub use changes::{AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, RetryRequest};
+pub use error::ApiError;
+pub use follow::FollowLine;
+pub use hosts::Hosts;
+pub use jobs::ShownJob;
+pub use store::StoreCheck;
+pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
+pub use watch::WatchLine;
+
+/// Bytes of a request; the largest is a batch of guests.
+const BODY_LIMIT: usize = 4 << 20;
+
+/// All routes. A pure function of the service: tests call it without a socket.
+pub fn api_router(service: Arc<Bringups>) -> Router {
+    let (router, _) = described().split_for_parts();
+    router
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(service)
+}
+
+/// The description of the API (OpenAPI 3.1), with what is served beside it for those who watch over the companion.
+pub fn api_document() -> Document {
+    let mut document = described().split_for_parts().1;
+    document.merge(crate::http::health::health_document());
+    document
+}
+
+/// One list for both: what is served is described, and the other way round.
+fn described() -> OpenApiRouter<Arc<Bringups>> {
+    OpenApiRouter::with_openapi(describe::Description::openapi())
+        .routes(routes!(up::status))
+        .routes(routes!(up::up))
+        .routes(routes!(up::plan))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::summary))
+        .routes(routes!(changes::cancel))
+        .routes(routes!(changes::retry))
+        .routes(routes!(changes::abandon))
+        .routes(routes!(changes::destroy))
+        .routes(routes!(follow::follow))
+        .routes(routes!(watch::watch))
+        .routes(routes!(hosts::reports))
+        .routes(routes!(hosts::known_hosts))
+        .routes(routes!(store::check))
+        .routes(routes!(store::backup))
+        .routes(routes!(store::export))
+        .routes(routes!(describe::openapi))
+}
+
+#[cfg(test)]
+mod tests;

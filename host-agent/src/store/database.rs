@@ -1,0 +1,123 @@
+//! The door to a database: the one trait that everything in the store goes through. SQLite and PostgreSQL are behind it.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection};
+use tokio::sync::{broadcast, oneshot};
+
+use super::dialect::Dialect;
+use super::error::StoreError;
+use crate::job::Change;
+
+/// How many changes a slow listener may be behind before it is told that it missed some.
+pub(super) const CHANGES_KEPT: usize = 8192;
+
+#[async_trait]
+pub(super) trait Database: Send + Sync + Debug {
+    fn dialect(&self) -> Dialect;
+
+    /// Runs the operation in a transaction, commits durably, tells the changes, then answers the operation.
+    async fn write(&self, operation: Box<dyn Operation>);
+
+    /// A connection to read with; it never waits for writers.
+    async fn reader(&self) -> Result<PoolConnection<Any>, StoreError>;
+
+    fn changes(&self) -> broadcast::Receiver<Change>;
+
+    /// What the database finds wrong with itself.
+    async fn check(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Writes a copy of everything to a file that does not exist yet.
+    async fn backup(&self, to: &Path) -> Result<(), StoreError>;
+
+    async fn close(&self);
+}
+
+/// A transaction at work.
+pub(super) struct Writing<'c> {
+    pub(super) sql: &'c mut AnyConnection,
+    pub(super) dialect: Dialect,
+    /// The time to bind where [`Dialect::now`] wants one; none: the server's clock.
+    pub(super) now: Option<i64>,
+    /// Told when the transaction is committed.
+    pub(super) changes: Vec<Change>,
+    /// A secret was overwritten: no copy of it may stay in the log of writes.
+    pub(super) wiped: bool,
+    /// What is still to be said before the operation's first statement.
+    pub(super) opening: &'static str,
+}
+
+impl Writing<'_> {
+    /// What the operation's first statement begins with, if it said that it opens itself.
+    pub(super) fn opening(&mut self) -> &'static str {
+        std::mem::take(&mut self.opening)
+    }
+}
+
+/// Something to be written as a whole or not at all.
+pub(super) trait Operation: Send {
+    /// Its first statement says [`Writing::opening`]: each statement is a way to another thread and back.
+    fn opens_itself(&self) -> bool;
+
+    /// False: it failed, and what it wrote is to be undone.
+    fn run<'c>(&'c mut self, writing: &'c mut Writing<'_>) -> BoxFuture<'c, bool>;
+
+    /// Answers whoever waits: with what `run` came to, or with why that was not committed.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// An operation that is a function, and the way back to its caller.
+struct Pending<Work, T, E> {
+    opens_itself: bool,
+    work: Option<Work>,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<Work, T, E> Operation for Pending<Work, T, E>
+where
+    Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn opens_itself(&self) -> bool {
+        self.opens_itself
+    }
+
+    fn run<'c>(&'c mut self, writing: &'c mut Writing<'_>) -> BoxFuture<'c, bool> {
+        Box::pin(async move {
+            if let Some(work) = self.work.take() {
+                self.result = Some(work(writing).await);
+            }
+            matches!(self.result, Some(Ok(_)))
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let result = match (committed, self.result) {
+            // What it failed of itself says more than that nothing was committed.
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), None) => Err(StoreError::Closed.into()),
+        };
+        // Whoever asked may be gone; what was written stays.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// Has `work` done in a transaction of `database`.
+pub(super) async fn write<T, E, Work>(database: &dyn Database, opens_itself: bool, work: Work) -> Result<T, E>
+where
+    Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    database.write(Box::new(Pending { opens_itself, work: Some(work), result: None, answer })).await;
+    answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+}

@@ -1,0 +1,15 @@
+//! The command line as people and scripts use it: the real program against a companion of this process, with the real
+//! store and a paper hypervisor.
+
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
+#[path = "../hypervisor/mod.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod hypervisor;
+
+mod alone;
+mod asking;
+mod elsewhere;
+mod following;
+mod rig;
+mod streams;

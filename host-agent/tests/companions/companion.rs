@@ -1,0 +1,184 @@
+//! One companion: this very program again, running the library's daemon with the paper hypervisor as a backend.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use firstlight::config::{Sources, load};
+use firstlight::daemon::{LogLevel, serve};
+use hyper::StatusCode;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::hypervisor::backend::{NAME, Paper};
+use crate::hypervisor::call::call;
+use crate::rig::until;
+
+/// What tells the child that it is one: its configuration file.
+const CONFIGURATION: &str = "FIRSTLIGHT_TEST_COMPANION";
+/// The socket of its hypervisor.
+const HYPERVISOR: &str = "FIRSTLIGHT_TEST_HYPERVISOR";
+
+/// Lease and grace of a companion, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) lease: u64,
+    pub(crate) grace: u64,
+}
+
+/// Short, so that a take-over is soon; the grace is longer than any request of [`Paper`] waits for its answer.
+pub(crate) const SHORT: Terms = Terms { lease: 2, grace: 2 };
+
+#[derive(Debug)]
+pub(crate) struct Companion {
+    pub(crate) name: String,
+    /// Where it takes reports.
+    pub(crate) reports: SocketAddr,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Companion {
+    /// Starts one and waits until it answers.
+    pub(crate) async fn start(
+        folder: &Path,
+        name: &str,
+        database: &str,
+        hypervisor: &Path,
+        terms: Terms,
+    ) -> Self {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let reports = free_address();
+        let configuration = folder.join("firstlight.toml");
+        std::fs::write(&configuration, configured(&folder, name, database, reports, terms)).unwrap();
+        let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "companion::is_one", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(CONFIGURATION, &configuration)
+            .env(HYPERVISOR, hypervisor)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut companion = Self { name: name.to_owned(), reports, child, folder };
+        let socket = companion.socket();
+        until("the companion to answer", 30, async || {
+            let ended = companion.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{name} ended: {ended:?}\n{}", companion.log());
+            call(&socket, "", "GET", "/v1/status", &Value::Null).await.is_ok()
+        })
+        .await;
+        companion
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// SIGKILL: nothing is said and nothing is put in order.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        let mut status = None;
+        until("the companion to end", 30, async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, &Value::Null).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        self.ask("POST", path, &body).await
+    }
+
+    /// The answer of the API, which must be a good one; a store that is not there for a moment may be asked again.
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let mut answer = Value::Null;
+        until(&format!("{method} {path} to be answered"), 20, async || {
+            match call(&self.socket(), "", method, path, body).await {
+                Ok((StatusCode::INTERNAL_SERVER_ERROR | StatusCode::SERVICE_UNAVAILABLE, _)) | Err(_) => {
+                    false
+                }
+                Ok((status, said)) => {
+                    assert!(status.is_success(), "{method} {path}: {status} {said}");
+                    answer = said;
+                    true
+                }
+            }
+        })
+        .await;
+        answer
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    /// Its last words.
+    pub(crate) fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- companion {}\n{}", self.name, self.log());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configured(folder: &Path, name: &str, database: &str, reports: SocketAddr, terms: Terms) -> String {
+    format!(
+        "state = {folder:?}\n[store]\nurl = {database:?}\n\
+         [companion]\nname = {name:?}\nlease = \"{lease}s\"\ngrace = \"{grace}s\"\ndrain = \"5s\"\n\
+         [limits]\nnode = 4\n[reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n\
+         [log]\nlevel = \"warn,firstlight=debug\"\n",
+        lease = terms.lease,
+        grace = terms.grace,
+    )
+}
+
+/// Not a test: what [`Companion::start`] starts. Without its variables it does nothing.
+#[test]
+#[ignore = "the other tests start it"]
+fn is_one() {
+    let (Some(file), Some(hypervisor)) = (std::env::var_os(CONFIGURATION), std::env::var_os(HYPERVISOR))
+    else {
+        return;
+    };
+    let sources = Sources::of_machine(Some(Path::new(&file)));
+    let settings = load(&sources).unwrap().settings;
+    let paper = Paper {
+        name: NAME,
+        socket: hypervisor.into(),
+        companion: settings.companion.name.clone(),
+        url: settings.reports.url.unwrap(),
+    };
+    let log = LogLevel::start(&settings.log.level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(serve(&sources, &log, vec![Arc::new(paper)])).unwrap();
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}

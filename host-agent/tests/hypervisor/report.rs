@@ -1,0 +1,88 @@
+//! What a guest reports: made with the code that real guests use.
+
+#![allow(dead_code, reason = "each program uses its part")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use firstlight_shared::check::{CheckResult, Severity, Verdict};
+use firstlight_shared::ids::{MacAddress, MachineId};
+use firstlight_shared::wire::{
+    Address, Agent, Claim, Decision, Envelope, Facts, HostKey, Hostname, Identity, Interface,
+    MachineIdOutcome, MachineIdState, REPORT_VERSION, Report, ReportState,
+};
+use ssh_key::{Algorithm, PrivateKey};
+
+/// One guest's identity.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    pub(crate) name: String,
+    pub(crate) mac: MacAddress,
+    pub(crate) address: IpAddr,
+}
+
+impl Guest {
+    /// An address of the loopback that is this guest's own, so that it can be told from the others.
+    pub(crate) fn source(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => {
+                let [_, b, c, d] = address.octets();
+                IpAddr::V4(Ipv4Addr::new(127, b, c, d))
+            }
+            IpAddr::V6(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// A report in which all is well, signed with a key of the guest's own: the bytes that go to the companion.
+    pub(crate) fn report(&self, claim: &Claim) -> String {
+        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap();
+        let envelope = Envelope::seal(&self.content(claim, &key), &key, Some(claim)).unwrap();
+        serde_json::to_string(&envelope).unwrap()
+    }
+
+    fn content(&self, claim: &Claim, key: &PrivateKey) -> Report {
+        let address = Address { address: self.address, prefix: 8 };
+        Report {
+            version: REPORT_VERSION,
+            report_id: hex::encode(rand::random::<[u8; 16]>()),
+            agent: Agent { name: "firstlight-guest".into(), version: "0.0.0-paper".into() },
+            claim_id: Some(claim.id.clone()),
+            boot_id: None,
+            made_at_ms: 1,
+            state: ReportState::Ready,
+            identity: Identity {
+                decision: Decision::Renew,
+                reason: "paper".into(),
+                machine_id: MachineIdOutcome {
+                    derived: Some(MachineId::from_random(rand::random()).derived()),
+                    state: MachineIdState::Fresh,
+                    reboot_required: false,
+                    prediction: None,
+                },
+                hostname: Hostname { current: self.name.clone(), expected: None, ok: true },
+                ssh_host_keys: vec![HostKey::of(key.public_key()).unwrap()],
+                removed_host_keys: vec![],
+                pending: vec![],
+                problems: vec![],
+                items: vec![],
+                age_recipient: None,
+            },
+            network: vec![Interface {
+                name: "eth0".into(),
+                mac: Some(self.mac),
+                up: true,
+                addresses: vec![address],
+            }],
+            checks: vec![CheckResult {
+                id: "sshd".into(),
+                severity: Severity::Required,
+                verdict: Verdict::Pass,
+                reason: "paper".into(),
+                elapsed_ms: 1,
+            }],
+            facts: Facts::default(),
+            timings_ms: BTreeMap::new(),
+            boot: None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the hypervisor holds, and what requests do to it. Plain values: no tasks, no network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use firstlight_shared::ids::MacAddress;
+use firstlight_shared::wire::Claim;
+use serde::{Deserialize, Serialize};
+
+/// A guest as it is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    /// Its stamp: every object belongs to a job.
+    pub(crate) job: String,
+    pub(crate) guest: String,
+    pub(crate) mac: MacAddress,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) claim: Claim,
+}
+
+/// A guest that is there. Names are not unique, as on real hypervisors: two jobs can make two of one name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) job: String,
+    pub(crate) guest: String,
+    pub(crate) mac: MacAddress,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) claim: Option<Claim>,
+    /// The task that makes it, until it is made.
+    pub(crate) task: Option<String>,
+    pub(crate) running: bool,
+    /// What the guest sent, as the hypervisor can read it.
+    pub(crate) report: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Make,
+    Start,
+    Stop,
+    Remove,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// It was so already.
+    Repeated,
+    Refused,
+}
+
+/// One request that changes something.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) companion: String,
+    pub(crate) verb: Verb,
+    pub(crate) job: String,
+    pub(crate) guest: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) at: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// By job.
+    pub(crate) machines: BTreeMap<String, Machine>,
+    pub(crate) journal: Vec<Entry>,
+    /// Starts of these guests are refused.
+    pub(crate) broken: BTreeSet<String>,
+    /// What must never be.
+    pub(crate) twins: Vec<String>,
+    pub(crate) most_half_made: usize,
+    half_made: BTreeSet<String>,
+    tasks: u64,
+}
+
+impl World {
+    /// The task that makes it; none: it is made already. The flag says that the task is new.
+    pub(crate) fn make(&mut self, companion: &str, wanted: Wanted) -> (Option<String>, bool) {
+        let (job, guest) = (wanted.job.clone(), wanted.guest.clone());
+        if let Some(machine) = self.machines.get(&job) {
+            let task = machine.task.clone();
+            self.note(companion, Verb::Make, &job, &guest, Outcome::Repeated);
+            return (task, false);
+        }
+        self.tasks += 1;
+        let task = format!("task:{}:{job}", self.tasks);
+        let machine = Machine {
+            job: job.clone(),
+            guest: guest.clone(),
+            mac: wanted.mac,
+            addresses: wanted.addresses,
+            claim: Some(wanted.claim),
+            task: Some(task.clone()),
+            running: false,
+            report: None,
+        };
+        self.machines.insert(job.clone(), machine);
+        self.half_made.insert(job.clone());
+        self.most_half_made = self.most_half_made.max(self.half_made.len());
+        self.note(companion, Verb::Make, &job, &guest, Outcome::Done);
+        (Some(task), true)
+    }
+
+    /// The task has ended.
+    pub(crate) fn made(&mut self, job: &str) {
+        if let Some(machine) = self.machines.get_mut(job) {
+            machine.task = None;
+        }
+    }
+
+    pub(crate) fn start(&mut self, companion: &str, job: &str) -> Outcome {
+        let startable = |machine: &&Machine| machine.task.is_none() && !self.broken.contains(&machine.guest);
+        let Some(machine) = self.machines.get(job).filter(startable).cloned() else {
+            return self.refuse(companion, Verb::Start, job);
+        };
+        if machine.running {
+            return self.note(companion, Verb::Start, job, &machine.guest, Outcome::Repeated);
+        }
+        let twin =
+            |other: &&Machine| other.running && (other.guest == machine.guest || other.mac == machine.mac);
+        for other in self.machines.values().filter(twin) {
+            self.twins.push(format!("{} of jobs {} and {job}", machine.guest, other.job));
+        }
+        self.half_made.remove(job);
+        if let Some(machine) = self.machines.get_mut(job) {
+            machine.running = true;
+        }
+        self.note(companion, Verb::Start, job, &machine.guest, Outcome::Done)
+    }
+
+    pub(crate) fn stop(&mut self, companion: &str, job: &str) -> Outcome {
+        let Some(machine) = self.machines.get_mut(job) else {
+            return self.refuse(companion, Verb::Stop, job);
+        };
+        let outcome = if machine.running { Outcome::Done } else { Outcome::Repeated };
+        machine.running = false;
+        let guest = machine.guest.clone();
+        self.note(companion, Verb::Stop, job, &guest, outcome)
+    }
+
+    /// What is being made is locked.
+    pub(crate) fn remove(&mut self, companion: &str, job: &str) -> Outcome {
+        match self.machines.get(job) {
+            Some(machine) if machine.task.is_some() || machine.running => {
+                self.refuse(companion, Verb::Remove, job)
+            }
+            Some(machine) => {
+                let guest = machine.guest.clone();
+                self.machines.remove(job);
+                self.half_made.remove(job);
+                self.note(companion, Verb::Remove, job, &guest, Outcome::Done)
+            }
+            None => self.note(companion, Verb::Remove, job, "", Outcome::Repeated),
+        }
+    }
+
+    fn refuse(&mut self, companion: &str, verb: Verb, job: &str) -> Outcome {
+        let guest = self.machines.get(job).map(|machine| machine.guest.clone()).unwrap_or_default();
+        self.note(companion, verb, job, &guest, Outcome::Refused)
+    }
+
+    fn note(&mut self, companion: &str, verb: Verb, job: &str, guest: &str, outcome: Outcome) -> Outcome {
+        self.journal.push(Entry {
+            companion: companion.to_owned(),
+            verb,
+            job: job.to_owned(),
+            guest: guest.to_owned(),
+            outcome,
+            at: Instant::now(),
+        });
+        outcome
+    }
+}

@@ -1,0 +1,12 @@
+//! The client of Proxmox VE against what was recorded, against the API's description, and against a server with faults.
+
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
+mod contract;
+mod faults;
+mod keeping;
+mod pins;
+mod schema;
+mod secrecy;
+mod server;
+mod tasks;

@@ -1,0 +1,78 @@
+//! The store's suite: the same cases against the embedded SQLite and, with the feature `e2e`, a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
+#[cfg(feature = "e2e")]
+#[path = "../postgres/mod.rs"]
+mod postgres;
+
+mod admin;
+mod embedded;
+mod figures;
+mod jobs;
+mod leases;
+mod queue;
+mod reports;
+mod requests;
+mod rig;
+mod wakeups;
+
+#[cfg(feature = "e2e")]
+mod server;
+
+/// Each case once per database.
+macro_rules! suite {
+    ($($part:ident :: $case:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$part::$case(&super::rig::Rig::sqlite().await).await;
+            })*
+        }
+
+        #[cfg(feature = "e2e")]
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$part::$case(&super::rig::Rig::postgresql(stringify!($case)).await).await;
+            })*
+        }
+    };
+}
+
+suite! {
+    jobs::a_journal_comes_back_as_it_was_written,
+    jobs::no_number_is_taken_twice_and_none_is_left_out,
+    jobs::an_append_whose_answer_was_lost_can_be_repeated,
+    jobs::jobs_are_made_all_or_none,
+    jobs::one_guest_has_one_live_job_whoever_makes_it,
+    jobs::requests_survive_and_the_latest_counts,
+    jobs::lists_come_page_by_page,
+    requests::one_of_two_who_ask_at_once_is_the_first,
+    requests::what_takes_back_overrules_and_nothing_else_overwrites,
+    requests::an_abandoned_guest_is_let_go_with_the_event,
+    queue::what_is_to_be_tried_again_waits_for_a_place,
+    leases::an_overtaken_lease_writes_nothing,
+    leases::a_lease_ends_with_its_grace_and_not_before,
+    leases::a_released_job_is_free_at_once,
+    leases::renewals_say_what_is_lost,
+    leases::a_final_job_is_claimed_only_when_somebody_asks,
+    queue::two_companions_share_two_hundred_jobs_within_the_limits,
+    queue::batches_take_turns,
+    queue::a_claimed_job_has_its_place_before_it_begins,
+    queue::a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_next,
+    queue::what_has_begun_comes_before_what_waits,
+    reports::a_claim_is_made_once_per_job,
+    reports::a_claim_is_answered_once,
+    reports::identities_and_host_keys_find_their_holders,
+    reports::reports_and_refusals_are_listed,
+    reports::a_guest_refused_for_good_is_remembered,
+    reports::a_flood_of_one_guest_is_bounded,
+    wakeups::every_commit_is_heard_of,
+    wakeups::what_was_not_committed_is_not_told,
+    admin::all_companions_get_the_same_listener_key,
+    admin::pruning_keeps_whatever_still_is,
+    admin::what_is_asked_while_pruning_goes_on_is_not_lost,
+    admin::an_export_can_be_read_again,
+    admin::a_sound_store_has_no_problems_and_a_false_state_is_found,
+}
