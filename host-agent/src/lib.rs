@@ -15,3 +15,4 @@ pub mod job;
 pub mod metrics;
 pub mod outcome;
 pub mod store;
+mod tls;

@@ -89,7 +89,7 @@ fn tls(settings: &TcpApiSettings, credentials: Option<&OsStr>) -> Result<Tls, Po
     let key = settings.key.read(credentials).map_err(PolicyError::Key)?;
     let authority = settings.client_ca.as_ref().map(|path| Ok((path, read(path)?))).transpose()?;
 
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider();
     let wrong = |path: &dyn std::fmt::Display, what: String| PolicyError::Certificate {
         path: path.to_string(),
         what,

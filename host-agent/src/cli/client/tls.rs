@@ -4,17 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use firstlight_shared::pin::SpkiPin;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error, OtherError, RootCertStore};
 
 use super::super::args::PlaceArguments;
 use super::super::failure::{Exit, Failure};
+use crate::tls::{Judge, Verifier, provider, spki};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the companion's key is {found}, {wanted} is pinned")]
@@ -25,14 +21,15 @@ struct WrongKey {
 
 pub(super) fn config(arguments: &PlaceArguments) -> Result<Arc<ClientConfig>, Failure> {
     let usage = |message: &str| Failure::new(Exit::Usage, message);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::new(Exit::Environment, format!("TLS: {error}")))?;
     let builder = match (&arguments.pin, &arguments.ca) {
         (Some(pin), None) => {
             let pin = pin.parse::<SpkiPin>().map_err(|error| usage(&format!("--pin: {error}")))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned { pin, provider }))
+            let verifier = Verifier::new(Pinned { pin }, &provider);
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
         (None, Some(file)) => builder.with_root_certificates(roots(file)?),
         (Some(_), Some(_)) => return Err(usage("--pin and --ca exclude each other")),
@@ -78,56 +75,21 @@ fn roots(path: &Path) -> Result<RootCertStore, Failure> {
 #[derive(Debug)]
 struct Pinned {
     pin: SpkiPin,
-    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
+impl Judge for Pinned {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        _name: &ServerName<'_>,
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let found = SpkiPin::of(&certificate.subject_public_key_info());
+    ) -> Result<(), Error> {
+        let found = spki(leaf)?;
         if found == self.pin {
-            return Ok(ServerCertVerified::assertion());
+            return Ok(());
         }
         let wrong = WrongKey { wanted: self.pin, found };
         Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -4,16 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firstlight_shared::pin::SpkiPin;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::{Address, AddressError};
 use super::pin::Fingerprint;
-use super::tls::{provider, spki};
+use crate::tls::{Judge, Verifier, provider, spki};
 
 /// The server has proved that it holds the key; whose it is, is for a person to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +68,15 @@ pub async fn fetch_certificate(address: &Address, limit: Duration) -> Result<Pre
         .await
         .map_err(|_| FetchError::TimedOut { address: address.clone() })??;
     drop(stream);
-    let chain = notes.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
-    let leaf = chain.first().and_then(|leaf| Some((Fingerprint::of(leaf), spki(leaf)?)));
+    let chain = notes.judge.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
+    let leaf = chain.first().and_then(|leaf| Some((Fingerprint::of(leaf), spki(leaf).ok()?)));
     let (certificate, key) = leaf.ok_or_else(|| FetchError::Certificate { address: address.clone() })?;
     Ok(Presented { certificate, key, chain })
 }
 
-fn noting() -> Result<(Arc<Notes>, TlsConnector), Error> {
+fn noting() -> Result<(Arc<Verifier<Notes>>, TlsConnector), Error> {
     let provider = provider();
-    let notes = Arc::new(Notes { seen: Mutex::default(), provider: Arc::clone(&provider) });
+    let notes = Arc::new(Verifier::new(Notes::default(), &provider));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -87,59 +86,22 @@ fn noting() -> Result<(Arc<Notes>, TlsConnector), Error> {
 }
 
 /// Takes note of any certificate. Never used for a call: connections that it made are closed unused.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Notes {
     seen: Mutex<Vec<CertificateDer<'static>>>,
-    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Notes {
-    fn verify_server_cert(
+impl Judge for Notes {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        _name: &ServerName<'_>,
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         if let Ok(mut seen) = self.seen.lock() {
-            *seen = std::iter::once(end_entity)
-                .chain(intermediates)
-                .map(|one| one.clone().into_owned())
-                .collect();
+            *seen = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
         }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        Ok(())
     }
 }

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use firstlight_shared::pin::SpkiPin;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error, OtherError, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::pin::{Fingerprint, Pin};
+use crate::tls::{Judge, Verifier, provider, spki};
 
 /// The server is not the one that is pinned. Shows both sides.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,14 +36,13 @@ impl WrongCertificate {
 }
 
 #[derive(Debug)]
-struct Verifier {
+struct Pinned {
     pin: Pin,
     /// For an authority.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
 }
 
-impl Verifier {
+impl Pinned {
     /// None: it is the pinned one. Else why not.
     fn objection(
         &self,
@@ -62,7 +58,7 @@ impl Verifier {
                 .map(|error| error.to_string()),
             (Pin::Authority(_), None) => Some("no authority can be asked".to_owned()),
             (Pin::Keys(keys), _) => match spki(leaf) {
-                Some(key) if keys.contains(&key) => None,
+                Ok(key) if keys.contains(&key) => None,
                 _ => Some("another key".to_owned()),
             },
             (Pin::Leaves(leaves), _) => {
@@ -72,67 +68,23 @@ impl Verifier {
     }
 }
 
-pub(super) fn spki(leaf: &CertificateDer<'_>) -> Option<SpkiPin> {
-    let parsed = ParsedCertificate::try_from(leaf).ok()?;
-    Some(SpkiPin::of(&parsed.subject_public_key_info()))
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl Judge for Pinned {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let Some(why) = self.objection(end_entity, intermediates, server_name, now) else {
-            return Ok(ServerCertVerified::assertion());
-        };
+    ) -> Result<(), Error> {
+        let Some(why) = self.objection(leaf, intermediates, name, now) else { return Ok(()) };
         let wrong = WrongCertificate {
             wanted: self.pin.to_string(),
-            certificate: Fingerprint::of(end_entity),
-            key: spki(end_entity).map_or_else(|| "that cannot be read".to_owned(), |key| key.to_string()),
+            certificate: Fingerprint::of(leaf),
+            key: spki(leaf).map_or_else(|_| "that cannot be read".to_owned(), |key| key.to_string()),
             why,
         };
         Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// # Errors
@@ -143,7 +95,7 @@ pub(in crate::backend::proxmox::client) fn connector(pin: &Pin) -> Result<TlsCon
         Pin::Authority(certificates) => Some(chain_verifier(certificates, &provider)?),
         Pin::Keys(_) | Pin::Leaves(_) => None,
     };
-    let verifier = Verifier { pin: pin.clone(), chain, provider: Arc::clone(&provider) };
+    let verifier = Verifier::new(Pinned { pin: pin.clone(), chain }, &provider);
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
