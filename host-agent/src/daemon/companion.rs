@@ -231,6 +231,7 @@ fn with_local(settings: &Settings, others: Vec<Arc<dyn Backend>>) -> Vec<Arc<dyn
     let config =
         LocalConfig { folder: settings.local.folder.clone(), report_port: settings.reports.listen.port() };
     let local: Arc<dyn Backend> = Arc::new(Local::new(config));
-    // The first of a name counts.
-    others.into_iter().chain([local]).collect()
+    // One of a name: each is watched over, and makes what its guests share.
+    let taken = others.iter().any(|other| other.name() == local.name());
+    others.into_iter().chain((!taken).then_some(local)).collect()
 }
