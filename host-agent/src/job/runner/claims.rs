@@ -14,8 +14,9 @@ use crate::job::engine::{Ended, Hands, drive};
 use crate::job::fold::fold;
 use crate::job::journal::{Claimant, Claimed, JournalError, Lease};
 
-/// Between two claims: many wake-ups are answered by one.
+/// Between two claims, since many wake-ups are answered by one: a few times as long as a claim takes, within these.
 const BREATH: Duration = Duration::from_millis(20);
+const SHORT_BREATH: Duration = Duration::from_millis(1);
 
 /// Before the store is asked again after it failed.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ impl Work {
 
     pub(super) fn claimed(&mut self, asked: Instant, claimed: Result<Vec<Claimed>, JournalError>) {
         self.claiming = false;
-        self.claim_at = Instant::now() + BREATH;
+        self.claim_at = Instant::now() + (4 * asked.elapsed()).clamp(SHORT_BREATH, BREATH);
         match claimed {
             Ok(claimed) => claimed.into_iter().for_each(|claimed| self.begin(claimed, asked)),
             Err(error) => {
