@@ -39,6 +39,9 @@ const NEXT: &str = "RELEASE operation; SAVEPOINT operation; ";
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                        PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
 
+/// The usual 2 MB of pages are read again and again once there are 100,000 jobs.
+const READING: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA cache_size = -8192;";
+
 #[derive(Debug)]
 pub(super) struct Sqlite {
     options: AnyConnectOptions,
@@ -73,7 +76,7 @@ impl Sqlite {
             .test_before_acquire(false)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    connection.execute("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;").await?;
+                    connection.execute(READING).await?;
                     Ok(())
                 })
             })
