@@ -117,8 +117,10 @@ impl Bringups {
     async fn unwind(&self, row: JobRow, by: &str, reason: &str) -> Result<String, Fault> {
         if row.phase == Phase::Unwinding {
             let state = self.state(&row.id).await.map_err(store_fault)?;
+            let asked = self.store.request(&row.id).await.map_err(|error| journal_fault(&error))?;
+            let anew = asked.is_some_and(|asked| matches!(asked.kind, RequestKind::Anew { .. }));
             // Asked again only where it takes back that the job begins anew.
-            if state.is_none_or(|state| state.successor.is_none()) {
+            if !anew && state.is_none_or(|state| state.successor.is_none()) {
                 return Ok(row.id);
             }
         }

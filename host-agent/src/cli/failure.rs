@@ -104,7 +104,9 @@ fn next_step(code: &str) -> &'static str {
         "bad-request" | "method" | "no-such-route" => {
             "is the companion of this version? `firstlight --version` tells ours"
         }
-        code if code.starts_with("job-") => "`firstlight show JOB` tells what happened to it",
+        code if code.starts_with("job-") => {
+            "`firstlight jobs` lists what there is; `firstlight show` with its id or guest tells what happened to it"
+        }
         code if code.starts_with("store-") => {
             "the companion's log tells more; the same command may be tried again"
         }

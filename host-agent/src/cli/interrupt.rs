@@ -72,6 +72,10 @@ impl PlaceArguments {
         };
         say("detached: the companion goes on");
         say(&format!("hint: watch again with `{again}`"));
-        say(&format!("hint: `{}` undoes a job that is not done", self.command("cancel JOB")));
+        if let [job] = jobs {
+            say(&format!("hint: `{}` undoes it, unless it is done", self.command(&format!("cancel {job}"))));
+        } else {
+            say(&format!("hint: `{}` with a guest's name undoes its job", self.command("cancel")));
+        }
     }
 }

@@ -28,6 +28,13 @@ pub struct JobFilter {
     pub before: Option<String>,
 }
 
+impl JobFilter {
+    /// Whether this can be the end of a page: a job's id.
+    pub fn is_place(text: &str) -> bool {
+        !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_hexdigit())
+    }
+}
+
 /// A job as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRow {

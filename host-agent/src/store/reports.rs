@@ -36,6 +36,13 @@ pub struct ReportFilter {
     pub before: Option<String>,
 }
 
+impl ReportFilter {
+    /// Whether this can be the end of a page.
+    pub fn is_place(text: &str) -> bool {
+        place(text).is_some_and(|(_, sha256)| sha256.len() == 64)
+    }
+}
+
 const TAKE: &str = "INSERT INTO reports (sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack) \
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
 const COLUMNS: &str = "sha256, claim_id, job, guest, received_at_ms, source, trust, envelope, ack";

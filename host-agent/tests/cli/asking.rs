@@ -101,6 +101,13 @@ async fn lists_are_filtered_and_paged() {
     let rest = rig.run(&["jobs", "--limit", "2", "--before", &mark, "--json"]).await.ends_with(0).json();
     assert_eq!(rest["jobs"].as_array().unwrap().len(), 1, "{rest:#}");
     assert_eq!(rest["next"], serde_json::Value::Null);
+    for list in ["jobs", "reports"] {
+        let lost = rig.run(&[list, "--before", "zzz"]).await.ends_with(3);
+        assert!(
+            lost.stdout.is_empty() && lost.stderr.contains("`zzz` is not the `next` of a page"),
+            "{lost:#?}"
+        );
+    }
     let done = rig.run(&["jobs", "--in", "done", "--json"]).await.ends_with(0).json();
     assert_eq!(done["jobs"].as_array().unwrap().len(), 2);
     let one = rig.run(&["jobs", "--guest", "web-02", "--json"]).await.ends_with(0).json();

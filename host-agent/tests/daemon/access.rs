@@ -83,6 +83,36 @@ async fn the_report_listener_can_do_nothing_but_take_reports() {
 }
 
 #[tokio::test]
+async fn an_address_has_its_share_of_report_connections_and_others_have_theirs() {
+    use tokio::io::AsyncReadExt as _;
+
+    let rig = Rig::new("");
+    let companion = rig.start().await;
+    let connect = async |last: u8| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        socket.connect(rig.reports).await.unwrap()
+    };
+    // Whoever is let in is not answered before it speaks.
+    let is_closed = async |stream: &mut tokio::net::TcpStream| {
+        let mut byte = [0];
+        let read = tokio::time::timeout(std::time::Duration::from_millis(500), stream.read(&mut byte));
+        matches!(read.await, Ok(Ok(0) | Err(_)))
+    };
+    let mut eight = Vec::new();
+    for _ in 0..8 {
+        eight.push(connect(7).await);
+    }
+    assert!(is_closed(&mut connect(7).await).await, "the ninth of one address");
+    assert!(!is_closed(&mut connect(8).await).await, "the first of another");
+    assert!(!is_closed(&mut eight[7]).await);
+    drop(eight.pop());
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(!is_closed(&mut connect(7).await).await, "a place was given back");
+    companion.stop().await;
+}
+
+#[tokio::test]
 async fn each_failure_makes_its_address_wait_longer_and_others_do_not_wait() {
     let rig = Rig::new("");
     let companion = rig.start().await;

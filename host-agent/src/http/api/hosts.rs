@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::extract::{Params, split};
-use super::jobs::PAGE_LIMIT;
+use super::jobs::{PAGE_LIMIT, check_place};
 use crate::bringup::{Bringups, KnownHost, ReportFilter, ReportPage};
 use crate::outcome::Fault;
 
@@ -35,6 +35,7 @@ pub(super) async fn reports(
     Params(query): Params<ReportsQuery>,
 ) -> Result<Json<ReportPage>, ApiError> {
     let limit = query.limit.min(PAGE_LIMIT);
+    check_place(query.before.as_deref(), ReportFilter::is_place)?;
     let filter = ReportFilter { guest: query.guest, limit, before: query.before };
     Ok(Json(service.reports(&filter).await?))
 }

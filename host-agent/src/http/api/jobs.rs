@@ -59,8 +59,21 @@ pub(super) async fn list(
 ) -> Result<Json<JobPage>, ApiError> {
     let states = split(&query.state).iter().map(|text| phase(text)).collect::<Result<_, _>>()?;
     let limit = query.limit.min(PAGE_LIMIT);
+    check_place(query.before.as_deref(), JobFilter::is_place)?;
     let filter = JobFilter { states, guest: query.guest, batch: query.batch, limit, before: query.before };
     Ok(Json(service.jobs(&filter).await?))
+}
+
+/// What is no end of a page would give the first page again.
+pub(super) fn check_place(before: Option<&str>, is_place: fn(&str) -> bool) -> Result<(), ApiError> {
+    match before.filter(|before| !is_place(before)) {
+        None => Ok(()),
+        Some(before) => {
+            let message = format!("`before`: `{}` is not the `next` of a page", escape(before, 40));
+            let fault = Fault::new("bad-request", message);
+            Err(fault.with_hint("without it, the first page is listed, and tells of the next").into())
+        }
+    }
 }
 
 fn phase(text: &str) -> Result<Phase, ApiError> {
