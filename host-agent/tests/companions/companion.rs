@@ -86,6 +86,10 @@ impl Companion {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) async fn end(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);

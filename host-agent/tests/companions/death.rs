@@ -111,6 +111,28 @@ async fn a_companion_that_is_asked_to_go_hands_its_jobs_over_at_once() {
     rig.assert_each_made_once(&guests);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_at_work_is_waited_for_unless_somebody_asks_again() {
+    let rig = Rig::new();
+    let mut one = rig.companion("one").await;
+    let make = rig.hypervisor.hold(Verb::Make, "web-01");
+    let guests = names(1);
+    let jobs = up(&one, &guests).await;
+    make.arrived().await;
+    one.signal(Signal::SIGTERM);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(one.is_running(), "the step's outcome is to be known first");
+    let asked = Instant::now();
+    assert!(one.end().await.success());
+    let ended = asked.elapsed();
+    assert!(ended < Duration::from_secs(1), "it took {ended:?} to stop at once");
+    make.release().await;
+    let two = rig.companion("two").await;
+    rig.report_to(&[&two]);
+    await_state(&two, &jobs, "done", 60).await;
+    rig.assert_each_made_once(&guests);
+}
+
 async fn journals(companion: &Companion, jobs: &BTreeMap<String, String>) -> Vec<Value> {
     let mut journals = Vec::new();
     for job in jobs.values() {
