@@ -104,7 +104,16 @@ pub(super) fn differences(there: &GuestSpec, wanted: &GuestSpec) -> Vec<String> 
     compare("memory", &shown(size.memory_bytes), &shown(wanted_size.memory_bytes));
     compare("disk", &shown(size.disk_bytes), &shown(wanted_size.disk_bytes));
     compare("mounts", &mounts(there), &mounts(wanted));
-    compare("intent", &there.intent, &wanted.intent);
+    compare("intent", &there.plan.intent, &wanted.plan.intent);
+    compare("kind", &kind(there), &kind(wanted));
+    let (place, wanted_place) = (&there.plan.place, &wanted.plan.place);
+    compare("node", &shown(place.node.as_ref()), &shown(wanted_place.node.as_ref()));
+    compare("storage", &shown(place.storage.as_ref()), &shown(wanted_place.storage.as_ref()));
+    compare("pool", &shown(place.pool.as_ref()), &shown(wanted_place.pool.as_ref()));
+    compare("vmid", &shown(place.vmid), &shown(wanted_place.vmid));
+    compare("nics", &there.plan.nics, &wanted.plan.nics);
+    compare("tags", &there.plan.tags, &wanted.plan.tags);
+    compare("onboot", &shown(there.plan.onboot), &shown(wanted.plan.onboot));
     compare("on_failure = keep", &there.keep_on_failure, &wanted.keep_on_failure);
     compare("readiness.timeout", &seconds(Some(there.timeout_ms)), &seconds(Some(wanted.timeout_ms)));
     compare("readiness.require", &there.require, &wanted.require);
@@ -135,10 +144,24 @@ fn seconds(milliseconds: Option<u64>) -> Plain {
     }))
 }
 
+fn kind(spec: &GuestSpec) -> Plain {
+    shown(spec.plan.kind.map(crate::backend::Kind::as_str))
+}
+
 fn mounts(spec: &GuestSpec) -> Plain {
-    let one = |mount: &crate::backend::Mount| match mount.size_bytes {
-        Some(bytes) => format!("{} of {bytes}", mount.path.display()),
-        None => mount.path.display().to_string(),
+    let one = |mount: &crate::backend::Mount| {
+        let mut words = mount.path.display().to_string();
+        if let Some(bytes) = mount.size_bytes {
+            words += &format!(" of {bytes}");
+        }
+        if let Some(storage) = &mount.storage {
+            words += &format!(" on {storage}");
+        }
+        match mount.backup {
+            Some(false) => words + " without backup",
+            Some(true) => words + " with backup",
+            None => words,
+        }
     };
     Plain(format!("[{}]", spec.plan.mounts.iter().map(one).collect::<Vec<_>>().join(", ")))
 }

@@ -131,7 +131,7 @@ impl Bringups {
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
         if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.spec.backend)) {
             let spec = spec_of(&state).ok();
-            view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan)));
+            view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan, &state)));
         }
         Ok(Some((view, identities)))
     }

@@ -107,7 +107,7 @@ impl Backend for Paper {
             let mac = MacAddress::local([0x02, 0xf1, 0x57], [a, b, c]);
             let address = IpAddr::V4(Ipv4Addr::new(10, a, b, c.clamp(1, 254)));
             if !taken.macs.contains(&mac) && !taken.addresses.contains(&address) {
-                return Ok(Allocation { mac, addresses: vec![address] });
+                return Ok(Allocation { mac, addresses: vec![address], more_macs: Vec::new(), slot: None });
             }
         }
     }

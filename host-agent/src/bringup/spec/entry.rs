@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::units::{parse_duration, parse_size};
 use super::{GuestSpec, SpecError};
-use crate::backend::{GuestPlan, Mount, Size};
+use crate::backend::{GuestPlan, Mount, Place as Seat, Size};
 
 /// The largest `count`; a typing error must not fill a disk.
 const MAX_COUNT: u32 = 100;
@@ -159,6 +159,8 @@ impl Entry {
         let golden = self.golden.as_ref().ok_or_else(|| {
             place.wrong("golden", "", "every guest is made from a golden: name its archive")
         })?;
+        let golden = folder.join(golden).into_os_string().into_string();
+        let golden = golden.map_err(|path| place.wrong("golden", path, "its path is not UTF-8"))?;
         let size = Size {
             cores: self.cores,
             memory_bytes: place.size("memory", self.memory.as_ref())?,
@@ -174,14 +176,19 @@ impl Entry {
         }
         let plan = |name| GuestPlan {
             name,
-            golden: folder.join(golden),
+            golden: golden.clone(),
+            intent: self.intent.unwrap_or_default(),
+            kind: None,
+            place: Seat::default(),
+            nics: Vec::new(),
             mounts: mounts.clone(),
             size: size.clone(),
+            tags: Vec::new(),
+            onboot: None,
         };
         let guest = |name| GuestSpec {
             backend: self.backend.clone().unwrap_or_else(|| "local".to_owned()),
             plan: plan(name),
-            intent: self.intent.unwrap_or_default(),
             keep_on_failure: self.on_failure == Some(OnFailure::Keep),
             timeout_ms: milliseconds(timeout),
             require: self.readiness.require.clone().unwrap_or_default(),
@@ -232,7 +239,7 @@ impl Entry {
                 return Err(place.wrong("mounts.backup", backup, problem));
             }
             let size_bytes = place.size("mounts.size", mount.size.as_ref())?;
-            mounts.push(Mount { path: mount.path.clone(), size_bytes });
+            mounts.push(Mount { path: mount.path.clone(), size_bytes, storage: None, backup: None });
         }
         Ok(mounts)
     }

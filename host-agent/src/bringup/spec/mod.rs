@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use firstlight_shared::error::Code;
 use firstlight_shared::ids::IdError;
-use firstlight_shared::wire::Intent;
 use serde::{Deserialize, Serialize};
 
 use self::entry::Entry;
@@ -26,8 +25,6 @@ const MAX_SPEC: u64 = 1 << 20;
 pub struct GuestSpec {
     pub backend: String,
     pub plan: GuestPlan,
-    #[schema(value_type = String, example = "provision")]
-    pub intent: Intent,
     pub keep_on_failure: bool,
     /// How long to wait for the report, in milliseconds from the guest's start.
     pub timeout_ms: u64,

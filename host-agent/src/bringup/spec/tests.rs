@@ -1,3 +1,5 @@
+use firstlight_shared::wire::Intent;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Vec<GuestSpec>, String> {
@@ -10,9 +12,9 @@ fn a_counted_guest_becomes_many_and_defaults_hold() {
     let guests = parse("[[guest]]\nname = \"web-{n}\"\ncount = 3\ngolden = \"g.tar\"\n").unwrap();
     let names: Vec<&str> = guests.iter().map(|guest| guest.plan.name.as_str()).collect();
     assert_eq!(names, ["web-01", "web-02", "web-03"]);
-    assert_eq!(guests[0].plan.golden, Path::new("/specs/g.tar"));
+    assert_eq!(guests[0].plan.golden, "/specs/g.tar");
     assert_eq!(
-        (guests[0].backend.as_str(), guests[0].timeout_ms, guests[0].intent),
+        (guests[0].backend.as_str(), guests[0].timeout_ms, guests[0].plan.intent),
         ("local", 120_000, Intent::Provision)
     );
     assert!(!guests[0].keep_on_failure);
@@ -55,7 +57,7 @@ fn guests_have_the_defaults_unless_they_say_otherwise() {
     .unwrap();
     let told = |guest: &GuestSpec| {
         let plan = &guest.plan;
-        (plan.golden.display().to_string(), plan.mounts.len(), guest.keep_on_failure, guest.timeout_ms)
+        (plan.golden.clone(), plan.mounts.len(), guest.keep_on_failure, guest.timeout_ms)
     };
     assert_eq!(told(&guests[0]), ("/specs/g".into(), 1, true, 300_000));
     assert_eq!(told(&guests[1]), ("/other".into(), 0, false, 420_000));

@@ -10,19 +10,23 @@ mod verify;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use firstlight_shared::ids::MachineId;
 use firstlight_shared::wire::Claim;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use crate::backend::{Allocation, Backend, GuestPlan, Placement, Stage};
+use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, Placement, Stage};
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
 
 pub(super) use allocate::Known;
+use allocate::id_kind;
 
 pub(super) const ALLOCATE: &str = "allocate";
+pub(super) const RESTORE: &str = "restore";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
 
@@ -63,7 +67,7 @@ impl Allocated {
     }
 
     /// The guest with what was chosen for it; its claim has no secret and says only whom it is for and where to report.
-    pub(super) fn placement(self, job: &str, plan: GuestPlan) -> Placement {
+    pub(super) fn placement(self, job: &str, plan: GuestPlan, state: &State) -> Placement {
         let claim = Claim {
             version: 1,
             id: self.claim_id,
@@ -74,8 +78,18 @@ impl Allocated {
             pin: None,
             machine_id: None,
         };
-        Placement { job: job.to_owned(), plan, allocation: self.allocation, claim }
+        let mut allocation = self.allocation;
+        // Another id was chosen if the first one was somebody else's.
+        if let (Some(slot), Some(id)) = (&mut allocation.slot, id_in_use(state)) {
+            slot.id = id;
+        }
+        Placement { job: job.to_owned(), plan, allocation, claim, tasks: state.tasks.clone() }
     }
+}
+
+/// The id that the guest was made with, once it was.
+fn id_in_use(state: &State) -> Option<String> {
+    Some(state.outputs.get(RESTORE)?.get("id")?.as_str()?.to_owned())
 }
 
 impl BringUp {
@@ -91,7 +105,7 @@ impl BringUp {
         };
         let steps: Vec<Box<dyn Step>> = vec![
             Box::new(allocate::Allocate(Arc::clone(&common))),
-            stage("restore", Stage::Restore, SLOW),
+            stage(RESTORE, Stage::Restore, SLOW),
             stage("mac", Stage::Mac, FAST),
             stage("hostname", Stage::Hostname, FAST),
             stage("size", Stage::Size, FAST),
@@ -121,14 +135,20 @@ pub(super) fn destroy_command(guest: &str) -> String {
     format!("firstlight destroy {guest}")
 }
 
+#[async_trait]
 impl Saga for BringUp {
     fn steps(&self) -> &[Box<dyn Step>] {
         &self.steps
     }
 
-    fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
+    async fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
         let mut commands = vec![destroy_command(&context.state.spec.guest)];
-        if let Ok(placement) = self.common.bare_placement(context) {
+        // Without the store, what the journal knows has to do.
+        let placement = match self.common.placement(context).await {
+            Ok(placement) => Ok(placement),
+            Err(_) => self.common.bare_placement(context),
+        };
+        if let Ok(placement) = placement {
             commands.extend(self.common.backend.manual_cleanup(&placement));
         }
         commands
@@ -143,16 +163,32 @@ impl Common {
     /// The guest with all that was chosen, and the claim with its secret as far as it is still kept.
     async fn placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
         let mut placement = self.bare_placement(context)?;
-        let stored = self.service()?.store.claim(&placement.claim.id).await.map_err(store_fault)?;
-        placement.claim.secret = stored.filter(|claim| !claim.expired).map(|claim| claim.secret);
+        let store = &self.service()?.store;
+        if self.backend.claim_channel() == ClaimChannel::Secret {
+            let stored = store.claim(&placement.claim.id).await.map_err(store_fault)?;
+            placement.claim.secret = stored.filter(|claim| !claim.expired).map(|claim| claim.secret);
+        }
+        if let Some(slot) = &mut placement.allocation.slot {
+            // Of those that were tried, the one that is held: it is durable before it is used.
+            let held = store.reserved_by(context.job).await.map_err(store_fault)?;
+            let kind = id_kind(&*self.backend);
+            let mut ids = held.into_iter().filter(|(of, _)| *of == kind).map(|(_, id)| id).peekable();
+            let in_use = ids.peek().cloned();
+            if !ids.any(|id| id == slot.id) {
+                slot.id = in_use.unwrap_or_else(|| slot.id.clone());
+            }
+        }
         Ok(placement)
     }
 
     fn bare_placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
         let allocated = Allocated::of(context.state)
             .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest yet"))?;
-        let mut placement = allocated.placement(&self.job, self.spec.plan.clone());
-        placement.claim.intent = Some(self.spec.intent);
+        let mut placement = allocated.placement(&self.job, self.spec.plan.clone(), context.state);
+        let uuid = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
+        placement.claim.machine_id =
+            uuid.and_then(|uuid| uuid.parse::<MachineId>().ok()).map(|id| id.derived());
+        placement.claim.intent = Some(self.spec.plan.intent);
         placement.claim.hostname = Some(self.spec.plan.name.clone());
         placement.claim.pin = Some(self.service()?.pin);
         Ok(placement)

@@ -93,6 +93,8 @@ impl Backend for Paper {
         Ok(Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x58], [0, 0, number]),
             addresses: vec![address],
+            more_macs: Vec::new(),
+            slot: None,
         })
     }
 

@@ -1,0 +1,1 @@
+//! What an archive carries into a restore.

@@ -1,0 +1,1 @@
+//! Whose the guest with a VMID is.
