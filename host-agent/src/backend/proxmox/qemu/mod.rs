@@ -1,5 +1,8 @@
 //! Machines: what is there (`probe`), how it is made (`act`).
 
+mod net;
+mod smbios;
+
 use crate::backend::{Placement, Stage};
 use crate::outcome::{Act, Fault, Probe};
 
