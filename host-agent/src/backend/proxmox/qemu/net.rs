@@ -49,9 +49,10 @@ pub(super) fn devices(
     let mut macs = macs.map(Some).chain(std::iter::repeat(None));
     let mut devices = Vec::with_capacity(wanted.len());
     for (number, net) in wanted {
-        let mac = macs.next().flatten().ok_or_else(|| {
-            Fault::new("internal", format!("no MAC was chosen for net{number}"))
-        })?;
+        let mac = macs
+            .next()
+            .flatten()
+            .ok_or_else(|| Fault::new("internal", format!("no MAC was chosen for net{number}")))?;
         devices.push((number, with_mac(&net, mac)));
     }
     Ok(devices)

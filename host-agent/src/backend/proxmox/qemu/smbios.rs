@@ -181,17 +181,17 @@ mod tests {
 
     #[test]
     fn without_a_uuid_there_is_none_to_lose() {
-        let value = handed(&properties("uuid=of-the-golden"), None, &claim("a", "https://10.77.0.1:7443")).value;
+        let value =
+            handed(&properties("uuid=of-the-golden"), None, &claim("a", "https://10.77.0.1:7443")).value;
         assert_eq!(value.get("uuid"), None);
     }
 
     #[test]
     fn taking_the_claim_out_never_takes_the_uuid_and_no_other_serial() {
         let asked = claim("web-01", "https://10.77.0.1:7443");
-        for (archived, rest) in [
-            ("", format!("uuid={UUID}")),
-            ("sku=QQ==,base64=1", format!("sku=QQ==,base64=1,uuid={UUID}")),
-        ] {
+        for (archived, rest) in
+            [("", format!("uuid={UUID}")), ("sku=QQ==,base64=1", format!("sku=QQ==,base64=1,uuid={UUID}"))]
+        {
             let written = handed(&properties(archived), Some(UUID), &asked).value;
             let left = without_claim(&written, Some("another")).unwrap();
             assert_eq!(left, properties(&rest));
