@@ -199,6 +199,8 @@ fn restores() -> Vec<Call> {
         description: text("by firstlight"),
         tags: text("a;b"),
         onboot: Some(true),
+        protection: Some(false),
+        template: Some(false),
         ..small.clone()
     };
     vec![least.call(), most.call(), small.call(), large.call()]
