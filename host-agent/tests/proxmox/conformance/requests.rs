@@ -131,6 +131,8 @@ fn machines() -> Vec<Call> {
         description: Some("Ünïcode\nand lines; a=b, c&d\n".repeat(100)),
         tags: Some("a;firstlight".into()),
         onboot: Some(false),
+        protection: Some(true),
+        template: Some(true),
     };
     let machine = Guest { node: "pve1".to_owned(), kind: Kind::Qemu, vmid: 104 };
     let set = most.net.iter().map(|(number, device)| (format!("net{number}"), device.to_string()));
