@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::archive::Read;
+use super::allocate::{Occupied, Promised};
+use super::archive::{Read, golden};
 use super::client::endpoint::Endpoint;
 use super::client::endpoint::cluster::{
     GuestLine, ListGuests, ListNodes, NodeLine, ReadOptions, ReadVersion,
 };
 use super::client::endpoint::node::ReadTime;
-use super::client::endpoint::storage::{ListStorages, StorageState};
+use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
 use crate::outcome::Fault;
 
@@ -23,6 +24,8 @@ use crate::outcome::Fault;
 const FRESH: Duration = Duration::from_secs(60);
 /// Guests come and go, and Proxmox itself gathers them every ten seconds.
 const GUESTS_FRESH: Duration = Duration::from_secs(5);
+/// How long what a storage lists of an archive is used.
+const LISTINGS_FRESH: Duration = Duration::from_secs(10);
 /// The prefix that Proxmox gives its MACs unless it is told another one.
 const PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];
 /// How far a node's clock may be off ours, where it may not be asked.
@@ -40,6 +43,10 @@ pub(super) struct Cluster {
     guests: Remembered<(), Arc<[GuestLine]>>,
     /// What a node's clock is ahead of ours, in seconds.
     clocks: Remembered<String, i64>,
+    /// By node and volume: what a storage lists of an archive; None: nothing.
+    listings: Remembered<(String, String), Option<VolumeLine>>,
+    pub(super) occupied: Occupied,
+    pub(super) promised: Promised,
     /// By node and volume.
     pub(super) archives: Mutex<HashMap<(String, String), Read>>,
 }
@@ -92,6 +99,7 @@ impl super::Proxmox {
         cluster.storages.forget().await;
         cluster.guests.forget().await;
         cluster.clocks.forget().await;
+        cluster.listings.forget().await;
         cluster.archives.lock().await.clear();
     }
 
@@ -141,6 +149,22 @@ impl super::Proxmox {
         self.cluster.storages.or_ask(node.to_owned(), FRESH, ask).await
     }
 
+    /// What the node lists of this archive. None: it is not there, or the token may not see it.
+    pub(super) async fn archive_line(&self, volume: &str, node: &str) -> Result<Option<VolumeLine>, Fault> {
+        let golden = golden(volume)?;
+        let ask = async {
+            let list = ListContent {
+                node: node.to_owned(),
+                storage: golden.storage.to_owned(),
+                content: Some("backup".to_owned()),
+                vmid: golden.owner.filter(|vmid| *vmid >= 100),
+            };
+            let lines = self.ask(&list).await?;
+            Ok(lines.into_iter().find(|line| line.volid == volume))
+        };
+        self.cluster.listings.or_ask((node.to_owned(), volume.to_owned()), LISTINGS_FRESH, ask).await
+    }
+
     /// The guests that the token may see: up to 15 s old.
     pub(super) async fn listed_guests(&self) -> Result<Arc<[GuestLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListGuests).await?.into()) };
@@ -151,7 +175,8 @@ impl super::Proxmox {
     pub(super) async fn node_time(&self, node: &str) -> Result<u64, Fault> {
         let ask = async {
             match self.client.send(&ReadTime { node: node.to_owned() }).await {
-                Ok(answer) => Ok(answer.time.cast_signed() - now().cast_signed()),
+                // Both are cut off to whole seconds: one less is never too late.
+                Ok(answer) => Ok(answer.time.cast_signed() - now().cast_signed() - 1),
                 Err(ApiError { class: Class::Denied { .. }, .. }) => Ok(-CLOCKS.cast_signed()),
                 Err(error) => Err(Fault::from(&error)),
             }
