@@ -5,7 +5,7 @@ mod node;
 mod vmid;
 
 pub(super) use node::Promised;
-pub(super) use vmid::Occupied;
+pub(super) use vmid::{Occupied, taken_vmid};
 
 use std::net::IpAddr;
 

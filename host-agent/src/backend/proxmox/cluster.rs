@@ -15,7 +15,7 @@ use super::client::endpoint::Endpoint;
 use super::client::endpoint::cluster::{
     GuestLine, ListGuests, ListNodes, NodeLine, ReadOptions, ReadVersion,
 };
-use super::client::endpoint::node::ReadTime;
+use super::client::endpoint::node::{BridgeLine, ReadTime};
 use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
 use crate::outcome::Fault;
@@ -24,6 +24,8 @@ use crate::outcome::Fault;
 const FRESH: Duration = Duration::from_secs(60);
 /// Guests come and go, and Proxmox itself gathers them every ten seconds.
 const GUESTS_FRESH: Duration = Duration::from_secs(5);
+/// How often what is remembered may be doubted: a hundred guests with the same mistake ask once.
+const DOUBT: Duration = Duration::from_secs(5);
 /// How long what a storage lists of an archive is used.
 const LISTINGS_FRESH: Duration = Duration::from_secs(10);
 /// The prefix that Proxmox gives its MACs unless it is told another one.
@@ -45,6 +47,10 @@ pub(super) struct Cluster {
     clocks: Remembered<String, i64>,
     /// By node and volume: what a storage lists of an archive; None: nothing.
     listings: Remembered<(String, String), Option<VolumeLine>>,
+    bridges: Remembered<String, Arc<[BridgeLine]>>,
+    /// What archives looked like when they were last listed.
+    marks: Mutex<HashMap<String, String>>,
+    doubted: Mutex<Option<Instant>>,
     pub(super) occupied: Occupied,
     pub(super) promised: Promised,
     /// By node and volume.
@@ -84,6 +90,22 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
     }
 }
 
+impl Cluster {
+    pub(super) async fn bridges_of(
+        &self,
+        node: &str,
+        ask: impl Future<Output = Result<Arc<[BridgeLine]>, Fault>>,
+    ) -> Result<Arc<[BridgeLine]>, Fault> {
+        self.bridges.or_ask(node.to_owned(), FRESH, ask).await
+    }
+
+    /// Whether it is another one than the last time.
+    pub(super) async fn mark_changed(&self, volume: &str, mark: &str) -> bool {
+        let mut marks = self.marks.lock().await;
+        marks.insert(volume.to_owned(), mark.to_owned()).is_some_and(|old| old != mark)
+    }
+}
+
 impl super::Proxmox {
     /// As a fault.
     pub(super) async fn ask<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, Fault> {
@@ -100,7 +122,19 @@ impl super::Proxmox {
         cluster.guests.forget().await;
         cluster.clocks.forget().await;
         cluster.listings.forget().await;
+        cluster.bridges.forget().await;
         cluster.archives.lock().await.clear();
+    }
+
+    /// Forgets what is remembered, unless that was done just now.
+    pub(super) async fn doubt_facts(&self) -> bool {
+        let mut doubted = self.cluster.doubted.lock().await;
+        if doubted.is_some_and(|since| since.elapsed() < DOUBT) {
+            return false;
+        }
+        *doubted = Some(Instant::now());
+        self.forget_facts().await;
+        true
     }
 
     /// Major and minor number.

@@ -74,7 +74,7 @@ impl super::super::Proxmox {
     }
 }
 
-pub(super) fn taken_vmid(vmid: u32) -> Fault {
+pub(in super::super) fn taken_vmid(vmid: u32) -> Fault {
     Fault::new("vmid-taken", format!("vmid: another guest has {vmid} already"))
         .with_hint("choose another one, or none: then the next free one is taken")
 }
