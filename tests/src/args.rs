@@ -109,6 +109,9 @@ pub struct SimpveArguments {
     /// Write the cluster's CA here
     #[arg(long)]
     pub ca: Option<PathBuf>,
+    /// Boot containers for real, from this golden (a root file system as tar; root)
+    #[arg(long, value_name = "GOLDEN_TAR")]
+    pub real: Option<PathBuf>,
 }
 
 fn factor(text: &str) -> Result<f64, String> {
