@@ -210,11 +210,7 @@ impl Archive {
             properties.get("host").or(properties.unnamed()).is_some_and(|host| host != "spice")
                 && properties.get("mapping").is_none()
         };
-        let path = |properties: &Properties| properties.unnamed().is_some_and(|value| value != "socket");
-        host("hostpci", named)
-            .or_else(|| host("usb", usb))
-            .or_else(|| host("serial", path))
-            .or_else(|| host("parallel", |_| true))
+        host("hostpci", named).or_else(|| host("usb", usb))
     }
 
     fn boot_disk(&self, disks: &[Disk]) -> Option<usize> {

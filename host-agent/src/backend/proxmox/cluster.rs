@@ -18,6 +18,8 @@ use super::client::endpoint::cluster::{
 use super::client::endpoint::node::{BridgeLine, ReadTime};
 use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
+use super::look::Silent;
+use super::survey::Seen;
 use crate::outcome::Fault;
 
 /// How long facts are used.
@@ -51,6 +53,8 @@ pub(super) struct Cluster {
     /// What archives looked like when they were last listed.
     marks: Mutex<HashMap<String, String>>,
     doubted: Mutex<Option<Instant>>,
+    pub(super) seen: Seen,
+    pub(super) silent: Silent,
     pub(super) occupied: Occupied,
     pub(super) promised: Promised,
     /// By node and volume.
@@ -152,6 +156,10 @@ impl super::Proxmox {
     /// Whether a container can be handed variables.
     pub(super) async fn has_env(&self) -> Result<bool, Fault> {
         Ok(self.version().await? >= ENV_SINCE)
+    }
+
+    pub(super) async fn forget_nodes(&self) {
+        self.cluster.nodes.forget().await;
     }
 
     /// All nodes of the cluster.

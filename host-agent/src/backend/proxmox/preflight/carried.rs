@@ -226,7 +226,6 @@ mod tests {
             (Kind::Qemu, MACHINE, "hostpci0: mapping=gpu\n", true),
             (Kind::Qemu, MACHINE, "usb0: host=1234:5678\n", false),
             (Kind::Qemu, MACHINE, "usb0: spice\nserial0: socket\n", true),
-            (Kind::Qemu, MACHINE, "serial1: /dev/ttyS0\n", false),
             (Kind::Lxc, CONTAINER, "template: 1\n", false),
             (Kind::Qemu, MACHINE, "template: 0\n", true),
         ] {
