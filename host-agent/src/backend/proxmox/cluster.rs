@@ -185,7 +185,7 @@ impl super::Proxmox {
         self.cluster.prefix.or_ask((), FRESH, ask).await
     }
 
-    /// The storages of a node, as far as the token may see them: disabled ones are not listed.
+    /// The storages of the cluster as this node has them, as far as the token may see them.
     pub(super) async fn storages(&self, node: &str) -> Result<Arc<[StorageState]>, Fault> {
         let ask = async { Ok(self.ask(&ListStorages { node: node.to_owned() }).await?.into()) };
         self.cluster.storages.or_ask(node.to_owned(), FRESH, ask).await

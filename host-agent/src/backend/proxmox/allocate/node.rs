@@ -50,6 +50,9 @@ fn obstacle(storages: &[StorageState], golden: &Golden<'_>, target: Option<&str>
     let find = |name: &str| storages.iter().find(|storage| storage.storage.as_deref() == Some(name));
     match find(golden.storage) {
         None => return Some(format!("it has no storage `{}`, or the token does not see it", golden.storage)),
+        Some(storage) if !storage.enabled => {
+            return Some(format!("storage `{}` is disabled, or not for it", golden.storage));
+        }
         Some(storage) if !storage.active => {
             return Some(format!("its storage `{}` does not answer", golden.storage));
         }
@@ -59,7 +62,9 @@ fn obstacle(storages: &[StorageState], golden: &Golden<'_>, target: Option<&str>
     let content = if golden.kind == Kind::Lxc { "rootdir" } else { "images" };
     match find(target) {
         Some(storage) if storage.active && storage.takes(content) => None,
-        Some(_) => Some(format!("its storage `{target}` does not answer, or takes no `{content}`")),
+        Some(_) => {
+            Some(format!("storage `{target}` is not for it, does not answer, or takes no `{content}`"))
+        }
         None => Some(format!("it has no storage `{target}`, or the token does not see it")),
     }
 }

@@ -56,9 +56,13 @@ fn check_storage(
             [] => format!("give the token and its user Datastore.AllocateSpace on /storage/{wanted}"),
             names => format!("those that take `{content}` are {}", names.join(", ")),
         };
-        let problem = format!("{node} has no `{wanted}`, or it is disabled, or the token may not see it");
+        let problem = format!("{node} has no `{wanted}`, or the token may not see it");
         return Err(fault(problem).with_hint(hint));
     };
+    if !storage.enabled {
+        return Err(fault(format!("`{wanted}` is disabled, or not for {node}"))
+            .with_hint(format!("`pvesm status` on {node} shows the storages that it has")));
+    }
     if !storage.takes(content) {
         let hint = match storage.content.as_slice() {
             [only] if only == "backup" => "it is for backups: choose another storage for guests".to_owned(),
@@ -154,7 +158,9 @@ mod tests {
 
     #[test]
     fn volumes_go_where_they_are_taken() {
+        let away = StorageState { enabled: false, ..storage("away", "images,rootdir", false) };
         let storages = [
+            away,
             storage("local", "backup,rootdir", true),
             storage("thin", "images,rootdir", true),
             storage("vault", "backup", true),
@@ -167,6 +173,7 @@ mod tests {
             (Kind::Qemu, Some("thin"), None, None, ""),
             (Kind::Lxc, Some("vault"), None, None, "storage: `vault` takes no `rootdir`"),
             (Kind::Lxc, Some("zfs"), None, None, "storage: pve1 has no `zfs`"),
+            (Kind::Lxc, Some("away"), None, None, "storage: `away` is disabled, or not for pve1"),
             (Kind::Lxc, Some("off"), None, None, "storage: `off` on pve1 does not answer"),
             (Kind::Lxc, Some("thin"), Some("local"), None, ""),
             (Kind::Lxc, Some("thin"), Some("vault"), None, "mounts.storage: `vault`"),
