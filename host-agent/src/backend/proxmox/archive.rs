@@ -110,6 +110,11 @@ impl Archive {
         self.config.get(key)
     }
 
+    /// Outside of snapshots, in their order.
+    pub(super) fn values(&self) -> Vec<(&str, &str)> {
+        self.config.values()
+    }
+
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
