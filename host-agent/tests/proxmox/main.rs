@@ -6,7 +6,9 @@
 mod conformance;
 mod contract;
 mod faults;
+mod field;
 mod keeping;
+mod matrix;
 mod pins;
 mod schema;
 mod secrecy;

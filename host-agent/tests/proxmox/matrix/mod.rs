@@ -1,0 +1,3 @@
+//! Whole bring-ups through the companion itself, each with one thing that goes wrong.
+
+mod plain;
