@@ -35,8 +35,10 @@ use crate::outcome::{Act, Fault, Followed, Probe};
 impl Proxmox {
     pub(super) async fn probe_lxc(&self, stage: Stage, placement: &Placement) -> Result<Probe, Fault> {
         match (stage, self.standing(placement).await?) {
-            (Stage::Restore, standing) => self.probe_restored(placement, standing).await,
-            (Stage::Start, Standing::Ours(ours)) => self.probe_started(placement, &ours.guest).await,
+            (Stage::Restore, standing) => self.probe_restored_container(placement, standing).await,
+            (Stage::Start, Standing::Ours(ours)) => {
+                self.probe_started_container(placement, &ours.guest).await
+            }
             (_, Standing::Ours(ours)) => self.probe_configured(stage, placement, &ours).await,
             (_, Standing::Other(what)) => Ok(Probe::Foreign(what)),
             // `act` says why it cannot be done.

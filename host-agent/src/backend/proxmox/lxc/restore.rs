@@ -15,7 +15,7 @@ use crate::backend::proxmox::tasks::output;
 const BEFORE_ITS_TASK: Duration = Duration::from_secs(1);
 
 impl Proxmox {
-    pub(super) async fn probe_restored(
+    pub(super) async fn probe_restored_container(
         &self,
         placement: &Placement,
         standing: Standing,

@@ -12,8 +12,12 @@ use crate::backend::proxmox::fault::{act_of, act_of_look};
 use crate::backend::proxmox::tasks::output;
 
 impl Proxmox {
-    pub(super) async fn probe_started(&self, placement: &Placement, guest: &Guest) -> Result<Probe, Fault> {
-        if self.is_running(guest).await? {
+    pub(super) async fn probe_started_container(
+        &self,
+        placement: &Placement,
+        guest: &Guest,
+    ) -> Result<Probe, Fault> {
+        if self.is_up(guest).await? {
             return Ok(Probe::Present(output(Stage::Start, placement, Vec::new())));
         }
         let at_work = self.running_task(placement, guest, "vzstart").await?;
@@ -35,24 +39,20 @@ impl Proxmox {
         }
     }
 
-    pub(in crate::backend::proxmox) async fn is_running(&self, guest: &Guest) -> Result<bool, Fault> {
+    pub(in crate::backend::proxmox) async fn is_up(&self, guest: &Guest) -> Result<bool, Fault> {
         Ok(self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running())
     }
 
     /// A running guest that has a MAC of this one: mostly the one that the backup was made of. Asked before a guest that
     /// keeps its MACs is started; costs one read for each running guest that the token may see.
-    pub(in crate::backend::proxmox) async fn twin_of(
-        &self,
-        placement: &Placement,
-        ours: &Ours,
-    ) -> Result<Option<Fault>, Fault> {
+    async fn twin_of(&self, placement: &Placement, ours: &Ours) -> Result<Option<Fault>, Fault> {
         let macs = macs(&ours.config);
         let original = golden(&placement.plan.golden).ok().and_then(|golden| golden.owner);
         let guests = self.ask(&ListGuests).await?;
         // The list is up to 10 s old: the original, for one, may just have been started.
         let mut others: Vec<_> = guests
             .into_iter()
-            .filter(|line| line.vmid != ours.guest.vmid)
+            .filter(|line| line.vmid != ours.guest.vmid && !line.template)
             .filter(|line| line.status.as_deref() != Some("stopped") || Some(line.vmid) == original)
             .collect();
         others.sort_by_key(|line| Some(line.vmid) != original);
@@ -66,7 +66,7 @@ impl Proxmox {
             };
             let shared = self::macs(&config).into_iter().find(|mac| macs.contains(mac));
             if let Some(mac) = shared
-                && self.is_running(&guest).await?
+                && self.is_up(&guest).await?
             {
                 let name =
                     firstlight_shared::text::escape(line.name.as_deref().unwrap_or("without a name"), 80);

@@ -31,7 +31,9 @@ impl Proxmox {
             Standing::Other(what) if guest.plan.place.vmid.is_some() => Probe::Foreign(what),
             // The request itself tells whether the VMID is taken, and then another one can be chosen. What a bad end left
             // is told of by whoever acts.
-            Standing::Other(_) | Standing::Free | Standing::Unfinished(_) => Probe::Absent,
+            Standing::Other(_) | Standing::Free | Standing::Unfinished(_) | Standing::Hidden(_) => {
+                Probe::Absent
+            }
         })
     }
 

@@ -44,6 +44,7 @@ impl Proxmox {
             Standing::Ours(Ours { guest, .. }) => guest,
             Standing::Unfinished(left) if left.removable => left.guest,
             Standing::Unfinished(left) => return Err(left.fault()),
+            Standing::Hidden(fault) => return Err(fault),
             Standing::Making(upid) => {
                 self.interrupt(&upid).await?;
                 match self.standing(guest).await? {

@@ -28,13 +28,16 @@ struct Image {
 }
 
 impl Proxmox {
-    /// Nobody has the VMID: what is left of a restore of ours goes.
+    /// What is left of restores of ours whose guest is gone. Nothing is looked for while somebody has the VMID.
     pub(super) async fn remove_images(&self, placement: &Placement) -> Result<Undo, Fault> {
         let guest = target(placement)?;
         let tasks = self.own_tasks(placement, &guest, restore_task(placement)).await?;
         let ended_well = |exit: &str| matches!(Exit::parse(Some(exit)), Exit::Ok | Exit::Warnings(_));
         // A whole guest takes its images along, and an ordinary failure its own.
         if tasks.iter().all(|task| task.ended.as_deref().is_some_and(ended_well)) {
+            return Ok(Undo::Absent);
+        }
+        if !self.client.is_free(guest.vmid).await.map_err(|error| Fault::from(&error))? {
             return Ok(Undo::Absent);
         }
         let (mut unknown, mut failed) = (Vec::new(), None);
