@@ -225,6 +225,7 @@ fn both_kinds(guest: &Guest) -> Vec<Call> {
         config::ReadConfig { guest: guest(), current: true }.call(),
         change.call(),
         guest::ReadStatus { guest: guest() }.call(),
+        guest::ListNodeGuests { node: guest().node, kind: guest().kind }.call(),
         guest::Start { guest: guest() }.call(),
         guest::Stop { guest: guest(), overrule_shutdown: true }.call(),
         guest::Shutdown { guest: guest(), timeout: Duration::from_secs(30), force_stop: true }.call(),

@@ -204,6 +204,20 @@ impl Archive {
         disks
     }
 
+    /// A line that gives a machine a device of the node itself, which Proxmox lets no token do.
+    pub(super) fn host_device(&self) -> Option<String> {
+        let host = |stem: &str, is_host: fn(&Properties) -> bool| {
+            let found = self.family(stem).into_iter().find(|(_, properties)| is_host(properties));
+            found.map(|(number, _)| format!("{stem}{number}"))
+        };
+        let named = |properties: &Properties| properties.get("mapping").is_none();
+        let usb = |properties: &Properties| {
+            properties.get("host").or(properties.unnamed()).is_some_and(|host| host != "spice")
+                && properties.get("mapping").is_none()
+        };
+        host("hostpci", named).or_else(|| host("usb", usb))
+    }
+
     fn boot_disk(&self, disks: &[Disk]) -> Option<usize> {
         let place = |key: &str| disks.iter().position(|disk| disk.key == key);
         let boot = self.properties("boot").unwrap_or_default();
