@@ -83,9 +83,8 @@ async fn what_is_done_is_found_so_and_nothing_is_done_twice() {
         assert!(matches!(probed, Probe::Present(_)), "{stage:?}: {probed:?}");
     }
     assert_eq!(changes(&rig), count);
-    // And whoever acts all the same changes nothing: the request for the VMID meets our own machine.
-    assert!(matches!(rig.backend.act(Stage::Restore, &rig.guest).await, Act::Unknown(_)));
-    for stage in [Stage::Mac, Stage::Size, Stage::Mounts] {
+    // And whoever acts all the same changes nothing.
+    for stage in [Stage::Restore, Stage::Mac, Stage::Size, Stage::Mounts] {
         let acted = rig.backend.act(stage, &rig.guest).await;
         assert!(matches!(acted, Act::Applied(_)), "{stage:?}: {acted:?}");
     }
