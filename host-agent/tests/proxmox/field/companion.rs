@@ -29,7 +29,7 @@ impl Job {
     }
 
     pub(crate) fn is_final(&self) -> bool {
-        ["done", "rolled_back", "needs_operator", "abandoned"].contains(&self.state())
+        ["done", "rolled-back", "needs-operator", "abandoned"].contains(&self.state())
     }
 
     pub(crate) fn leftovers(&self) -> Vec<String> {

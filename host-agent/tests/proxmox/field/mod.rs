@@ -123,11 +123,16 @@ pub(crate) fn spec(kind: Kind) -> Value {
         Kind::Lxc => (CONTAINER_GOLDEN, "lxc", 10_u64 << 30),
         Kind::Qemu => (MACHINE_GOLDEN, "vm", 4 << 30),
     };
+    // Nobody mounts anything in a machine from outside.
+    let mounts = match kind {
+        "lxc" => json!([{ "path": MOUNT, "size_bytes": 1_u64 << 30, "backup": false }]),
+        _ => json!([]),
+    };
     json!({
         "backend": "proxmox",
         "plan": {
             "name": GUEST, "golden": golden, "kind": kind,
-            "mounts": [{ "path": MOUNT, "size_bytes": 1_u64 << 30, "backup": false }],
+            "mounts": mounts,
             "size": { "disk_bytes": disk, "cores": 2, "memory_bytes": 1_u64 << 30 },
             "tags": ["customer"],
         },
