@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::api::StepView;
 use super::sagas::spec_of;
 use super::service::Bringups;
-use super::steps::{Allocated, VERIFY, destroy_command};
+use super::steps::{Allocated, VERIFY, destroy_command, forget_command};
 use super::timeline::timeline;
+use super::wait::is_adoption;
 use crate::backend::Observed;
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
@@ -25,6 +26,9 @@ pub struct GuestView {
     pub name: String,
     pub job: String,
     pub backend: String,
+    /// Somebody else made the guest: it is waited for, and never touched.
+    #[serde(default)]
+    pub adopted: bool,
     pub state: Phase,
     /// The step at work, or where it failed.
     pub step: Option<String>,
@@ -197,6 +201,7 @@ impl GuestView {
             name: state.spec.guest.clone(),
             job: job.to_owned(),
             backend: state.spec.backend.clone(),
+            adopted: is_adoption(state),
             state: state.phase,
             step: state.current_step().map(|info| info.name.clone()),
             trust: None,
@@ -228,8 +233,8 @@ impl GuestView {
     /// An abandoned job has the name no more: `destroy` would fail, and once the name is another job's (`newest` is the one
     /// that has it, or had it last), every command would hit that one's guest.
     fn drop_outlived(&mut self, newest: Option<JobRow>) {
-        let destroy = destroy_command(&self.name);
-        self.leftovers.retain(|command| *command != destroy);
+        let outlived = [destroy_command(&self.name), forget_command(&self.name)];
+        self.leftovers.retain(|command| !outlived.contains(command));
         let other = newest.filter(|row| row.id != self.job && row.phase != Phase::RolledBack);
         if let Some(other) = other {
             self.leftovers.clear();
@@ -242,6 +247,7 @@ impl GuestView {
             name: row.guest,
             job: row.id,
             backend: row.backend,
+            adopted: false,
             state: row.phase,
             step: row.step,
             trust: row.trust,

@@ -1,6 +1,7 @@
 //! Takes reports: proves them, stores them durably, answers. It can do nothing else. Everything goes through the store, so any
 //! companion can take any report; whoever drives the guest's job hears of it from there.
 
+mod unclaimed;
 mod verdict;
 
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSION, Trust};
 
+pub use unclaimed::NO_CLAIM;
 pub use verdict::{Expected, Problem, verdict};
 
 use crate::clock::now_ms;
@@ -55,14 +57,12 @@ impl Intake {
             }
         };
         let Some(id) = suspect.claim_id.clone() else {
-            return Err(self.refuse(source, "no-claim", "the report answers no claim", suspect).await?);
+            return self.receive_unclaimed(envelope, opened, source, suspect).await;
         };
         let keys: Vec<String> =
             opened.report.identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect();
         let Some(ground) = self.store.ground(&id, &keys).await? else {
-            return Err(self
-                .refuse(source, "unknown-claim", "no guest was given this claim", suspect)
-                .await?);
+            return self.receive_unclaimed(envelope, opened, source, suspect).await;
         };
         let claim = ground.claim;
         suspect.claim = Some(&claim);
@@ -79,7 +79,7 @@ impl Intake {
             self.store.refuse_guest(&refused).await?;
             return Err(IntakeError::Refused(refused));
         }
-        self.accept(envelope, opened, &claim, source).await
+        self.accept(envelope, opened, &claim, source, Trust::Claimed).await
     }
 
     /// The claim was answered before: the same bytes from the same source get the same answer, also when the job has ended.
@@ -107,6 +107,7 @@ impl Intake {
         opened: Opened,
         claim: &StoredClaim,
         source: IpAddr,
+        trust: Trust,
     ) -> Result<Ack, IntakeError> {
         let accepted_at_ms = now_ms();
         let identities = crate::fleet::identities(&claim.guest, &opened.report).values;
@@ -123,7 +124,7 @@ impl Intake {
             guest: claim.guest.clone(),
             received_at_ms: accepted_at_ms,
             source: source.to_string(),
-            trust: Trust::Claimed,
+            trust,
             envelope,
             ack: ack.clone(),
         };

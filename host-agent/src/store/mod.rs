@@ -8,6 +8,7 @@
 //! while the server committed, nobody knows: every call can be repeated, and a repeated call is the same call).
 
 mod admin;
+mod adoptions;
 mod backup;
 mod claim;
 mod claims;
@@ -41,6 +42,7 @@ use futures_util::future::BoxFuture;
 
 use database::{Database, Writing};
 
+pub use adoptions::ADOPTED;
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
 pub use export::{Exported, ExportedReport};

@@ -66,7 +66,7 @@ impl AwaitReport {
     async fn wait(&self, context: &Context<'_>, claim: &str) -> Result<Result<Value, Fault>, Fault> {
         let service = self.0.service()?;
         // Before the first look: nothing that comes after it is missed.
-        let place = service.waiters.enter(claim, context.job, self.0.backend.name());
+        let place = service.waiters.enter(claim, context.job, self.surveyed_at());
         let deadline = self.ends(context);
         loop {
             if let Some(output) = self.stored(context).await? {
@@ -95,10 +95,22 @@ impl AwaitReport {
         Instant::now().checked_add(left).unwrap_or_else(Instant::now)
     }
 
+    /// The backend whose surveys see the guest: they see ours only.
+    fn surveyed_at(&self) -> &'static str {
+        if self.0.spec.adopt.is_some() { "" } else { self.0.backend.name() }
+    }
+
     fn too_late(&self) -> Fault {
         let seconds = self.0.spec.timeout_ms / 1000;
-        Fault::new("report-timeout", format!("the guest did not report within {seconds} s")).with_hint(
-            "the console lines show how far it came; is firstlight-guest baked into the golden and enabled?",
-        )
+        let late = Fault::new("report-timeout", format!("the guest did not report within {seconds} s"));
+        late.with_hint(match self.0.spec.adopt {
+            None => {
+                "the console lines show how far it came; is firstlight-guest baked into the golden and enabled?"
+            }
+            Some(_) => {
+                "does `firstlight-guest status` in it say that it has reported, and to whom? its \
+                 /etc/firstlight/guest.toml must name this companion's address, and the pin that `firstlight pin` prints"
+            }
+        })
     }
 }
