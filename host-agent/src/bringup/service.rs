@@ -117,7 +117,16 @@ impl Bringups {
     pub(super) fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
         let found = self.backends.iter().find(|backend| backend.name() == name).cloned();
         found.ok_or_else(|| {
-            Fault::new("no-such-backend", format!("there is no backend `{}` here", escape(name, 40)))
+            let known: Vec<String> =
+                self.backends.iter().map(|backend| format!("`{}`", backend.name())).collect();
+            let said =
+                format!("there is no backend `{}` here: it has {}", escape(name, 40), known.join(" and "));
+            let fault = Fault::new("no-such-backend", said);
+            match name {
+                "proxmox" => fault
+                    .with_hint("[proxmox] of the companion's configuration makes it: see docs/proxmox.md"),
+                _ => fault,
+            }
         })
     }
 

@@ -24,7 +24,8 @@ pub(super) async fn up(session: &Session, arguments: &UpArguments) -> Result<Exi
             .hint("start one with `firstlight serve`"));
     }
     // Said by the backend too, but here before a state folder is made.
-    if !nix::unistd::geteuid().is_root() {
+    let is_local = request.guests.iter().any(|guest| guest.backend == "local");
+    if is_local && !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(Exit::Environment, "local guests need root")
             .hint("run it as root: sudo firstlight up SPEC"));
     }

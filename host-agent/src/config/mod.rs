@@ -6,7 +6,9 @@
 
 mod keys;
 mod merge;
+pub mod names;
 mod origin;
+mod proxmox;
 mod read;
 mod secret;
 mod settings;
@@ -23,8 +25,8 @@ pub use origin::{ConfigError, Origin, Problem};
 pub(crate) use read::log_directives;
 pub use secret::{SecretError, SecretFile};
 pub use settings::{
-    ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, ReportSettings,
-    RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
+    ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, PinSettings, ProxmoxSettings,
+    ReportSettings, RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
 };
 pub use value::{Role, Value, parse_duration};
 

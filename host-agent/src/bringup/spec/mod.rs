@@ -6,6 +6,7 @@
 //! one file can be compared.
 
 mod entry;
+mod seat;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -122,10 +123,16 @@ pub fn parse_spec(text: &str, path: &Path, folder: &Path) -> Result<Vec<GuestSpe
     file.defaults.check_defaults(path)?;
     let mut guests: Vec<GuestSpec> = Vec::new();
     let mut names = std::collections::HashSet::new();
+    let mut numbers = std::collections::HashSet::new();
     for entry in file.guest {
         for guest in entry.over(&file.defaults).resolve(path, folder)? {
             if !names.insert(guest.plan.name.clone()) {
                 return Err(SpecError::Twice { path: path.to_owned(), guest: guest.plan.name.to_string() });
+            }
+            if let Some(vmid) = guest.plan.place.vmid
+                && !numbers.insert((guest.backend.clone(), vmid))
+            {
+                return Err(SpecError::Twice { path: path.to_owned(), guest: vmid.to_string() });
             }
             guests.push(guest);
         }

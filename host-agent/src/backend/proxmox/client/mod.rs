@@ -83,6 +83,11 @@ impl Client {
         Self { nodes: Arc::clone(&self.nodes), patience }
     }
 
+    /// Whom the server knows us as, and whose our tasks are: `USER@REALM!NAME`.
+    pub fn token_id(&self) -> &str {
+        self.nodes.token_id()
+    }
+
     /// Sends a call until it ends otherwise than by what may be tried again, or patience does.
     ///
     /// # Errors
