@@ -95,9 +95,8 @@ impl Bringups {
     pub async fn abandon(&self, job: &str, by: &str, reason: &str) -> Result<String, Fault> {
         let row = self.row(job).await?;
         match row.phase {
-            Phase::Done if self.is_adopted(&row.id).await? => {
-                self.ask(row, RequestKind::Abandon, by, reason).await
-            }
+            // Nothing of it is ours but its rows: they go.
+            Phase::Done if self.is_adopted(&row.id).await? => self.unwind(row, by, reason).await,
             Phase::NeedsOperator => self.ask(row, RequestKind::Abandon, by, reason).await,
             Phase::Abandoned => Ok(row.id),
             phase if phase.is_final() => Err(ended(&row)),

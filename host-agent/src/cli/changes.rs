@@ -161,12 +161,14 @@ async fn follow_asked(session: &Session, asked: &[Asked]) -> Result<(), Failure>
 }
 
 fn judge(summary: &Value, goal: Goal) -> Result<Exit, Failure> {
-    let reached = |state: &str| match goal {
-        Goal::Gone => matches!(state, "rolled-back" | "abandoned"),
-        Goal::Ready => state == "done",
-        Goal::Abandoned => state == "abandoned",
+    let reached = |guest: &Value| match (goal, guest["state"].as_str().unwrap_or_default()) {
+        (Goal::Gone, state) => matches!(state, "rolled-back" | "abandoned"),
+        (Goal::Ready, state) => state == "done",
+        // Of a guest that somebody else made nothing is left to be abandoned.
+        (Goal::Abandoned, "rolled-back") => guest["adopted"] == true,
+        (Goal::Abandoned, state) => state == "abandoned",
     };
-    if up::states(summary).all(reached) {
+    if render::list(&summary["guests"]).all(reached) {
         return Ok(Exit::Ok);
     }
     if up::states(summary).any(|state| state == "needs-operator") {

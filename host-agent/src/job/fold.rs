@@ -282,9 +282,7 @@ impl State {
             Event::NeedsOperator { .. } => unless(!self.phase.is_final(), "the job has ended already"),
             Event::RetryRequested { .. } => unless(self.can_retry(), "no step can be tried again"),
             Event::Abandoned { .. } => {
-                // Which jobs that are done may be forgotten is their saga's business.
-                let ended = matches!(self.phase, Phase::NeedsOperator | Phase::Done);
-                unless(ended, "only what is done or needs an operator can be abandoned")
+                unless(self.phase == Phase::NeedsOperator, "only what needs an operator can be abandoned")
             }
             Event::Swept { .. } => unless(self.phase == Phase::RolledBack, "the job is not rolled back"),
             Event::SuccessorSettled { .. } => unless(self.owes_successor(), "no job is to begin anew"),

@@ -5,3 +5,4 @@ mod failing;
 mod paper;
 mod rig;
 mod several;
+mod waiting;
