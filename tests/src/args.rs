@@ -76,6 +76,9 @@ pub enum Task {
         /// How many pairs of guests are booted (guest)
         #[arg(long, default_value_t = 30)]
         boots: usize,
+        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox)
+        #[arg(long, value_name = "COUNT")]
+        guests: Vec<usize>,
     },
 }
 
@@ -109,6 +112,9 @@ pub struct SimpveArguments {
     /// Write the cluster's CA here
     #[arg(long)]
     pub ca: Option<PathBuf>,
+    /// Boot containers for real, from this golden (a root file system as tar; root)
+    #[arg(long, value_name = "GOLDEN_TAR")]
+    pub real: Option<PathBuf>,
 }
 
 fn factor(text: &str) -> Result<f64, String> {
@@ -126,4 +132,6 @@ pub enum BenchSubject {
     Guest,
     /// The job engine, its store and the intake of reports, each beside its aim
     Engine,
+    /// Bring-ups on a simulated Proxmox VE with the times of the real one, against the floor and the usual script
+    Proxmox,
 }

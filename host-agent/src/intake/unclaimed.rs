@@ -1,10 +1,12 @@
 //! Reports that answer no claim: of guests that somebody else made, whom nobody could hand one. Such a report is taken if a
-//! job waits for a guest with its MACs. That proves nothing, so it counts as unverified until the hypervisor binds it.
+//! job waits for a guest with its MACs. That proves nothing, so it is kept as one that may be the guest's, like those for open
+//! claims, until the hypervisor binds it.
 
 use std::net::IpAddr;
 
-use firstlight_shared::wire::{Ack, Envelope, Opened, Report, Trust};
+use firstlight_shared::wire::{Ack, Envelope, Opened, Report};
 
+use super::open::Parcel;
 use super::{Intake, IntakeError, Suspect};
 use crate::store::Answered;
 
@@ -35,19 +37,15 @@ impl Intake {
                 return Err(self.refuse(source, "several-guests", &message, suspect).await?);
             }
         };
-        suspect.claim = Some(claim);
         let keys: Vec<String> =
             opened.report.identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect();
         let ground = self.store.ground(&claim.id, &keys).await?;
         if let Some(known) = ground.as_ref().and_then(|ground| ground.answered.as_ref()) {
+            suspect.claim = Some(claim);
             return self.answer_again(known, &opened.sha256, source, suspect).await;
         }
-        if let Some(other) = ground.and_then(|ground| ground.twin) {
-            // Anybody may have sent it: whoever waits for the guest waits on.
-            let message = format!("guest {other} has reported with the same SSH host key");
-            return Err(self.refuse(source, "shared-host-key", &message, suspect).await?);
-        }
-        self.accept(envelope, opened, claim, source, Trust::Unverified).await
+        let twin = ground.and_then(|ground| ground.twin);
+        self.receive_open(claim, Parcel { envelope, opened, twin, source }, suspect).await
     }
 
     /// Recorded once for the same bytes: the guest sends them again and again.

@@ -14,10 +14,10 @@ impl Store {
     /// claim; it is where the guest's report goes.
     pub async fn adoptions_of(&self, macs: &[String]) -> Result<Vec<StoredClaim>, StoreError> {
         let look = format!(
-            "SELECT DISTINCT c.id, c.job, c.guest, c.secret, c.expired FROM reservations mac \
-             JOIN reservations mark ON mark.job = mac.job AND mark.kind = $2 \
-             JOIN claims c ON c.job = mac.job AND c.expired = 0 \
-             WHERE mac.kind = 'mac' AND mac.value IN {} ORDER BY c.id",
+            "SELECT {} FROM claims c JOIN reservations mark ON mark.job = c.job AND mark.kind = $2 \
+             WHERE c.expired = 0 AND c.job IN \
+             (SELECT mac.job FROM reservations mac WHERE mac.kind = 'mac' AND mac.value IN {}) ORDER BY c.id",
+            claims::COLUMNS,
             self.database.dialect().texts("$1")
         );
         let found = sqlx::query(AssertSqlSafe(look))
@@ -26,7 +26,7 @@ impl Store {
             .fetch_all(&mut *self.database.reader().await?)
             .await
             .map_err(failed("look who waits for a guest"))?;
-        Ok(found.iter().map(claims::read).collect())
+        found.iter().map(claims::read).collect()
     }
 
     /// The job that holds one of these values.

@@ -10,6 +10,7 @@
 mod admin;
 mod adoptions;
 mod backup;
+mod candidates;
 mod claim;
 mod claims;
 mod database;
@@ -43,6 +44,7 @@ use futures_util::future::BoxFuture;
 use database::{Database, Writing};
 
 pub use adoptions::ADOPTED;
+pub use candidates::{Added, Candidate};
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
 pub use export::{Exported, ExportedReport};

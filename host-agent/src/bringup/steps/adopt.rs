@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use firstlight_shared::secret::Secret;
 
 use super::{ADOPT, Allocated, Common, FAST, MAC, id_kind, store_fault};
 use crate::backend::{Adopted, Allocation};
@@ -100,9 +99,8 @@ impl Adopt {
         }
         // Nobody is given this claim: what it stands for is the place that the report goes to.
         let id = hex::encode(rand::random::<[u8; 8]>());
-        let secret = Secret::new(rand::random::<[u8; 32]>().to_vec());
         let guest = found.name.as_str();
-        let claim = service.store.claim_for(context.job, guest, &id, &secret).await.map_err(store_fault)?;
+        let claim = service.store.open_claim_for(context.job, guest, &id).await.map_err(store_fault)?;
         let (kind, mark) = (id_kind(backend), format!("{}/{}", backend.name(), handle(&found)));
         let macs = std::iter::once(&found.allocation.mac).chain(&found.allocation.more_macs);
         let mut values: Vec<(&str, String)> = macs.map(|mac| (MAC, mac.to_string())).collect();

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use firstlight_shared::beacon::{Beacon, Form, Reason, encode};
 use firstlight_shared::check::Verdict;
 use firstlight_shared::wire::{Envelope, Report, Trust};
 use ssh_key::PrivateKey;
@@ -309,4 +310,54 @@ async fn two_that_wait_for_one_guest_wait_once() {
     assert_eq!(one.job, other.job);
     let actions = [one.action, other.action];
     assert!(actions.contains(&Applied::Created) && actions.contains(&Applied::Joined), "{actions:?}");
+}
+
+/// Containers: their report is bound by their beacon alone.
+async fn rig_with_beacons() -> Rig {
+    let rig = rig().await;
+    rig.paper.world().open = true;
+    rig
+}
+
+impl Rig {
+    fn raises_beacon(&self, job: &str, report: &[u8]) {
+        let beacon = Beacon::of_report(&Envelope::parse(report).unwrap(), Reason::Other).unwrap();
+        let mut world = self.paper.world();
+        world.reports.clear();
+        world.shown.insert(job.to_owned(), encode(&beacon, Form::Ipv6, 1));
+    }
+}
+
+#[tokio::test]
+async fn of_several_reports_the_beacons_is_the_guests() {
+    let rig = rig_with_beacons().await;
+    let job = rig.wait(&wanted("101")).await.job;
+    rig.adopted(&job).await;
+    let (forged, report) = (rig.says("101", &key(), |_| {}), rig.says("101", &key(), |_| {}));
+    rig.paper.world().reports.clear();
+    for bytes in [&forged, &report] {
+        let sent = rig.send(bytes).await;
+        assert!(matches!(sent, Err(IntakeError::Unbound)), "acknowledged too early: {sent:?}");
+    }
+    rig.raises_beacon(&job, &report);
+    rig.taken(&report).await;
+    rig.until(&job, Phase::Done).await;
+    let view = rig.service.view(&job).await.unwrap().unwrap();
+    let reported = Envelope::parse(&report).unwrap().open().unwrap().report;
+    assert_eq!((view.trust, view.ssh_host_keys), (Some(Trust::Attested), reported.identity.ssh_host_keys));
+    assert!(rig.send(&forged).await.is_err());
+}
+
+#[tokio::test]
+async fn a_guest_whose_report_cannot_come_is_ready_by_its_beacon() {
+    let rig = rig_with_beacons().await;
+    let report = rig.says("101", &key(), |_| {});
+    let job = rig.wait(&wanted("101")).await.job;
+    rig.adopted(&job).await;
+    rig.raises_beacon(&job, &report);
+    rig.until(&job, Phase::Done).await;
+    assert_eq!(rig.service.known_hosts(&["web-01".into()]).await.unwrap().len(), 1);
+    // It comes after all, and is taken for what the beacon said.
+    rig.taken(&report).await;
+    assert_eq!(rig.service.wait_for(&wanted("101"), "me").await.unwrap().action, Applied::Unchanged);
 }

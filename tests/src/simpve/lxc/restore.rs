@@ -321,6 +321,7 @@ impl Job for Restore {
             }
             log.push(format!("restoring '{}' now..", self.archive));
             log.push(format!("extracting archive '{}'", world.path_of(&self.archive)));
+            world.machines.restore(self.id, &self.archive);
             return Ok(());
         }
         let rootfs = self.made.get("rootfs").map(|disk| Properties::parse(disk, "volume"));
@@ -362,6 +363,7 @@ impl Job for Restore {
             Stop::Interrupted => self.unpacking("received interrupt"),
         };
         world.destroy_volumes(self.id, true);
+        world.machines.remove(self.id);
         world.guests.remove(&self.id);
         format!("unable to {} CT {} - {text}", self.word(), self.id)
     }

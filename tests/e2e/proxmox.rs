@@ -1,0 +1,5 @@
+//! Real guests behind the simulated Proxmox VE.
+
+mod api;
+mod guests;
+mod server;
