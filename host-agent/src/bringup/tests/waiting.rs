@@ -250,9 +250,12 @@ async fn a_wait_goes_on_with_the_next_companion() {
     rig.adopted(&job).await;
     rig.halt().await;
     let bytes = rig.says("101", &key(), |_| {});
-    rig.taken(&bytes).await;
+    // Kept while nobody drives the wait.
+    let sent = rig.send(&bytes).await;
+    assert!(matches!(sent, Err(IntakeError::Unbound)), "{sent:?}");
     rig.work();
     rig.until(&job, Phase::Done).await;
+    rig.taken(&bytes).await;
 }
 
 #[tokio::test]
