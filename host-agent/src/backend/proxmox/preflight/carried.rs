@@ -27,6 +27,7 @@ pub(super) fn check(
     if plan.intent == Intent::Restore {
         return check_name(plan, archive);
     }
+    check_addresses(plan, kind, archive)?;
     check_disk(plan, kind, archive)?;
     check_mounts(plan, archive)
 }
@@ -103,6 +104,20 @@ fn check_name(plan: &GuestPlan, archive: &Archive) -> Result<(), Fault> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Only what runs in a machine can give it an address.
+fn check_addresses(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fault> {
+    let fixed = plan
+        .nics
+        .iter()
+        .any(|nic| nic.gateway.is_some() || nic.address.as_deref().is_some_and(|text| text != "dhcp"));
+    if kind != Kind::Qemu || !fixed || archive.has_cloud_init() {
+        return Ok(());
+    }
+    Err(field("nics.address", "nothing in the golden's configuration tells of cloud-init, which alone sets a machine's address").with_hint(
+        "leave it out; or give the guest that the golden is made of a drive for cloud-init (`qm set VMID --ide2 STORAGE:cloudinit`), and make its backup again",
+    ))
 }
 
 fn check_disk(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fault> {
@@ -253,6 +268,31 @@ mod tests {
         }
         for (bytes, text) in [(4 << 30, "4G"), (1536 << 20, "1536M"), (1023, "1023 bytes"), (1 << 40, "1T")] {
             assert_eq!(shown(bytes), text);
+        }
+    }
+
+    #[test]
+    fn only_cloud_init_gives_a_machine_an_address() {
+        let nic =
+            |address: &str| crate::backend::Nic { address: Some(address.to_owned()), ..Default::default() };
+        for (kind, base, line, address, fits) in [
+            (Kind::Lxc, CONTAINER, "", "10.0.0.5/24", true),
+            (Kind::Qemu, MACHINE, "", "dhcp", true),
+            (Kind::Qemu, MACHINE, "", "10.0.0.5/24", false),
+            (Kind::Qemu, MACHINE, "ide2: none,media=cdrom\ncipher: x\n", "10.0.0.5/24", false),
+            (
+                Kind::Qemu,
+                MACHINE,
+                "ide2: local:9200/vm-9200-cloudinit.qcow2,media=cdrom\n",
+                "10.0.0.5/24",
+                true,
+            ),
+            (Kind::Qemu, MACHINE, "ciuser: debian\n", "10.0.0.5/24", true),
+            (Kind::Qemu, MACHINE, "ipconfig0: ip=dhcp\n", "10.0.0.5/24", true),
+        ] {
+            let plan = GuestPlan { nics: vec![nic(address)], ..plan() };
+            let said = check(&plan, kind, &archive(base, line), false);
+            assert_eq!(said.is_ok(), fits, "{line} {address}: {said:?}");
         }
     }
 
