@@ -27,7 +27,10 @@ pub(super) enum Exit {
 /// Every exit code with its meaning; README shows the same.
 pub(super) const EXITS: [(u8, &str); 8] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
-    (1, "a guest did not become ready (it was rolled back, unless its spec says keep)"),
+    (
+        1,
+        "a guest did not become ready (it was rolled back, unless its spec says keep); of `doctor`: something is missing",
+    ),
     (2, "wrong usage"),
     (
         3,

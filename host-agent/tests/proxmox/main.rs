@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
 mod contract;
+mod doctor;
 mod faults;
 mod keeping;
+mod operator;
 mod pins;
 mod schema;
 mod secrecy;
 mod server;
 mod tasks;
+mod trust;
