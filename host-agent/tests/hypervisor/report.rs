@@ -35,12 +35,17 @@ impl Guest {
 
     /// A report in which all is well, signed with a key of the guest's own: the bytes that go to the companion.
     pub(crate) fn report(&self, claim: &Claim) -> String {
-        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap();
-        let envelope = Envelope::seal(&self.content(claim, &key), &key, Some(claim)).unwrap();
+        let envelope = self.envelope(claim, &MachineId::from_random(rand::random()));
         serde_json::to_string(&envelope).unwrap()
     }
 
-    fn content(&self, claim: &Claim, key: &PrivateKey) -> Report {
+    /// The same of a guest with this machine-id.
+    pub(crate) fn envelope(&self, claim: &Claim, machine_id: &MachineId) -> Envelope {
+        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap();
+        Envelope::seal(&self.content(claim, &key, machine_id), &key, Some(claim)).unwrap()
+    }
+
+    fn content(&self, claim: &Claim, key: &PrivateKey, machine_id: &MachineId) -> Report {
         let address = Address { address: self.address, prefix: 8 };
         Report {
             version: REPORT_VERSION,
@@ -54,7 +59,7 @@ impl Guest {
                 decision: Decision::Renew,
                 reason: "paper".into(),
                 machine_id: MachineIdOutcome {
-                    derived: Some(MachineId::from_random(rand::random()).derived()),
+                    derived: Some(machine_id.derived()),
                     state: MachineIdState::Fresh,
                     reboot_required: false,
                     prediction: None,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
+#[cfg(feature = "e2e")]
+mod conformance;
 mod contract;
 mod doctor;
 mod faults;

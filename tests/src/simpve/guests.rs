@@ -1,4 +1,4 @@
-//! What runs inside guests: the seam where real ones can take the place of scripted ones.
+//! What runs inside guests: the seam where [`super::real`] ones can take the place of scripted ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -49,6 +49,12 @@ pub struct Finished {
 
 /// Boots and stops guests, and looks into them. All of it is called with the world locked: it must not wait.
 pub trait Guests: Debug + Send {
+    /// It is being unpacked from this archive, in place of whatever it was before.
+    fn restore(&mut self, _id: u32, _archive: &str) {}
+
+    /// It is no more, with its disks.
+    fn remove(&mut self, _id: u32) {}
+
     /// # Errors
     /// The words that end the start's task.
     fn boot(&mut self, boot: &Boot, now: Moment) -> Result<(), String>;

@@ -110,6 +110,11 @@ impl Archive {
         self.config.get(key)
     }
 
+    /// Outside of snapshots, in their order.
+    pub(super) fn values(&self) -> Vec<(&str, &str)> {
+        self.config.values()
+    }
+
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
@@ -197,6 +202,20 @@ impl Archive {
             disks[place].boots = true;
         }
         disks
+    }
+
+    /// A line that gives a machine a device of the node itself, which Proxmox lets no token do.
+    pub(super) fn host_device(&self) -> Option<String> {
+        let host = |stem: &str, is_host: fn(&Properties) -> bool| {
+            let found = self.family(stem).into_iter().find(|(_, properties)| is_host(properties));
+            found.map(|(number, _)| format!("{stem}{number}"))
+        };
+        let named = |properties: &Properties| properties.get("mapping").is_none();
+        let usb = |properties: &Properties| {
+            properties.get("host").or(properties.unnamed()).is_some_and(|host| host != "spice")
+                && properties.get("mapping").is_none()
+        };
+        host("hostpci", named).or_else(|| host("usb", usb))
     }
 
     fn boot_disk(&self, disks: &[Disk]) -> Option<usize> {

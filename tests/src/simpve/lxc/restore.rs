@@ -191,10 +191,7 @@ impl Restore {
 
     /// What it is made of: an archive, or a bare template, which has only an operating system.
     fn source(&self, world: &World) -> Result<Archive, String> {
-        match world.archives.get(&self.archive) {
-            Some(archive) => Ok(archive.clone()),
-            None => Err(format!("volume '{}' does not exist", self.archive)),
-        }
+        world.archive(&self.archive, &self.node).cloned()
     }
 
     /// The rights that are only looked at by the worker.
@@ -321,6 +318,7 @@ impl Job for Restore {
             }
             log.push(format!("restoring '{}' now..", self.archive));
             log.push(format!("extracting archive '{}'", world.path_of(&self.archive)));
+            world.machines.restore(self.id, &self.archive);
             return Ok(());
         }
         let rootfs = self.made.get("rootfs").map(|disk| Properties::parse(disk, "volume"));
@@ -362,6 +360,7 @@ impl Job for Restore {
             Stop::Interrupted => self.unpacking("received interrupt"),
         };
         world.destroy_volumes(self.id, true);
+        world.machines.remove(self.id);
         world.guests.remove(&self.id);
         format!("unable to {} CT {} - {text}", self.word(), self.id)
     }

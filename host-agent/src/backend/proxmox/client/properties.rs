@@ -23,6 +23,11 @@ impl Properties {
         self.0.iter().find(|(known, _)| known.as_deref() == Some(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Those with names, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.as_deref()?, value.as_str())))
+    }
+
     /// In the place of the old value, or at the end.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl fmt::Display) -> Self {

@@ -65,6 +65,7 @@ impl Proxmox {
             Standing::Making(upid) => {
                 Err(Fault::new("in-flight", format!("guest {vmid} is still being made: {upid}")))
             }
+            Standing::Hidden(fault) => Err(fault),
             Standing::Unfinished(unfinished) => Err(unfinished.fault()),
         }
     }

@@ -59,7 +59,8 @@ impl Endpoint for ReadAgentInterfaces {
 pub struct ReadGuestFile {
     pub guest: Guest,
     pub file: String,
-    /// In bytes, at most 16 MiB.
+    /// In bytes, at most 16 MiB. Sent with `encoded` only: whoever does not know the one does not know the other, and
+    /// gives 16 MiB.
     pub count: u32,
     /// Asks for base64. Servers of before 2026 do not know it, and refuse the call.
     pub encoded: bool,
@@ -102,7 +103,7 @@ impl Endpoint for ReadGuestFile {
         Call::new(Method::Get, self.guest.path("/agent/file-read"))
             .at(Pace::Agent)
             .with("file", &self.file)
-            .with("count", self.count)
+            .maybe("count", self.encoded.then_some(self.count))
             .maybe("decode", decode)
     }
 
