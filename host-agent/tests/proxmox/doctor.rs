@@ -6,6 +6,7 @@ use firstlight_tests::simpve::access::{CONTAINER_ROLE, MACHINE_ROLE, user_of};
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::example::{BACKUP_SERVER_GOLDEN, CONTAINER_GOLDEN, MACHINE_GOLDEN, TOKEN};
 use firstlight_tests::simpve::faults::{Fault, Rule};
+use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::world::World;
 
 use crate::operator::{Operator, finding, grants, now, world};
@@ -53,6 +54,7 @@ const RICH: &str =
 async fn a_token_that_can_do_all_is_told_so() {
     let operator = Operator::of(world(2));
     let found = operator.doctor(&[], 0).await;
+    assert!(!found.iter().any(|finding| finding["what"] == "preflight"), "no spec, no guests");
     for what in [
         "version",
         "token",
@@ -68,6 +70,7 @@ async fn a_token_that_can_do_all_is_told_so() {
     let found = operator.doctor(&["--spec", &spec], 0).await;
     assert!(found.iter().all(|finding| finding["state"] == "ok"), "{found:#?}");
     assert_eq!(finding(&found, CONTAINER_GOLDEN).1, "this token can read it");
+    assert_eq!(finding(&found, "preflight"), ("ok", "web-01", vec![]));
     assert!(finding(&found, "storage thin on pve2").1.starts_with("takes rootdir"));
     operator.run(&["doctor"]).await.ends_with(0).says(&["ok       version", "--spec FILE"]);
 }
@@ -159,6 +162,8 @@ async fn rights_on_a_pool_are_enough_but_for_tags() {
     world.pools.insert("lab".into(), BTreeSet::new());
     let of_guests: Vec<&str> = CONTAINER_ROLE.into_iter().filter(|one| one.starts_with("VM.")).collect();
     world.access.role("Guests", &of_guests);
+    world.access.role("Golden", &["VM.Backup"]);
+    world.access.grant_both("/vms/9100", TOKEN, "Golden");
     world.access.role("Rest", &["Datastore.AllocateSpace", "Datastore.Allocate", "SDN.Use", "Sys.Audit"]);
     world.access.grant_both("/pool/lab", TOKEN, "Guests");
     for path in ["/storage/thin", "/storage/local", "/sdn/zones/localnetwork", "/nodes/pve1"] {
@@ -232,6 +237,10 @@ async fn where_guests_shall_be_is_looked_at() {
         let (state, why, _) = finding(&found, what);
         assert!(state == "fail" && why.contains(said), "{more}: {found:#?}");
     }
+    let taken = operator.spec(&spec("vmid = 4711\n"));
+    operator.sim.with_world(|world| world.put_guest(4711, Kind::Lxc, "pve1", &[("hostname", "other")]));
+    let found = operator.doctor(&["--spec", &taken], 1).await;
+    assert_eq!(finding(&found, "preflight of web-01").0, "fail");
     // A backup server's archive, and one node that is away: what can be done is enough.
     let from_server =
         operator.spec(&spec(&format!("golden = {BACKUP_SERVER_GOLDEN:?}\nstorage = \"thin\"\n")));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::needs::{Area, Ask, Need, needs};
+use crate::backend::proxmox::Proxmox;
 use crate::backend::proxmox::archive::{self, Archive};
 use crate::backend::proxmox::client::endpoint::access::{Permissions, ReadPermissions};
 use crate::backend::proxmox::client::endpoint::cluster::{ListNodes, NodeLine, ReadVersion, Version};
@@ -11,8 +12,10 @@ use crate::backend::proxmox::client::endpoint::node::{BridgeLine, ListBridges, R
 use crate::backend::proxmox::client::endpoint::storage::{ListStorages, StorageState};
 use crate::backend::proxmox::client::link::Pin;
 use crate::backend::proxmox::client::verdict::{ApiError, Patience};
-use crate::backend::proxmox::client::{Client, SettingsError};
+use crate::backend::proxmox::client::{Client, Settings as ClientSettings, SettingsError};
 use crate::backend::proxmox::settings::ProxmoxConfig;
+use crate::backend::{Backend as _, GuestPlan};
+use crate::outcome::Fault;
 
 /// An answer, or why there is none.
 pub(super) type Asked<T> = Result<T, ApiError>;
@@ -41,6 +44,8 @@ pub(super) struct ClusterFacts {
     pub(super) permissions: BTreeMap<String, Asked<BTreeSet<String>>>,
     /// The nodes where guests may come to be.
     pub(super) places: Vec<NodeFacts>,
+    /// Guests of the spec, and what `up` would say to each.
+    pub(super) preflights: Vec<(String, Result<(), Fault>)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +66,8 @@ pub(super) struct NodeFacts {
 pub(super) struct Collector<'a> {
     config: &'a ProxmoxConfig,
     client: Client,
+    /// As the companion would make it.
+    backend: Proxmox,
     progress: &'a mut (dyn FnMut(&str) + Send),
 }
 
@@ -70,15 +77,17 @@ impl<'a> Collector<'a> {
         progress: &'a mut (dyn FnMut(&str) + Send),
     ) -> Result<Self, SettingsError> {
         // A person waits: an error is as good now as in a minute.
-        let client = Client::new(config.client.clone())?.with_patience(Patience::NONE);
-        Ok(Self { config, client, progress })
+        let hasty = ClientSettings { patience: Patience::NONE, ..config.client.clone() };
+        let client = Client::new(hasty.clone())?;
+        let backend = Proxmox::new(ProxmoxConfig { client: hasty, ..config.clone() })?;
+        Ok(Self { config, client, backend, progress })
     }
 
-    pub(super) async fn collect(mut self, asks: Vec<Ask>) -> Facts {
+    pub(super) async fn collect(mut self, asks: Vec<Ask>, plans: &[GuestPlan]) -> Facts {
         let doors = self.doors().await;
         let version = doors.iter().find_map(|(_, answer)| answer.as_ref().ok().cloned());
         let cluster = match version {
-            Some(version) => Some(self.cluster(version, asks).await),
+            Some(version) => Some(self.cluster(version, asks, plans).await),
             None => None,
         };
         Facts {
@@ -93,7 +102,7 @@ impl<'a> Collector<'a> {
         let mut doors = Vec::new();
         for address in &self.config.client.addresses {
             (self.progress)(&format!("asking {address}"));
-            let settings = crate::backend::proxmox::client::Settings {
+            let settings = ClientSettings {
                 addresses: vec![address.clone()],
                 patience: Patience::NONE,
                 ..self.config.client.clone()
@@ -105,7 +114,7 @@ impl<'a> Collector<'a> {
         doors
     }
 
-    async fn cluster(&mut self, version: Version, asks: Vec<Ask>) -> ClusterFacts {
+    async fn cluster(&mut self, version: Version, asks: Vec<Ask>, plans: &[GuestPlan]) -> ClusterFacts {
         (self.progress)("asking for nodes");
         let nodes = self.client.send(&ListNodes).await;
         let online = places(&asks, nodes.as_deref().unwrap_or_default());
@@ -124,7 +133,12 @@ impl<'a> Collector<'a> {
             (self.progress)(&format!("looking at {node}"));
             places.push(self.node(node).await);
         }
-        ClusterFacts { version, nodes, asks, goldens, needs, permissions, places }
+        let mut preflights = Vec::new();
+        for plan in plans {
+            (self.progress)(&format!("trying {}", plan.name));
+            preflights.push((plan.name.to_string(), self.backend.preflight(plan).await));
+        }
+        ClusterFacts { version, nodes, asks, goldens, needs, permissions, places, preflights }
     }
 
     async fn goldens(&mut self, asks: &[Ask], online: &[String]) -> BTreeMap<String, GoldenFacts> {

@@ -35,6 +35,7 @@ pub(super) fn judge(facts: &Facts) -> Findings {
     for (volume, golden) in &cluster.goldens {
         judge_golden(cluster, &facts.token, volume, golden, &mut findings);
     }
+    judge_preflights(cluster, &mut findings);
     findings
 }
 
@@ -282,17 +283,33 @@ fn judge_golden(
     match answer {
         Ok(archive) if !archive.raw_lines().is_empty() => {
             let why = format!(
-                "it has raw lines, which no token's restore brings back: {}",
+                "it has raw lines, which a token's restore drops: {}",
                 firstlight_shared::text::escape(&archive.raw_lines().join(", "), 200)
             );
-            findings.say(State::Warn, what, why).with_fix([
-                "make it without them, or allow guests without them: proxmox.allow_root_lines = true",
-            ]);
+            findings.say(State::Warn, what, why);
         }
         Ok(_) => {
             findings.say(State::Ok, what, "this token can read it");
         }
         Err(error) => judge_unread(cluster, token, what, &parsed, error, findings),
+    }
+}
+
+/// Words of faults that say nothing of the guest, but that the question had no answer.
+const NO_ANSWER: [&str; 4] =
+    ["proxmox-unreachable", "proxmox-no-answer", "proxmox-unreadable", "proxmox-server-error"];
+
+/// What `up` itself would say, before it does anything.
+fn judge_preflights(cluster: &ClusterFacts, findings: &mut Findings) {
+    let well: Vec<&str> =
+        cluster.preflights.iter().filter(|(_, end)| end.is_ok()).map(|(guest, _)| guest.as_str()).collect();
+    if !well.is_empty() {
+        findings.say(State::Ok, "preflight", well.join(", "));
+    }
+    for (guest, end) in &cluster.preflights {
+        let Err(fault) = end else { continue };
+        let state = if NO_ANSWER.contains(&&*fault.code) { State::Unknown } else { State::Fail };
+        findings.say(state, format!("preflight of {guest}"), &fault.message).with_fix(fault.hint.clone());
     }
 }
 
@@ -310,18 +327,17 @@ fn judge_unread(
             let owner = golden.owner.map(|owner| format!("/vms/{owner}"));
             let why = match &owner {
                 Some(owner) => format!(
-                    "this token cannot read it: it needs Datastore.AllocateSpace on {storage}, and VM.Backup on {owner}, of whom it was made (or Datastore.Allocate on {storage})"
+                    "this token cannot read it: it needs Datastore.AllocateSpace on {storage}, and VM.Backup on {owner}, of whom it was made"
                 ),
                 None => format!("this token cannot read it: it needs Datastore.Allocate on {storage}"),
             };
-            let mut fix = Vec::new();
             let space = if owner.is_some() { "Datastore.AllocateSpace" } else { "Datastore.Allocate" };
             let on = |path: &String, privilege: &'static str| {
                 let has = cluster.granted(std::slice::from_ref(path));
-                let lacks = !has.contains(privilege);
+                let lacks = !has.contains(privilege) && !has.contains("Datastore.Allocate");
                 if lacks { grant(token, path, &BTreeSet::from([privilege]), &has) } else { Vec::new() }
             };
-            fix.extend(on(&storage, space));
+            let mut fix = on(&storage, space);
             fix.extend(owner.iter().flat_map(|owner| on(owner, "VM.Backup")));
             findings.say(State::Fail, what, why).with_fix(fix);
         }

@@ -94,6 +94,6 @@ pub async fn examine(
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Findings, SettingsError> {
     let asks = asks(plans, &config.defaults);
-    let facts = Collector::new(config, progress)?.collect(asks).await;
+    let facts = Collector::new(config, progress)?.collect(asks, plans.unwrap_or_default()).await;
     Ok(judge(&facts))
 }
