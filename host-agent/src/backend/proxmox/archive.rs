@@ -218,6 +218,18 @@ impl Archive {
         host("hostpci", named).or_else(|| host("usb", usb))
     }
 
+    /// A drive for it, or values that only it reads.
+    pub(super) fn has_cloud_init(&self) -> bool {
+        const VALUES: [&str; 5] = ["cicustom", "cipassword", "citype", "ciuser", "sshkeys"];
+        let is_drive = |key: &str, text: &str| {
+            BUSES.iter().any(|bus| key.starts_with(bus)) && text.contains("cloudinit")
+        };
+        self.config
+            .values()
+            .into_iter()
+            .any(|(key, text)| VALUES.contains(&key) || key.starts_with("ipconfig") || is_drive(key, text))
+    }
+
     fn boot_disk(&self, disks: &[Disk]) -> Option<usize> {
         let place = |key: &str| disks.iter().position(|disk| disk.key == key);
         let boot = self.properties("boot").unwrap_or_default();

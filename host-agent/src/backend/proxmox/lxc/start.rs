@@ -45,7 +45,11 @@ impl Proxmox {
 
     /// A running guest that has a MAC of this one: mostly the one that the backup was made of. Asked before a guest that
     /// keeps its MACs is started; costs one read for each running guest that the token may see.
-    async fn twin_of(&self, placement: &Placement, ours: &Ours) -> Result<Option<Fault>, Fault> {
+    pub(in crate::backend::proxmox) async fn twin_of(
+        &self,
+        placement: &Placement,
+        ours: &Ours,
+    ) -> Result<Option<Fault>, Fault> {
         let macs = macs(&ours.config);
         let original = golden(&placement.plan.golden).ok().and_then(|golden| golden.owner);
         let guests = self.ask(&ListGuests).await?;

@@ -103,10 +103,10 @@ fn check_nics(plan: &GuestPlan) -> Result<(), Fault> {
     if plan.nics.len() > MOST_NICS {
         return Err(field("nics", format_args!("Proxmox gives a guest {MOST_NICS} at most")));
     }
-    plan.nics.iter().try_for_each(|nic| check_nic(nic, kind(plan)))
+    plan.nics.iter().try_for_each(check_nic)
 }
 
-fn check_nic(nic: &Nic, kind: Kind) -> Result<(), Fault> {
+fn check_nic(nic: &Nic) -> Result<(), Fault> {
     let is_word = |text: &&String| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
@@ -117,10 +117,6 @@ fn check_nic(nic: &Nic, kind: Kind) -> Result<(), Fault> {
         return Err(field("nics.vlan", format_args!("{vlan} is not between 1 and 4094")));
     }
     let fixed = nic.address.as_deref().filter(|address| *address != "dhcp");
-    if kind == Kind::Qemu && (fixed.is_some() || nic.gateway.is_some()) {
-        return Err(field("nics.address", "nothing outside sets a machine's address: leave it out")
-            .with_hint("the golden asks a DHCP server, or has cloud-init"));
-    }
     match fixed {
         Some(address) if !is_network(address) => Err(field(
             "nics.address",
