@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use firstlight_shared::wire::{Envelope, Opened, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{BEACON, Common, FAST, VERIFY, beacon_of, store_fault, unless_store};
+use super::{BEACON, Common, FAST, UNSEEN, VERIFY, beacon_of, store_fault, unless_store};
 use crate::backend::{LookBudget, Observed, Placement};
 use crate::bringup::lookout::Sight;
 use crate::fleet::identities;
@@ -75,7 +75,7 @@ impl Verify {
     ) -> Result<Value, Fault> {
         let service = self.0.service()?;
         let opened = stored.envelope.open().map_err(|error| Fault::new("bad-report", error.to_string()))?;
-        let observed = self.0.backend.observe(placement).await?;
+        let observed = self.observe(placement).await?;
         let bound = self.bind(placement, &stored, &opened, &observed).await?;
         let trust = bound.trust;
         if trust != stored.trust {
@@ -104,7 +104,7 @@ impl Verify {
     ) -> Result<Value, Fault> {
         let store = &self.0.service()?.store;
         let guest = placement.plan.name.as_str();
-        let observed = self.0.backend.observe(placement).await?;
+        let observed = self.observe(placement).await?;
         let own = beacon.identities();
         let mut shared = store.sharing(context.job, &own).await.map_err(store_fault)?;
         for (kind, value) in &own {
@@ -129,6 +129,14 @@ impl Verify {
         }
         store.vouch(context.job, guest, Trust::Attested, &own).await.map_err(store_fault)?;
         Ok(json!({ "trust": Trust::Attested, "observed": observed, BEACON: beacon }))
+    }
+
+    /// An outage of the hypervisor says nothing about a guest that is ready: it is looked at again.
+    async fn observe(&self, placement: &Placement) -> Result<Observed, Fault> {
+        self.0.backend.observe(placement).await.map_err(|fault| match fault.code.as_str() {
+            "foreign" => fault,
+            _ => Fault { code: UNSEEN.to_owned(), ..fault },
+        })
     }
 
     fn expected<'a>(&'a self, placement: &'a Placement, mounts: &'a [PathBuf]) -> Expected<'a> {
