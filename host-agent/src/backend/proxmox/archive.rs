@@ -233,6 +233,13 @@ fn is_disk(properties: &Properties) -> bool {
     volume.contains(':') && !cd && !kept_out
 }
 
+/// Of a volume: what is before the colon.
+pub(super) fn storage_of(properties: &Properties) -> Option<&str> {
+    let volume =
+        properties.unnamed().or_else(|| properties.get("volume")).or_else(|| properties.get("file"))?;
+    Some(volume.split_once(':')?.0)
+}
+
 /// In bytes; None if it is not said.
 pub(super) fn size_of(properties: &Properties) -> Option<u64> {
     bytes(properties.get("size")?)

@@ -103,10 +103,10 @@ fn check_nics(plan: &GuestPlan) -> Result<(), Fault> {
     if plan.nics.len() > MOST_NICS {
         return Err(field("nics", format_args!("Proxmox gives a guest {MOST_NICS} at most")));
     }
-    plan.nics.iter().try_for_each(|nic| check_nic(nic, kind(plan)))
+    plan.nics.iter().try_for_each(check_nic)
 }
 
-fn check_nic(nic: &Nic, kind: Kind) -> Result<(), Fault> {
+fn check_nic(nic: &Nic) -> Result<(), Fault> {
     let is_word = |text: &&String| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
@@ -117,10 +117,6 @@ fn check_nic(nic: &Nic, kind: Kind) -> Result<(), Fault> {
         return Err(field("nics.vlan", format_args!("{vlan} is not between 1 and 4094")));
     }
     let fixed = nic.address.as_deref().filter(|address| *address != "dhcp");
-    if kind == Kind::Qemu && (fixed.is_some() || nic.gateway.is_some()) {
-        return Err(field("nics.address", "nothing outside sets a machine's address: leave it out")
-            .with_hint("the golden asks a DHCP server, or has cloud-init"));
-    }
     match fixed {
         Some(address) if !is_network(address) => Err(field(
             "nics.address",
@@ -140,12 +136,8 @@ fn is_network(text: &str) -> bool {
 }
 
 fn check_mounts(plan: &GuestPlan) -> Result<(), Fault> {
-    if kind(plan) == Kind::Qemu && !plan.mounts.is_empty() {
-        return Err(field("mounts", "Proxmox mounts nothing in a machine: leave them out")
-            .with_hint("a golden with a second disk gives each guest one"));
-    }
     if plan.mounts.len() > MOST_MOUNTS {
-        return Err(field("mounts", format_args!("Proxmox gives a container {MOST_MOUNTS} at most")));
+        return Err(field("mounts", format_args!("Proxmox gives a guest {MOST_MOUNTS} at most")));
     }
     let mut paths = BTreeSet::new();
     for mount in &plan.mounts {
@@ -269,9 +261,9 @@ mod tests {
         let table: [Row; 6] = [
             ("as it is", |_| {}, ""),
             ("kind", |plan| plan.kind = None, "kind: "),
-            ("mounts", |plan| plan.mounts = vec![mount("/srv")], "mounts: "),
-            ("dhcp", |plan| plan.nics = vec![nic("dhcp")], ""),
-            ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], "nics.address: "),
+            ("mounts", |plan| plan.mounts = vec![mount("/srv")], ""),
+            ("mount", |plan| plan.mounts = vec![mount("srv")], "mounts: `srv`"),
+            ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], ""),
             ("disk", |plan| plan.size.disk_bytes = Some(8 << 30), ""),
         ];
         for (what, change, expected) in table {
