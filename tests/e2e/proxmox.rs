@@ -1,5 +1,7 @@
 //! Real guests behind the simulated Proxmox VE.
 
 mod api;
+mod clones;
 mod guests;
 mod server;
+mod site;

@@ -5,7 +5,7 @@ use firstlight_shared::wire::Trust;
 
 use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
 use super::service::Bringups;
-use super::steps::Allocated;
+use super::steps::{Allocated, beacon_of};
 use super::view::{KnownHost, ReportView};
 use crate::job::{Limits, Phase, Recorded, Taken};
 use crate::store::{JobRow, StoreError, StoredReport};
@@ -82,13 +82,17 @@ impl Bringups {
             return Ok(None);
         }
         let (report, state) = (self.store.report_of_job(&row.id).await?, self.state(&row.id).await?);
-        let opened = report.and_then(|stored| stored.envelope.open().ok());
-        let (Some(opened), Some(state)) = (opened, state) else { return Ok(None) };
+        let Some(state) = state else { return Ok(None) };
+        let keys = match report {
+            Some(stored) => stored.envelope.open().ok().map(|opened| opened.report.identity.ssh_host_keys),
+            None => beacon_of(&state).and_then(|beacon| beacon.host_key).map(|key| vec![key]),
+        };
+        let Some(keys) = keys else { return Ok(None) };
         let addresses =
             Allocated::of(&state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
         let names =
             std::iter::once(row.guest.clone()).chain(addresses.iter().map(ToString::to_string)).collect();
-        Ok(Some(KnownHost { guest: row.guest, names, keys: opened.report.identity.ssh_host_keys }))
+        Ok(Some(KnownHost { guest: row.guest, names, keys }))
     }
 }
 

@@ -4,6 +4,7 @@ mod api;
 mod decide;
 mod endpoints;
 mod lists;
+mod lookout;
 mod requests;
 mod sagas;
 mod service;

@@ -9,6 +9,7 @@ use firstlight_shared::text::escape;
 use tokio::sync::{broadcast, watch};
 
 use super::endpoints::Endpoints;
+use super::lookout::Lookout;
 use super::steps::Known;
 use super::waiters::Waiters;
 use crate::backend::Backend;
@@ -24,6 +25,7 @@ pub struct Bringups {
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) waiters: Waiters,
+    pub(super) lookout: Lookout,
     /// MACs and addresses are chosen one at a time, apart from those that are known to be taken, by backend.
     pub(super) choosing: tokio::sync::Mutex<HashMap<&'static str, Known>>,
     /// For steps, which must not keep it alive.
@@ -62,6 +64,7 @@ impl Bringups {
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
             waiters: Waiters::default(),
+            lookout: Lookout::default(),
             choosing: tokio::sync::Mutex::default(),
             me: Weak::clone(me),
             works: AtomicBool::new(false),

@@ -128,6 +128,11 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> 
             };
             refusal(status, &refused.code, &refused.message)
         }
+        Err(IntakeError::Unbound) => {
+            taker.metrics.report("unbound");
+            let message = "the guest's beacon has not been seen with this report yet; try again";
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "unbound", message)
+        }
         Err(IntakeError::Store(error)) => {
             taker.metrics.store_error("take-report");
             tracing::error!(error = %firstlight_shared::error::Chain(&error), "a report could not be stored");

@@ -9,6 +9,7 @@
 
 mod admin;
 mod backup;
+mod candidates;
 mod claim;
 mod claims;
 mod database;
@@ -41,6 +42,7 @@ use futures_util::future::BoxFuture;
 
 use database::{Database, Writing};
 
+pub use candidates::{Added, Candidate};
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
 pub use export::{Exported, ExportedReport};

@@ -183,6 +183,7 @@ fn restores() -> Vec<Call> {
         tags: text("a;b"),
         env: Some(lxc::environment(&[("container_uuid", "x"), ("A", "y")]).unwrap()),
         onboot: Some(false),
+        protection: Some(false),
         unprivileged: Some(true),
         ..least.clone()
     };

@@ -110,6 +110,11 @@ impl Archive {
         self.config.get(key)
     }
 
+    /// Outside of snapshots, in their order.
+    pub(super) fn values(&self) -> Vec<(&str, &str)> {
+        self.config.values()
+    }
+
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
@@ -211,6 +216,18 @@ impl Archive {
                 && properties.get("mapping").is_none()
         };
         host("hostpci", named).or_else(|| host("usb", usb))
+    }
+
+    /// A drive for it, or values that only it reads.
+    pub(super) fn has_cloud_init(&self) -> bool {
+        const VALUES: [&str; 5] = ["cicustom", "cipassword", "citype", "ciuser", "sshkeys"];
+        let is_drive = |key: &str, text: &str| {
+            BUSES.iter().any(|bus| key.starts_with(bus)) && text.contains("cloudinit")
+        };
+        self.config
+            .values()
+            .into_iter()
+            .any(|(key, text)| VALUES.contains(&key) || key.starts_with("ipconfig") || is_drive(key, text))
     }
 
     fn boot_disk(&self, disks: &[Disk]) -> Option<usize> {

@@ -10,6 +10,8 @@ use super::client::endpoint::guest::{Guest, Kind, ReadStatus};
 use super::client::endpoint::lxc::ReadInterfaces;
 use super::client::link::Address;
 use super::client::verdict::{Class, Patience};
+use super::qemu;
+use super::qemu::paths_with_disks;
 use super::stamp;
 use super::standing::target;
 use crate::backend::{Observed, Placement};
@@ -30,7 +32,11 @@ impl super::Proxmox {
         }
         let running = self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running();
         let addresses = if running { self.addresses_of(&guest, &config).await? } else { Vec::new() };
-        Ok(Observed { running, mac: first_mac(&config), addresses, mounts: mounts(&config) })
+        let mounts = match guest.kind {
+            Kind::Lxc => mounts(&config),
+            Kind::Qemu => qemu::paths_with_disks(&placement.plan, &config),
+        };
+        Ok(Observed { running, mac: first_mac(&config), addresses, mounts })
     }
 
     /// What the guest runs with, and where it is: somebody may have moved it. None: it is gone.

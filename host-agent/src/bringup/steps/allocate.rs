@@ -11,7 +11,7 @@ use firstlight_shared::secret::Secret;
 use tokio::time::Instant;
 
 use super::{ALLOCATE, Allocated, CONTENDED, Common, FAST, store_fault, unless_store};
-use crate::backend::{Allocation, Backend, Placement, Taken};
+use crate::backend::{Allocation, Backend, ClaimChannel, Placement, Taken};
 use crate::bringup::service::Bringups;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
@@ -105,9 +105,15 @@ impl Allocate {
         let service = self.0.service()?;
         let url = service.endpoints.ensure(&*self.0.backend).await?;
         let id = hex::encode(rand::random::<[u8; 8]>());
-        let secret = Secret::new(rand::random::<[u8; 32]>().to_vec());
         let guest = self.0.spec.plan.name.as_str();
-        let claim = service.store.claim_for(context.job, guest, &id, &secret).await.map_err(store_fault)?;
+        let claim = match self.0.backend.claim_channel() {
+            ClaimChannel::Secret => {
+                let secret = Secret::new(rand::random::<[u8; 32]>().to_vec());
+                service.store.claim_for(context.job, guest, &id, &secret).await
+            }
+            ClaimChannel::Open => service.store.open_claim_for(context.job, guest, &id).await,
+        };
+        let claim = claim.map_err(store_fault)?;
         let allocation = self.reserve(context).await?;
         Ok(Allocated { claim_id: claim.id, url, allocation })
     }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, Placement, Stage};
+use crate::intake::BeaconView;
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
 
@@ -27,6 +28,7 @@ use allocate::id_kind;
 
 pub(super) const ALLOCATE: &str = "allocate";
 pub(super) const RESTORE: &str = "restore";
+const START: &str = "start";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
 
@@ -34,6 +36,8 @@ pub(super) const VERIFY: &str = "verify";
 const SLOW: Duration = Duration::from_secs(30 * 60);
 /// Everything else takes seconds, when the hypervisor is busy.
 const FAST: Duration = Duration::from_secs(5 * 60);
+/// In the output of `await-report`: the beacon that stood then. In that of `verify`: there was nothing else.
+const BEACON: &str = "beacon";
 const CONTENDED: &str = "allocation-contended";
 const STOPPING: &str = "stopping";
 
@@ -87,6 +91,16 @@ impl Allocated {
     }
 }
 
+/// The beacon that ended the wait for the guest, if one did.
+pub(super) fn beacon_of(state: &State) -> Option<BeaconView> {
+    BeaconView::deserialize(state.outputs.get(AWAIT_REPORT)?.get(BEACON)?).ok()
+}
+
+/// The guest was found ready without its report.
+pub(super) fn is_by_beacon_alone(state: &State) -> bool {
+    state.outputs.get(VERIFY).is_some_and(|output| output.get(BEACON).is_some())
+}
+
 /// The id that the guest was made with, once it was.
 fn id_in_use(state: &State) -> Option<String> {
     Some(state.outputs.get(RESTORE)?.get("id")?.as_str()?.to_owned())
@@ -110,7 +124,7 @@ impl BringUp {
             stage("hostname", Stage::Hostname, FAST),
             stage("size", Stage::Size, FAST),
             stage("mounts", Stage::Mounts, FAST),
-            stage("start", Stage::Start, FAST),
+            stage(START, Stage::Start, FAST),
             Box::new(await_report::AwaitReport(Arc::clone(&common))),
             Box::new(verify::Verify(Arc::clone(&common))),
             Box::new(finish::Finish(Arc::clone(&common))),

@@ -3,41 +3,55 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::ids::{GuestName, MacAddress};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+    Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement, ReportEndpoint,
+    Slot, Stage, Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Object {
-    pub(super) guest: String,
-    pub(super) mac: Option<MacAddress>,
-    pub(super) running: bool,
+pub(in crate::bringup) struct Object {
+    pub(in crate::bringup) guest: String,
+    pub(in crate::bringup) mac: Option<MacAddress>,
+    pub(in crate::bringup) running: bool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(in crate::bringup) struct World {
     /// By the job of the stamp.
-    pub(super) objects: BTreeMap<String, Object>,
-    pub(super) golden: String,
-    pub(super) refuse: Option<Stage>,
-    pub(super) undo_fails: Option<Stage>,
+    pub(in crate::bringup) objects: BTreeMap<String, Object>,
+    pub(in crate::bringup) golden: String,
+    pub(in crate::bringup) refuse: Option<Stage>,
+    pub(in crate::bringup) undo_fails: Option<Stage>,
     /// How often each job's guest was made.
-    pub(super) made: BTreeMap<String, u32>,
-    pub(super) released: u32,
+    pub(in crate::bringup) made: BTreeMap<String, u32>,
+    pub(in crate::bringup) released: u32,
+    /// Claims carry no secret, ids are chosen, and guests may be looked at.
+    pub(in crate::bringup) open: bool,
+    /// What a look at each job's guest shows; nothing: it does not run.
+    pub(in crate::bringup) shown: BTreeMap<String, Vec<IpAddr>>,
+    pub(in crate::bringup) look_takes: Duration,
+    pub(in crate::bringup) look_fails: bool,
+    /// Every look: when it was begun, and at whose guest.
+    pub(in crate::bringup) looks: Vec<(Instant, String)>,
+    /// Looks under way, by job, and the most at one guest so far.
+    pub(in crate::bringup) under_way: BTreeMap<String, usize>,
+    pub(in crate::bringup) most_at_once: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Paper {
+pub(in crate::bringup) struct Paper {
     world: Mutex<World>,
     /// A stage that does not go on before this says otherwise.
-    pub(super) hold: watch::Sender<Option<Stage>>,
+    pub(in crate::bringup) hold: watch::Sender<Option<Stage>>,
 }
 
 impl Default for Paper {
@@ -47,7 +61,7 @@ impl Default for Paper {
 }
 
 impl Paper {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(in crate::bringup) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 }
@@ -94,7 +108,12 @@ impl Backend for Paper {
             mac: MacAddress::local([0x02, 0xf1, 0x58], [0, 0, number]),
             addresses: vec![address],
             more_macs: Vec::new(),
-            slot: None,
+            slot: self.world().open.then(|| Slot {
+                id: format!("{}", 100 + u32::from(number)),
+                node: "paper-1".to_owned(),
+                uuid: Some(format!("00000000-0000-4000-8000-0000000000{number:02x}")),
+                since_s: 0,
+            }),
         })
     }
 
@@ -176,6 +195,35 @@ impl Backend for Paper {
         })
     }
 
+    fn claim_channel(&self) -> ClaimChannel {
+        if self.world().open { ClaimChannel::Open } else { ClaimChannel::Secret }
+    }
+
+    fn look_budget(&self) -> Option<LookBudget> {
+        let budget = LookBudget { per_second: 8, not_before: Duration::from_millis(20) };
+        self.world().open.then_some(budget)
+    }
+
+    async fn look(&self, guest: &Placement) -> Result<Look, Fault> {
+        let takes = {
+            let mut world = self.world();
+            world.looks.push((Instant::now(), guest.job.clone()));
+            let under_way = world.under_way.entry(guest.job.clone()).or_default();
+            *under_way += 1;
+            let now = *under_way;
+            world.most_at_once = world.most_at_once.max(now);
+            world.look_takes
+        };
+        tokio::time::sleep(takes).await;
+        let mut world = self.world();
+        *world.under_way.entry(guest.job.clone()).or_default() -= 1;
+        if world.look_fails {
+            return Err(Fault::new("paper-blind", "no look today"));
+        }
+        let shown = world.shown.get(&guest.job).cloned();
+        Ok(Look { running: shown.is_some(), addresses: shown.unwrap_or_default() })
+    }
+
     async fn read_report(&self, _: &Placement) -> Result<Option<Vec<u8>>, Fault> {
         Ok(None)
     }
@@ -198,6 +246,6 @@ impl Backend for Paper {
 }
 
 /// The MACs of all objects, each once.
-pub(super) fn macs(world: &World) -> BTreeSet<MacAddress> {
+pub(in crate::bringup) fn macs(world: &World) -> BTreeSet<MacAddress> {
     world.objects.values().filter_map(|object| object.mac).collect()
 }

@@ -35,6 +35,12 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
             out.push_str(&fact(label, &shown));
         }
     }
+    if job["by_beacon_alone"] == true {
+        out.push_str(&fact(
+            "beacon",
+            &format!("{}: that is all there is, no report has come", text(&job["beacon"]["state"])),
+        ));
+    }
     if let Some(reach) = job["reach"].as_str() {
         out.push_str(&fact("log in", &format!("{} ssh root@{}", safe(reach), text(&job["addresses"]))));
     }

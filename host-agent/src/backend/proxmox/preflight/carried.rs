@@ -31,6 +31,7 @@ pub(super) fn check(
     if plan.intent == Intent::Restore {
         return check_name(plan, archive);
     }
+    check_addresses(plan, kind, archive)?;
     check_disk(plan, kind, archive)?;
     check_mounts(plan, kind, archive)
 }
@@ -132,6 +133,20 @@ fn check_name(plan: &GuestPlan, archive: &Archive) -> Result<(), Fault> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Only what runs in a machine can give it an address.
+fn check_addresses(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fault> {
+    let fixed = plan
+        .nics
+        .iter()
+        .any(|nic| nic.gateway.is_some() || nic.address.as_deref().is_some_and(|text| text != "dhcp"));
+    if kind != Kind::Qemu || !fixed || archive.has_cloud_init() {
+        return Ok(());
+    }
+    Err(field("nics.address", "nothing in the golden's configuration tells of cloud-init, which alone sets a machine's address").with_hint(
+        "leave it out; or give the guest that the golden is made of a drive for cloud-init (`qm set VMID --ide2 STORAGE:cloudinit`), and make its backup again",
+    ))
 }
 
 fn check_disk(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fault> {
