@@ -115,10 +115,6 @@ impl Archive {
         self.config.values()
     }
 
-    pub(super) fn number(&self, key: &str) -> Option<u64> {
-        self.get(key)?.parse().ok()
-    }
-
     /// Absent is no.
     pub(super) fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|text| matches!(text, "1" | "yes" | "on" | "true"))

@@ -11,7 +11,6 @@ use super::client::endpoint::lxc::ReadInterfaces;
 use super::client::link::Address;
 use super::client::verdict::{Class, Patience};
 use super::qemu;
-use super::qemu::paths_with_disks;
 use super::stamp;
 use super::standing::target;
 use crate::backend::{Observed, Placement};

@@ -110,9 +110,13 @@ async fn a_guest_is_observed_as_the_hypervisor_has_it() {
     let moved = placement(101, "pve2", "job-1", plan(json!({})));
     assert!(rig.backend.observe(&moved).await.unwrap().running, "somebody has moved it");
     machine(&rig, "1");
+    rig.set(300, "scsi1", "local:300/vm-300-disk-1.raw,serial=fl-0,size=1G");
     rig.start("pve1", GuestKind::Qemu, 300).await;
-    let observed = rig.backend.observe(&placement(300, "pve1", "job-1", machine_plan())).await.unwrap();
-    assert!(observed.running && observed.mounts.is_empty());
+    let mut wanted = machine_plan();
+    wanted.mounts = plan(json!({ "mounts": [{ "path": "/srv/db", "size_bytes": 1 << 30 }] })).mounts;
+    let observed = rig.backend.observe(&placement(300, "pve1", "job-1", wanted)).await.unwrap();
+    assert!(observed.running);
+    assert_eq!(observed.mounts, [std::path::PathBuf::from("/srv/db")], "its disk is there");
     assert_eq!(observed.mac, Some(MAC.parse().unwrap()));
     assert_eq!(observed.addresses.len(), 1, "{observed:?}");
 }
