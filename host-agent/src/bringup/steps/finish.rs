@@ -39,8 +39,11 @@ impl Step for Finish {
 
 impl Finish {
     async fn remove(&self, context: &Context<'_>) -> Result<(), Fault> {
-        let placement = self.0.placement(context).await?;
-        self.0.backend.remove_claim(&placement).await?;
+        // A guest that somebody else made was given none.
+        if self.0.spec.adopt.is_none() {
+            let placement = self.0.placement(context).await?;
+            self.0.backend.remove_claim(&placement).await?;
+        }
         if is_by_beacon_alone(context.state) {
             // The report may still come; there is no secret to be wiped.
             return Ok(());

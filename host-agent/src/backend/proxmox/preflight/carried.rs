@@ -311,6 +311,31 @@ mod tests {
     }
 
     #[test]
+    fn only_cloud_init_gives_a_machine_an_address() {
+        let nic =
+            |address: &str| crate::backend::Nic { address: Some(address.to_owned()), ..Default::default() };
+        for (kind, base, line, address, fits) in [
+            (Kind::Lxc, CONTAINER, "", "10.0.0.5/24", true),
+            (Kind::Qemu, MACHINE, "", "dhcp", true),
+            (Kind::Qemu, MACHINE, "", "10.0.0.5/24", false),
+            (Kind::Qemu, MACHINE, "ide2: none,media=cdrom\ncipher: x\n", "10.0.0.5/24", false),
+            (
+                Kind::Qemu,
+                MACHINE,
+                "ide2: local:9200/vm-9200-cloudinit.qcow2,media=cdrom\n",
+                "10.0.0.5/24",
+                true,
+            ),
+            (Kind::Qemu, MACHINE, "ciuser: debian\n", "10.0.0.5/24", true),
+            (Kind::Qemu, MACHINE, "ipconfig0: ip=dhcp\n", "10.0.0.5/24", true),
+        ] {
+            let plan = GuestPlan { nics: vec![nic(address)], ..plan() };
+            let said = check(&plan, kind, &archive(base, line), false);
+            assert_eq!(said.is_ok(), fits, "{line} {address}: {said:?}");
+        }
+    }
+
+    #[test]
     fn a_mount_needs_a_size_and_takes_what_the_archive_has_for_it() {
         let mount =
             |path: &str, size_bytes| Mount { path: path.into(), size_bytes, storage: None, backup: None };

@@ -263,6 +263,7 @@ mod tests {
             ("kind", |plan| plan.kind = None, "kind: "),
             ("mounts", |plan| plan.mounts = vec![mount("/srv")], ""),
             ("mount", |plan| plan.mounts = vec![mount("srv")], "mounts: `srv`"),
+            // Whether its cloud-init takes one, the archive tells.
             ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], ""),
             ("disk", |plan| plan.size.disk_bytes = Some(8 << 30), ""),
         ];
