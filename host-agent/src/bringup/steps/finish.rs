@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Common, FAST, is_by_beacon_alone, nothing, store_fault};
+use crate::backend::ClaimChannel;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -41,7 +42,7 @@ impl Finish {
     async fn remove(&self, context: &Context<'_>) -> Result<(), Fault> {
         let placement = self.0.placement(context).await?;
         self.0.backend.remove_claim(&placement).await?;
-        if is_by_beacon_alone(context.state) {
+        if is_by_beacon_alone(context.state) && self.0.backend.claim_channel() == ClaimChannel::Open {
             // The report may still come; there is no secret to be wiped.
             return Ok(());
         }
