@@ -90,12 +90,23 @@ pub struct DemoArguments {
     /// Print one JSON document instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Leave guests and companion running, and say how to reach and remove them
+    /// What the clones are made with
+    #[arg(long, value_enum, default_value_t = DemoBackend::Local)]
+    pub backend: DemoBackend,
+    /// Leave guests and companion running, and say how to reach and remove them (a simulated cluster: until Ctrl-C)
     #[arg(long)]
     pub keep: bool,
-    /// The companion's state folder [default: .firstlight/demo]
+    /// The companion's state folder [default: .firstlight/demo, or .firstlight/demo-BACKEND]
     #[arg(long)]
     pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DemoBackend {
+    /// The companion's own guests, by systemd-nspawn
+    Local,
+    /// A simulated Proxmox VE, whose containers are real
+    ProxmoxSim,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -12,6 +12,7 @@ mod render;
 mod serve;
 mod store;
 mod up;
+mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Up(up) => up::up(&session, &up).await,
         Command::Plan { spec, output } => plan(&session, &spec, output.json).await,
+        Command::Wait(arguments) => wait::wait(&session, &arguments).await,
         // Without a daemon the others work on the store that earlier commands left, if there is one.
         command if session.client.answers().await => ask(&session, command).await,
         command => match (purpose(&command), left(&session)?) {
@@ -132,9 +134,11 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
+        Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)
         | Command::Plan { .. }
+        | Command::Wait(_)
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Openapi

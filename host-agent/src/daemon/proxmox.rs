@@ -115,5 +115,6 @@ fn defaults(proxmox: &ProxmoxSettings) -> Defaults {
         bridge: proxmox.bridge.clone(),
         vmids: proxmox.vmids.clone(),
         tags: proxmox.tags.clone(),
+        allow_root_lines: proxmox.allow_root_lines,
     }
 }

@@ -183,6 +183,7 @@ fn restores() -> Vec<Call> {
         tags: text("a;b"),
         env: Some(lxc::environment(&[("container_uuid", "x"), ("A", "y")]).unwrap()),
         onboot: Some(false),
+        protection: Some(false),
         unprivileged: Some(true),
         ..least.clone()
     };
@@ -224,6 +225,7 @@ fn both_kinds(guest: &Guest) -> Vec<Call> {
         config::ReadConfig { guest: guest(), current: true }.call(),
         change.call(),
         guest::ReadStatus { guest: guest() }.call(),
+        guest::ListNodeGuests { node: guest().node, kind: guest().kind }.call(),
         guest::Start { guest: guest() }.call(),
         guest::Stop { guest: guest(), overrule_shutdown: true }.call(),
         guest::Shutdown { guest: guest(), timeout: Duration::from_secs(30), force_stop: true }.call(),

@@ -1,10 +1,12 @@
 //! The simulated cluster's API as curl speaks to it.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use firstlight_tests::golden::Variant;
+use firstlight_tests::guest::Leader;
 use firstlight_tests::rig::leftovers;
 use firstlight_tests::simpve::example::{self, CONTAINER_GOLDEN, SECRET, TOKEN};
 use firstlight_tests::simpve::profile::Profile;
@@ -92,6 +94,14 @@ impl Cluster {
 
     pub(super) fn interfaces(&self, id: u32) -> Value {
         self.api().ask("GET", &format!("/nodes/pve1/lxc/{id}/interfaces"), &[]).unwrap()
+    }
+
+    /// Whether this guest can connect to the machine where a companion listens.
+    pub(super) fn is_reached_by(&self, guest: Leader) -> bool {
+        let listener = TcpListener::bind((self.guests.gateway(), 0)).unwrap();
+        let open =
+            format!("exec 3<>/dev/tcp/{}/{}", self.guests.gateway(), listener.local_addr().unwrap().port());
+        guest.run(&["/usr/bin/timeout", "4", "/bin/bash", "-c", &open]).unwrap().ok()
     }
 
     /// For messages.

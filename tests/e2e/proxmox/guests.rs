@@ -101,10 +101,46 @@ fn a_container_of_the_simulated_cluster_is_a_real_one() {
     cluster.task("POST", "/nodes/pve1/lxc/101/status/stop", &[]);
     cluster.task("DELETE", "/nodes/pve1/lxc/101?purge=1", &[]);
     assert_eq!(cluster.sim.inventory(), before);
-    wait::until("its root to go", Duration::from_secs(20), || {
+    wait::until("its root to go", Duration::from_secs(60), || {
         (!cluster.guests.root(101).exists()).then_some(())
     })
     .unwrap();
     assert_eq!(cluster.guests.problems(), Vec::<String>::new());
+    cluster.end();
+}
+
+#[test]
+fn a_guest_that_is_cut_off_has_an_address_and_no_way_to_this_machine() {
+    let cluster = Cluster::start(Variant::Dhcp);
+    cluster.guests.cut_off("alone");
+    let archive = format!("ostemplate={CONTAINER_GOLDEN}");
+    for (id, hostname) in [(101, "alone"), (102, "beside")] {
+        let create = [
+            &format!("vmid={id}"),
+            "restore=1",
+            "unique=1",
+            "start=1",
+            &format!("hostname={hostname}"),
+            &archive,
+        ];
+        cluster.task("POST", "/nodes/pve1/lxc", &create);
+    }
+    let mut found = Vec::new();
+    for id in [101, 102] {
+        let guest = Leader::wait_for(&cluster.guests.root(id)).unwrap();
+        let leased = wait::until("an address", Duration::from_secs(60), || {
+            addresses(&cluster.interfaces(id), "eth0").into_iter().find(IpAddr::is_ipv4)
+        });
+        leased.unwrap_or_else(|error| panic!("{error}\n{}", cluster.said()));
+        let routes = file(guest, "/proc/net/route");
+        assert!(
+            routes.lines().any(|line| line.starts_with("eth0\t00000000\t")),
+            "no default route: {routes}"
+        );
+        let mac = cluster.api().ask("GET", &format!("/nodes/pve1/lxc/{id}/config"), &[]).unwrap();
+        found.push((cluster.is_reached_by(guest), mac["net0"].clone()));
+    }
+    assert_eq!(found.iter().map(|(reached, _)| *reached).collect::<Vec<_>>(), [false, true]);
+    assert_ne!(found[0].1, found[1].1, "one MAC for both");
     cluster.end();
 }

@@ -67,6 +67,7 @@ impl World {
                 self.node_status()
             }
             "time" => {
+                self.check(&call.who, &format!("/nodes/{name}"), &["Sys.Audit"], Need::All)?;
                 json!({ "timezone": "Etc/UTC", "time": self.epoch(), "localtime": self.epoch() })
             }
             "network" => self.bridges.iter().map(|bridge| bridge_line(bridge)).collect(),

@@ -182,7 +182,7 @@ impl Guests for Scripted {
 
     fn write_file(&mut self, id: u32, path: &str, content: &[u8]) -> bool {
         let Some(running) = self.running.get_mut(&id) else { return false };
-        let known = ["/run", "/tmp", "/etc", "/root", "/var/lib"];
+        let known = ["/run", "/run/firstlight", "/tmp", "/etc", "/root", "/var/lib"];
         let fits = path.rsplit_once('/').is_some_and(|(folder, _)| known.contains(&folder));
         if fits {
             running.files.insert(path.into(), content.to_vec());

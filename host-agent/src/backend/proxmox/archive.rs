@@ -110,6 +110,11 @@ impl Archive {
         self.config.get(key)
     }
 
+    /// Outside of snapshots, in their order.
+    pub(super) fn values(&self) -> Vec<(&str, &str)> {
+        self.config.values()
+    }
+
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
@@ -197,6 +202,32 @@ impl Archive {
             disks[place].boots = true;
         }
         disks
+    }
+
+    /// A line that gives a machine a device of the node itself, which Proxmox lets no token do.
+    pub(super) fn host_device(&self) -> Option<String> {
+        let host = |stem: &str, is_host: fn(&Properties) -> bool| {
+            let found = self.family(stem).into_iter().find(|(_, properties)| is_host(properties));
+            found.map(|(number, _)| format!("{stem}{number}"))
+        };
+        let named = |properties: &Properties| properties.get("mapping").is_none();
+        let usb = |properties: &Properties| {
+            properties.get("host").or(properties.unnamed()).is_some_and(|host| host != "spice")
+                && properties.get("mapping").is_none()
+        };
+        host("hostpci", named).or_else(|| host("usb", usb))
+    }
+
+    /// A drive for it, or values that only it reads.
+    pub(super) fn has_cloud_init(&self) -> bool {
+        const VALUES: [&str; 5] = ["cicustom", "cipassword", "citype", "ciuser", "sshkeys"];
+        let is_drive = |key: &str, text: &str| {
+            BUSES.iter().any(|bus| key.starts_with(bus)) && text.contains("cloudinit")
+        };
+        self.config
+            .values()
+            .into_iter()
+            .any(|(key, text)| VALUES.contains(&key) || key.starts_with("ipconfig") || is_drive(key, text))
     }
 
     fn boot_disk(&self, disks: &[Disk]) -> Option<usize> {

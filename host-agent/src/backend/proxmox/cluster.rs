@@ -9,20 +9,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::archive::Read;
+use super::allocate::{Occupied, Promised};
+use super::archive::{Read, golden};
 use super::client::endpoint::Endpoint;
 use super::client::endpoint::cluster::{
     GuestLine, ListGuests, ListNodes, NodeLine, ReadOptions, ReadVersion,
 };
-use super::client::endpoint::node::ReadTime;
-use super::client::endpoint::storage::{ListStorages, StorageState};
+use super::client::endpoint::node::{BridgeLine, ReadTime};
+use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
+use super::look::Silent;
+use super::survey::Seen;
 use crate::outcome::Fault;
 
 /// How long facts are used.
 const FRESH: Duration = Duration::from_secs(60);
 /// Guests come and go, and Proxmox itself gathers them every ten seconds.
 const GUESTS_FRESH: Duration = Duration::from_secs(5);
+/// How often what is remembered may be doubted: a hundred guests with the same mistake ask once.
+const DOUBT: Duration = Duration::from_secs(5);
+/// How long what a storage lists of an archive is used.
+const LISTINGS_FRESH: Duration = Duration::from_secs(10);
 /// The prefix that Proxmox gives its MACs unless it is told another one.
 const PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];
 /// How far a node's clock may be off ours, where it may not be asked.
@@ -40,6 +47,16 @@ pub(super) struct Cluster {
     guests: Remembered<(), Arc<[GuestLine]>>,
     /// What a node's clock is ahead of ours, in seconds.
     clocks: Remembered<String, i64>,
+    /// By node and volume: what a storage lists of an archive; None: nothing.
+    listings: Remembered<(String, String), Option<VolumeLine>>,
+    bridges: Remembered<String, Arc<[BridgeLine]>>,
+    /// What archives looked like when they were last listed.
+    marks: Mutex<HashMap<String, String>>,
+    doubted: Mutex<Option<Instant>>,
+    pub(super) seen: Seen,
+    pub(super) silent: Silent,
+    pub(super) occupied: Occupied,
+    pub(super) promised: Promised,
     /// By node and volume.
     pub(super) archives: Mutex<HashMap<(String, String), Read>>,
 }
@@ -77,6 +94,22 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
     }
 }
 
+impl Cluster {
+    pub(super) async fn bridges_of(
+        &self,
+        node: &str,
+        ask: impl Future<Output = Result<Arc<[BridgeLine]>, Fault>>,
+    ) -> Result<Arc<[BridgeLine]>, Fault> {
+        self.bridges.or_ask(node.to_owned(), FRESH, ask).await
+    }
+
+    /// Whether it is another one than the last time.
+    pub(super) async fn mark_changed(&self, volume: &str, mark: &str) -> bool {
+        let mut marks = self.marks.lock().await;
+        marks.insert(volume.to_owned(), mark.to_owned()).is_some_and(|old| old != mark)
+    }
+}
+
 impl super::Proxmox {
     /// As a fault.
     pub(super) async fn ask<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, Fault> {
@@ -92,7 +125,20 @@ impl super::Proxmox {
         cluster.storages.forget().await;
         cluster.guests.forget().await;
         cluster.clocks.forget().await;
+        cluster.listings.forget().await;
+        cluster.bridges.forget().await;
         cluster.archives.lock().await.clear();
+    }
+
+    /// Forgets what is remembered, unless that was done just now.
+    pub(super) async fn doubt_facts(&self) -> bool {
+        let mut doubted = self.cluster.doubted.lock().await;
+        if doubted.is_some_and(|since| since.elapsed() < DOUBT) {
+            return false;
+        }
+        *doubted = Some(Instant::now());
+        self.forget_facts().await;
+        true
     }
 
     /// Major and minor number.
@@ -110,6 +156,10 @@ impl super::Proxmox {
     /// Whether a container can be handed variables.
     pub(super) async fn has_env(&self) -> Result<bool, Fault> {
         Ok(self.version().await? >= ENV_SINCE)
+    }
+
+    pub(super) async fn forget_nodes(&self) {
+        self.cluster.nodes.forget().await;
     }
 
     /// All nodes of the cluster.
@@ -135,10 +185,26 @@ impl super::Proxmox {
         self.cluster.prefix.or_ask((), FRESH, ask).await
     }
 
-    /// The storages of a node, as far as the token may see them: disabled ones are not listed.
+    /// The storages of the cluster as this node has them, as far as the token may see them.
     pub(super) async fn storages(&self, node: &str) -> Result<Arc<[StorageState]>, Fault> {
         let ask = async { Ok(self.ask(&ListStorages { node: node.to_owned() }).await?.into()) };
         self.cluster.storages.or_ask(node.to_owned(), FRESH, ask).await
+    }
+
+    /// What the node lists of this archive. None: it is not there, or the token may not see it.
+    pub(super) async fn archive_line(&self, volume: &str, node: &str) -> Result<Option<VolumeLine>, Fault> {
+        let golden = golden(volume)?;
+        let ask = async {
+            let list = ListContent {
+                node: node.to_owned(),
+                storage: golden.storage.to_owned(),
+                content: Some("backup".to_owned()),
+                vmid: golden.owner.filter(|vmid| *vmid >= 100),
+            };
+            let lines = self.ask(&list).await?;
+            Ok(lines.into_iter().find(|line| line.volid == volume))
+        };
+        self.cluster.listings.or_ask((node.to_owned(), volume.to_owned()), LISTINGS_FRESH, ask).await
     }
 
     /// The guests that the token may see: up to 15 s old.
@@ -151,7 +217,8 @@ impl super::Proxmox {
     pub(super) async fn node_time(&self, node: &str) -> Result<u64, Fault> {
         let ask = async {
             match self.client.send(&ReadTime { node: node.to_owned() }).await {
-                Ok(answer) => Ok(answer.time.cast_signed() - now().cast_signed()),
+                // Both are cut off to whole seconds: one less is never too late.
+                Ok(answer) => Ok(answer.time.cast_signed() - now().cast_signed() - 1),
                 Err(ApiError { class: Class::Denied { .. }, .. }) => Ok(-CLOCKS.cast_signed()),
                 Err(error) => Err(Fault::from(&error)),
             }

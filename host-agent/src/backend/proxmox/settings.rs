@@ -24,6 +24,9 @@ pub struct Defaults {
     pub vmids: RangeInclusive<u32>,
     /// Set on every guest that we make, as far as the token may.
     pub tags: Vec<String>,
+    /// Take goldens whose configuration holds lines that work as root on the node (`hookscript`, `args`), or that no
+    /// token can restore (raw lines of LXC).
+    pub allow_root_lines: bool,
 }
 
 impl Default for Defaults {
@@ -35,6 +38,7 @@ impl Default for Defaults {
             bridge: "vmbr0".to_owned(),
             vmids: 100..=999_999_999,
             tags: vec!["firstlight".to_owned()],
+            allow_root_lines: false,
         }
     }
 }

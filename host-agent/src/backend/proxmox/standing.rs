@@ -25,6 +25,8 @@ pub(super) enum Standing {
     /// A restore of ours is at work on it.
     Making(Upid),
     Unfinished(Unfinished),
+    /// A restore of ours ended well, and the token may not see (any more) what it made.
+    Hidden(Fault),
     /// Somebody else's: whose it seems to be.
     Other(String),
 }
@@ -118,6 +120,12 @@ fn decide(job: &str, target: &Guest, facts: Facts) -> Standing {
     }
     if free {
         return Standing::Free;
+    }
+    if let (Seen::Hidden(why), Restoring::Ended(upid, exit)) = (&config, &restoring)
+        && matches!(Exit::parse(Some(exit)), Exit::Ok | Exit::Warnings(_))
+    {
+        let message = format!("{target} was made by {upid}, and the token may not see it: {why}");
+        return Standing::Hidden(Fault::new("proxmox-denied", message));
     }
     let failed = match restoring {
         Restoring::Ended(upid, exit) if left_something(&upid, &exit) => Some((upid, exit)),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Proxmox;
 use super::client::call::Method;
 use super::client::endpoint::guest::{Guest, Kind};
 use super::client::endpoint::task::{ListTasks, TaskLine};
@@ -13,11 +12,12 @@ use super::client::task::TaskEnd;
 use super::client::upid::Upid;
 use super::client::verdict::{ApiError, Class, Code, Lock};
 use super::standing::target;
+use super::{Proxmox, kind};
 use crate::backend::{Placement, Stage};
 use crate::outcome::{Fault, Followed};
 
 /// What the clocks of node and companion may differ by, and the seconds that an UPID cuts off.
-const ROOM_S: u64 = 30;
+pub(super) const ROOM_S: u64 = 30;
 /// The engine ends a step long before.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Of a task's log, in a fault.
@@ -30,7 +30,12 @@ impl Proxmox {
             Err(error) => return Followed::Unknown(Fault::new("no-task", format!("{error}"))),
         };
         let end = self.client.follow(&upid, Instant::now() + LONGEST).await;
-        followed(stage, placement, &upid, end)
+        match followed(stage, placement, &upid, end) {
+            Followed::Done(output) if kind(&placement.plan) == Kind::Lxc => {
+                self.verify_lxc(stage, placement, remarks_of(&output)).await
+            }
+            followed => followed,
+        }
     }
 
     /// However it ends: what it did is looked at afterwards.
@@ -127,6 +132,11 @@ pub(super) fn output(stage: Stage, placement: &Placement, remarks: Vec<String>) 
         output["remarks"] = json!(remarks);
     }
     output
+}
+
+fn remarks_of(output: &Value) -> Vec<String> {
+    let remarks = output.get("remarks").and_then(Value::as_array).into_iter().flatten();
+    remarks.filter_map(|remark| remark.as_str().map(str::to_owned)).collect()
 }
 
 /// A task that ended so did nothing, or did not have to: the next probe tells how things stand.

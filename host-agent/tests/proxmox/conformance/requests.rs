@@ -71,6 +71,7 @@ fn containers() -> Vec<Call> {
         tags: Some("a;firstlight;with-all_of+.1".into()),
         env: Some(lxc::environment(&env).unwrap()),
         onboot: Some(true),
+        protection: Some(false),
         unprivileged: Some(true),
     };
     let of_backup_server =

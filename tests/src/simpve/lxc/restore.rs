@@ -191,10 +191,7 @@ impl Restore {
 
     /// What it is made of: an archive, or a bare template, which has only an operating system.
     fn source(&self, world: &World) -> Result<Archive, String> {
-        match world.archives.get(&self.archive) {
-            Some(archive) => Ok(archive.clone()),
-            None => Err(format!("volume '{}' does not exist", self.archive)),
-        }
+        world.archive(&self.archive, &self.node).cloned()
     }
 
     /// The rights that are only looked at by the worker.

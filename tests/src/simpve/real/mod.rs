@@ -182,6 +182,10 @@ impl Seats {
     fn seat(&mut self, id: u32) -> &mut Seat {
         self.seats.entry(id).or_insert_with(|| Seat::take(&self.rig, id))
     }
+
+    fn real(&self, id: u32) -> Option<&Seat> {
+        self.seats.get(&id).filter(|seat| seat.is_real())
+    }
 }
 
 impl Guests for Seats {
@@ -192,7 +196,7 @@ impl Guests for Seats {
     }
 
     fn remove(&mut self, id: u32) {
-        if let Some(seat) = self.seats.remove(&id) {
+        if let Some(seat) = self.real(id) {
             seat.remove();
         }
     }
@@ -212,17 +216,17 @@ impl Guests for Seats {
 
     fn stop(&mut self, id: u32) {
         self.others.stop(id);
-        if let Some(seat) = self.seats.get(&id) {
+        if let Some(seat) = self.real(id) {
             seat.stop();
         }
     }
 
     fn interfaces(&self, id: u32, now: Moment) -> Vec<Interface> {
-        self.seats.get(&id).map_or_else(|| self.others.interfaces(id, now), Seat::interfaces)
+        self.real(id).map_or_else(|| self.others.interfaces(id, now), Seat::interfaces)
     }
 
     fn obeys(&self, id: u32, now: Moment) -> bool {
-        self.seats.contains_key(&id) || self.others.obeys(id, now)
+        self.real(id).is_some() || self.others.obeys(id, now)
     }
 
     fn agent_answers(&self, id: u32, now: Moment) -> bool {

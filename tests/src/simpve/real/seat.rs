@@ -25,7 +25,7 @@ enum Order {
     Restore(PathBuf),
     Boot(Box<Boot>, PathBuf, u64),
     Stop,
-    /// All of it goes, and the thread ends.
+    /// All of it goes. The thread stays: the number may be given again before the last file is gone.
     Remove,
 }
 
@@ -34,6 +34,8 @@ enum Order {
 struct Shown {
     /// Counts its starts: what a look at an earlier one saw is of no use.
     start: u64,
+    /// There is a container of this number, and it is real.
+    real: bool,
     running: bool,
     interfaces: Vec<Interface>,
 }
@@ -58,13 +60,19 @@ impl Seat {
         let _ = self.orders.send(order);
     }
 
+    pub(super) fn is_real(&self) -> bool {
+        locked(&self.shown).real
+    }
+
     pub(super) fn restore(&self, golden: PathBuf) {
+        locked(&self.shown).real = true;
         self.order(Order::Restore(golden));
     }
 
     pub(super) fn boot(&self, boot: &Boot, golden: PathBuf) {
         let mut shown = locked(&self.shown);
         shown.start += 1;
+        shown.real = true;
         shown.running = true;
         shown.interfaces = look::blank(boot.mac.as_deref());
         self.order(Order::Boot(Box::new(boot.clone()), golden, shown.start));
@@ -77,7 +85,11 @@ impl Seat {
         self.order(Order::Stop);
     }
 
-    pub(super) fn remove(self) {
+    pub(super) fn remove(&self) {
+        let mut shown = locked(&self.shown);
+        shown.real = false;
+        shown.running = false;
+        shown.interfaces.clear();
         self.order(Order::Remove);
     }
 
@@ -114,10 +126,7 @@ impl Worker {
                     self.carry_out("booted", |worker| worker.boot(&boot, &golden));
                 }
                 Ok(Order::Stop) => self.carry_out("stopped", Self::stop),
-                Ok(Order::Remove) => {
-                    self.carry_out("removed", Self::remove);
-                    return;
-                }
+                Ok(Order::Remove) => self.carry_out("removed", Self::remove),
             }
         }
     }

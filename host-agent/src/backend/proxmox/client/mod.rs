@@ -77,6 +77,11 @@ impl Client {
         Ok(Self { nodes: Arc::new(nodes), patience: settings.patience })
     }
 
+    /// The nodes' addresses, as they were given.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.nodes.addresses()
+    }
+
     /// The same client, more or less patient: none at all for what a person waits for.
     #[must_use]
     pub fn with_patience(&self, patience: Patience) -> Self {

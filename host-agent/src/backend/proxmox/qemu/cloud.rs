@@ -17,7 +17,11 @@ const DRIVE: &str = ":cloudinit";
 /// Keys and values that are missing. Empty if no interface of the plan has an address.
 pub(super) fn missing(plan: &GuestPlan, config: &GuestConfig) -> Vec<(String, String)> {
     let mut set = Vec::new();
-    if plan.intent == Intent::Restore || plan.nics.iter().all(|nic| nic.address.is_none()) {
+    let drives = disks::all(config);
+    let has_one = drives.iter().any(|drive| drive.volume().contains("cloudinit"));
+    // What has no cloud-init asks a DHCP server without being told.
+    let needs_one = |nic: &Nic| nic.address.as_deref().is_some_and(|address| has_one || address != "dhcp");
+    if plan.intent == Intent::Restore || !plan.nics.iter().any(needs_one) {
         return set;
     }
     for (number, nic) in plan.nics.iter().enumerate() {
@@ -32,8 +36,6 @@ pub(super) fn missing(plan: &GuestPlan, config: &GuestConfig) -> Vec<(String, St
     if config.get("ciupgrade").is_none() {
         set.push(("ciupgrade".to_owned(), "0".to_owned()));
     }
-    let drives = disks::all(config);
-    let has_one = drives.iter().any(|drive| drive.volume().contains("cloudinit"));
     let free = PLACES.iter().find(|place| drives.iter().all(|drive| drive.key != **place));
     if let (false, Some(place)) = (has_one, free) {
         set.push(((*place).to_owned(), DRIVE.to_owned()));
@@ -87,6 +89,7 @@ mod tests {
                 json!({ "scsi9": drive, "ipconfig0": "ip=10.0.0.9/24", "ciupgrade": 0 }),
                 vec!["ipconfig0 ip=dhcp"],
             ),
+            (json!({ "nics": [{ "address": "dhcp" }] }), json!({}), vec![]),
             (json!({ "nics": fixed.clone(), "intent": "restore" }), json!({}), vec![]),
         ] {
             let shown = format!("{plan} {values}");

@@ -17,9 +17,10 @@ mod start;
 mod testing;
 mod undo;
 
+pub(super) use disks::paths_with_disks;
+
 use super::client::endpoint::config::ChangeConfig;
-use super::client::verdict::{Class, Code};
-use super::fault::act_of;
+use super::fault::{act_of, act_of_look};
 use super::standing::{Ours, Standing};
 use crate::backend::{Placement, Stage};
 use crate::outcome::{Act, Fault, Probe};
@@ -27,19 +28,19 @@ use crate::outcome::{Act, Fault, Probe};
 impl super::Proxmox {
     pub(super) async fn probe_qemu(&self, stage: Stage, guest: &Placement) -> Result<Probe, Fault> {
         if stage == Stage::Restore {
-            return self.probe_restored(guest).await;
+            return self.probe_restored_machine(guest).await;
         }
         let ours = match self.standing(guest).await? {
             Standing::Ours(ours) => ours,
             Standing::Other(what) => return Ok(Probe::Foreign(what)),
             // Whoever acts on it is told so.
-            Standing::Free | Standing::Unfinished(_) => return Ok(Probe::Absent),
+            Standing::Free | Standing::Unfinished(_) | Standing::Hidden(_) => return Ok(Probe::Absent),
             Standing::Making(upid) => {
                 return Err(Fault::new("in-flight", format!("the machine is still being made: {upid}")));
             }
         };
         match stage {
-            Stage::Restore | Stage::Mac => Ok(identity::seen(guest, &ours.config)),
+            Stage::Restore | Stage::Mac => self.probe_identity(guest, &ours).await,
             Stage::Hostname => Ok(identity::name_seen(guest, &ours.config)),
             Stage::Size => self.probe_size(guest, &ours).await,
             Stage::Mounts => Ok(disks::seen(&guest.plan, &ours.config)),
@@ -53,7 +54,7 @@ impl super::Proxmox {
         }
         let ours = match self.ours(guest).await {
             Ok(ours) => ours,
-            Err(fault) => return unless_gone(fault),
+            Err(fault) => return act_of_look(fault),
         };
         let acted = match stage {
             Stage::Restore | Stage::Mac => self.set_identity(guest, ours).await,
@@ -77,17 +78,6 @@ impl super::Proxmox {
         }
         let digest = ours.config.digest().map(str::to_owned);
         let change = ChangeConfig { guest: ours.guest.clone(), set, delete, digest };
-        self.client.send(&change).await.map_err(|error| match error.class {
-            Class::Rejected { code: Code::ChangedMeanwhile, .. } => Act::Unknown(Fault::from(&error)),
-            _ => act_of(&error),
-        })
-    }
-}
-
-/// What is not there, or not ours, will not be so at the next look either; anything else is looked at again.
-fn unless_gone(fault: Fault) -> Act {
-    match fault.code.as_str() {
-        "guest-gone" | "foreign" | "unfinished-guest" | "no-slot" => Act::Refused(fault),
-        _ => Act::Unknown(fault),
+        self.client.send(&change).await.map_err(|error| act_of(&error))
     }
 }

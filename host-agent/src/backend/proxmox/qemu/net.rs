@@ -2,30 +2,12 @@
 
 use firstlight_shared::ids::MacAddress;
 
-use crate::backend::proxmox::client::properties::Properties;
+use crate::backend::proxmox::client::properties::{MODELS, Properties};
 use crate::backend::{Allocation, Nic};
 use crate::outcome::Fault;
 
 /// What a device is that nobody described.
 const USUAL: &str = "virtio";
-/// Of Proxmox's schema.
-const MODELS: [&str; 14] = [
-    "e1000",
-    "e1000-82540em",
-    "e1000-82544gc",
-    "e1000-82545em",
-    "e1000e",
-    "i82551",
-    "i82557b",
-    "i82559er",
-    "ne2k_isa",
-    "ne2k_pci",
-    "pcnet",
-    "rtl8139",
-    "virtio",
-    "vmxnet3",
-];
-
 /// The devices that a new machine gets, by their numbers: those that are asked for, over the archive's of the same
 /// number; where none is asked for, the archive's. All of them with the MACs that were chosen.
 ///

@@ -5,14 +5,14 @@ use std::time::Duration;
 use firstlight_shared::wire::Intent;
 use tokio::time::Instant;
 
-use super::{net, smbios, unless_gone};
+use super::{net, smbios};
 use crate::backend::proxmox::archive::Archive;
 use crate::backend::proxmox::client::endpoint::guest::{Destroy, Guest};
 use crate::backend::proxmox::client::endpoint::qemu::RestoreQemu;
 use crate::backend::proxmox::client::properties::Properties;
 use crate::backend::proxmox::client::task::TaskEnd;
 use crate::backend::proxmox::client::verdict::{Class, Code, classify_exit};
-use crate::backend::proxmox::fault::act_of;
+use crate::backend::proxmox::fault::{act_of, act_of_look};
 use crate::backend::proxmox::settings::Defaults;
 use crate::backend::proxmox::standing::{Standing, Unfinished, target};
 use crate::backend::proxmox::{Proxmox, stamp, tasks};
@@ -22,29 +22,36 @@ use crate::outcome::{Act, Fault, Probe};
 const MIB: u64 = 1 << 20;
 /// A removal takes less than a second, and waits for a lock for ten.
 const REMOVAL: Duration = Duration::from_secs(60);
+/// A request of ours that was thought lost, and is being carried out, has a machine before it has a task.
+const BEFORE_ITS_TASK: Duration = Duration::from_secs(1);
 
 impl Proxmox {
-    pub(super) async fn probe_restored(&self, guest: &Placement) -> Result<Probe, Fault> {
+    pub(super) async fn probe_restored_machine(&self, guest: &Placement) -> Result<Probe, Fault> {
         Ok(match self.standing(guest).await? {
             Standing::Ours(_) => Probe::Present(tasks::output(Stage::Restore, guest, Vec::new())),
             Standing::Making(upid) => Probe::InFlight(upid.to_string()),
             Standing::Other(what) if guest.plan.place.vmid.is_some() => Probe::Foreign(what),
             // The request itself tells whether the VMID is taken, and then another one can be chosen. What a bad end left
             // is told of by whoever acts.
-            Standing::Other(_) | Standing::Free | Standing::Unfinished(_) => Probe::Absent,
+            Standing::Other(_) | Standing::Free | Standing::Unfinished(_) | Standing::Hidden(_) => {
+                Probe::Absent
+            }
         })
     }
 
     pub(super) async fn restore_machine(&self, guest: &Placement) -> Act {
         match self.standing(guest).await {
+            Ok(Standing::Free | Standing::Other(_)) => {}
+            Ok(Standing::Ours(_)) => return Act::Applied(tasks::output(Stage::Restore, guest, Vec::new())),
+            Ok(Standing::Making(upid)) => return Act::Started(upid.to_string()),
             Ok(Standing::Unfinished(left)) if is_untouched(&left) => {
                 if let Err(fault) = self.clear(&left).await {
                     return Act::Unknown(fault);
                 }
             }
             Ok(Standing::Unfinished(left)) => return Act::Refused(left.fault()),
-            Ok(_) => {}
-            Err(fault) => return unless_gone(fault),
+            Ok(Standing::Hidden(fault)) => return Act::Refused(fault),
+            Err(fault) => return act_of_look(fault),
         }
         let target = match target(guest) {
             Ok(target) => target,
@@ -52,10 +59,7 @@ impl Proxmox {
         };
         let archive = match self.archive(&guest.plan, &target.node).await {
             Ok(archive) => archive,
-            Err(fault) if fault.code == "proxmox-unreachable" || fault.code == "proxmox-no-answer" => {
-                return Act::Unknown(fault);
-            }
-            Err(fault) => return Act::Refused(fault),
+            Err(fault) => return act_of_look(fault),
         };
         let request = match request(guest, &target, &archive, &self.defaults) {
             Ok(request) => request,
@@ -74,6 +78,9 @@ impl Proxmox {
 
     /// The VMID is taken: by a request of ours whose answer was lost, or by somebody else.
     async fn somebodys(&self, guest: &Placement, fault: Fault) -> Act {
+        if let Ok(Standing::Other(_)) = self.standing(guest).await {
+            tokio::time::sleep(BEFORE_ITS_TASK).await;
+        }
         match self.standing(guest).await {
             Ok(Standing::Other(what)) => {
                 Act::Refused(Fault::new(ID_TAKEN, what).with_hint("choose another `vmid`, or none"))

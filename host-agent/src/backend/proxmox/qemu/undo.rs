@@ -44,8 +44,9 @@ impl Proxmox {
             Standing::Ours(Ours { guest, .. }) => guest,
             Standing::Unfinished(left) if left.removable => left.guest,
             Standing::Unfinished(left) => return Err(left.fault()),
+            Standing::Hidden(fault) => return Err(fault),
             Standing::Making(upid) => {
-                self.interrupt(&upid).await?;
+                self.end_restore(&upid).await?;
                 match self.standing(guest).await? {
                     Standing::Unfinished(left) if left.removable => left.guest,
                     Standing::Ours(Ours { guest, .. }) => guest,
@@ -72,7 +73,7 @@ impl Proxmox {
     }
 
     async fn runs(&self, machine: &Guest) -> Result<bool, Fault> {
-        match self.is_running(machine).await {
+        match self.is_up(machine).await {
             // It went away between two questions.
             Err(fault) if fault.code == "proxmox-gone" => Ok(false),
             runs => runs,
@@ -89,7 +90,7 @@ impl Proxmox {
         }
     }
 
-    async fn interrupt(&self, upid: &Upid) -> Result<(), Fault> {
+    async fn end_restore(&self, upid: &Upid) -> Result<(), Fault> {
         match self.client.send(&StopTask { upid: upid.clone() }).await {
             Ok(()) => self.wait_a_little(upid).await,
             Err(error) if error.class == Class::Gone => Ok(()),

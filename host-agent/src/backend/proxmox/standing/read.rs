@@ -65,6 +65,7 @@ impl Proxmox {
             Standing::Making(upid) => {
                 Err(Fault::new("in-flight", format!("guest {vmid} is still being made: {upid}")))
             }
+            Standing::Hidden(fault) => Err(fault),
             Standing::Unfinished(unfinished) => Err(unfinished.fault()),
         }
     }
@@ -94,11 +95,19 @@ impl Proxmox {
 
     /// The restore that made the guest, or is at it: the journaled one, or the last that is ours.
     async fn restoring(&self, placement: &Placement, target: &Guest) -> Result<Restoring, Fault> {
+        let kind = match target.kind {
+            Kind::Lxc => "vzrestore",
+            Kind::Qemu => "qmrestore",
+        };
         if let Some(upid) = placement.tasks.get(RESTORE).and_then(|text| text.parse().ok()) {
             let question = ReadTask { upid };
             match self.client.send(&question).await {
                 Ok(status) if status.status == "stopped" => {
-                    return Ok(Restoring::Ended(question.upid, status.exitstatus.unwrap_or_default()));
+                    // One that was asked for after it, and whose name was lost, may be at work.
+                    return Ok(match self.running_task(placement, target, kind).await? {
+                        Some(upid) => Restoring::Running(upid),
+                        None => Restoring::Ended(question.upid, status.exitstatus.unwrap_or_default()),
+                    });
                 }
                 Ok(_) => return Ok(Restoring::Running(question.upid)),
                 // The node forgot it.
@@ -106,10 +115,6 @@ impl Proxmox {
                 Err(error) => return Err(Fault::from(&error)),
             }
         }
-        let kind = match target.kind {
-            Kind::Lxc => "vzrestore",
-            Kind::Qemu => "qmrestore",
-        };
         let last = self.last_task(placement, target, kind).await?;
         Ok(match last {
             None => Restoring::Never,

@@ -30,6 +30,7 @@ fn word(standing: &Standing) -> &'static str {
         Standing::Making(_) => "making",
         Standing::Unfinished(Unfinished { removable: true, .. }) => "unfinished",
         Standing::Unfinished(_) => "unfinished, for root",
+        Standing::Hidden(_) => "hidden",
         Standing::Other(_) => "other",
     }
 }
@@ -70,7 +71,7 @@ fn whose_a_guest_is() {
         (locked(), never(), false, "other"),
         (locked(), ended("OK"), false, "other"),
         (hidden(), never(), false, "other"),
-        (hidden(), ended("OK"), false, "other"),
+        (hidden(), ended("OK"), false, "hidden"),
         (lxc(json!({"description": "mine"})), never(), false, "other"),
         (Seen::Missing, ended(killed), false, "other"),
     ];

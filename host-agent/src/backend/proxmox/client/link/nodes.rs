@@ -71,6 +71,10 @@ impl Nodes {
         Ok(Self { nodes: nodes?, connector, token, limits, gate: Gate::new(limits.at_once) })
     }
 
+    pub(in crate::backend::proxmox::client) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.nodes.iter().map(|node| &node.address)
+    }
+
     pub(in crate::backend::proxmox::client) fn token_id(&self) -> &str {
         self.token.id()
     }
