@@ -11,6 +11,8 @@ mod contract;
 mod doctor;
 mod faults;
 mod field;
+mod findings;
+mod hidden;
 mod keeping;
 mod matrix;
 mod operator;

@@ -2,5 +2,7 @@
 //!
 //! It is installed by `cargo xtask test`, which hands these tests a Python that has it.
 
+mod bring_up;
 mod requests;
 mod schema;
+mod server;

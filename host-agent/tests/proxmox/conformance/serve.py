@@ -2,8 +2,8 @@
 
 Usage: serve.py CERTIFICATE KEY TOKEN_ID SECRET
 
-Beside what fakepve models, this adds the configuration of the archive (its own answer to `extractconfig` is a sample
-text), because that is read before every restore.
+Beside what fakepve models, a test gives it two things: the configuration of the archive, which is read before every
+restore (its own answer to `extractconfig` is a sample), and the addresses that a guest shows, for nothing runs in it.
 """
 
 import asyncio
@@ -15,23 +15,31 @@ from fakepve import FakePve
 GOLDEN = "vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst"
 CONFIG = """arch: amd64
 cores: 1
-features: nesting=1
 hostname: golden
 memory: 512
 net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:AA:BB:CC,ip=dhcp,type=veth
 ostype: debian
-rootfs: local:9100/vm-9100-disk-0.raw,size=4G
+rootfs: local-lvm:vm-9100-disk-0,size=4G
 swap: 0
 unprivileged: 1
 """
 
 
 class Pve(FakePve):
+    shown = []
+
     def _routes_archive(self):
         return [("GET", "/nodes/{node}/vzdump/extractconfig", self._extract)]
 
     async def _extract(self, values, user):
         return CONFIG
+
+    async def _lxc_interfaces(self, user, values):
+        listed = await super()._lxc_interfaces(user, values)
+        for address in self.shown if listed else ():
+            entry = {"ip-address-type": "inet6", "ip-address": address, "prefix": "128"}
+            listed[0]["ip-addresses"].append(entry)
+        return listed
 
 
 class Faults:
@@ -42,67 +50,50 @@ class Faults:
         self.pve.flaky_network(drop_rate=drop, hang_rate=hang, hang_secs=hang_s)
         self.pve._random.seed(seed)
 
-    async def offline(self, node, offline):
-        self.pve.set_node_offline(node, offline)
+    async def calm(self):
+        self.pve.flaky_network()
 
-    async def scale(self, factor):
+    async def slow(self, factor, create, destroy):
         self.pve.time_scale = factor
+        self.pve.ct_secs.update(create=create, destroy=destroy)
 
-    async def seconds(self, vmid, start):
-        self.pve.ct(vmid).start_secs = start
+    async def shows(self, vmid, addresses):
+        self.pve.shown = addresses
 
-    async def hold(self, vmid, seconds):
-        """From the moment its restore has ended, another one has the guest's lock for so long."""
+    async def after_restore(self, vmid, what, seconds):
+        """From the moment a restore has ended, for so many seconds."""
 
-        async def hold():
+        async def play():
             while True:
                 guest = self.pve.ct(vmid)
                 if guest and guest.lock is None and guest.lock_holder is None:
                     break
                 await asyncio.sleep(0.001)
-            await self.pve.acquire(guest, "scenario", wait=0)
+            if what == "lock":
+                await self.pve.acquire(guest, "scenario", wait=0)
+            elif what == "offline":
+                self.pve.set_node_offline(guest.node)
+            elif what == "quorum":
+                self.pve.lose_quorum()
             await asyncio.sleep(seconds)
             self.pve.release(guest, "scenario")
+            self.pve.set_node_offline(guest.node, False)
+            self.pve.regain_quorum()
 
-        self.holding = asyncio.ensure_future(hold())
-
-    async def backup_lock(self, vmid, on):
-        if on:
-            self.pve.snapshot_lock(vmid, "backup")
-        else:
-            self.pve.unlock(vmid)
-
-    async def take(self, vmid):
-        """Somebody else has this VMID."""
-        self.pve.add_ct(vmid, "other", node="pve1")
-
-    async def quorum(self, quorate):
-        self.pve.quorate = quorate
-
-    async def fail(self, method, path, status, message, times):
-        self.pve.fail(method, path, status, message, times=times)
-
-    async def requests(self):
-        seen, self.pve.requests = self.pve.requests, []
-        return [[method, path] for method, path, body in seen]
+        self.playing = asyncio.ensure_future(play())
 
     async def guests(self):
-        return [
-            {"vmid": one.vmid, "node": one.node, "status": one.status, "config": one.config, "pool": one.pool}
-            for one in self.pve.cts
-        ]
-
-    async def tasks(self):
-        return [[task["type"], task["id"], task.get("exitstatus")] for task in self.pve.tasklog]
+        return [{"vmid": one.vmid, "node": one.node, "status": one.status, "config": one.config} for one in self.pve.cts]
 
 
 async def main():
     certificate, key, token, secret = sys.argv[1:]
     pve = Pve(host="127.0.0.1", port=0)
     pve.time_scale = 0
+    pve.version, pve.release_version = "9.1.1", "9.1"
     pve.add_node("pve2")
     pve.apitokens[token] = secret
-    pve.storages["local"].update(content="backup,images,rootdir,vztmpl", shared=1)
+    pve.storages["local"].update(content="backup,vztmpl", shared=1)
     pve.store_file("local", GOLDEN, 298 << 20, content="backup")
     await pve.start(certificate, key)
     faults = Faults(pve)

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use firstlight::backend::proxmox::client::link::{Address, Fingerprint, Pin};
+use firstlight::backend::proxmox::client::link::{Address, Fingerprint};
 use firstlight_tests::paths;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -47,8 +47,9 @@ impl FakePve {
         server
     }
 
-    pub(super) fn pin(&self) -> Pin {
-        Pin::Leaves(vec![Fingerprint::of(&self.certificate)])
+    /// As configurations have it.
+    pub(super) fn fingerprint(&self) -> String {
+        Fingerprint::of(&self.certificate).to_string()
     }
 
     /// Has a command carried out; see `serve.py`.

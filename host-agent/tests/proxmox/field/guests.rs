@@ -36,7 +36,7 @@ impl Guests for Reporting {
     fn boot(&mut self, boot: &Boot, now: Moment) -> Result<(), String> {
         self.stop(boot.id);
         if let Some((guest, claim)) = identity(boot) {
-            let envelope = guest.envelope(&claim, &machine_id(boot));
+            let envelope = guest.envelope(Some(&claim), &machine_id(boot));
             let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
             let script = Script { beacon: Some((Duration::ZERO, beacon)), ..self.scripted.script.clone() };
             self.scripted.scripts.insert(boot.id, script);

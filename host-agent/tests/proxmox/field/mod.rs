@@ -5,14 +5,19 @@ mod call;
 mod companion;
 mod guests;
 #[path = "../../hypervisor/post.rs"]
-mod post;
+pub(crate) mod post;
 #[path = "../../hypervisor/report.rs"]
-mod report;
+pub(crate) mod report;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use firstlight::backend::proxmox::client::call::Limits;
+use firstlight::backend::proxmox::client::link::{ApiToken, Pin};
+use firstlight::backend::proxmox::client::verdict::Patience;
+use firstlight::backend::proxmox::client::{Client, Settings};
+use firstlight_shared::secret::Secret;
 use firstlight_tests::simpve::example::{self, CONTAINER_GOLDEN, MACHINE_GOLDEN, SECRET, TOKEN};
 use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::profile::Profile;
@@ -100,6 +105,19 @@ impl Cluster {
         Companion::start(&self.place).await
     }
 
+    /// The client alone, with the companion's own token.
+    pub(crate) fn client(&self) -> Client {
+        let token = Secret::new(format!("{TOKEN}={SECRET}").into_bytes());
+        let settings = Settings {
+            addresses: vec![self.sim.addresses()["pve1"].to_string().parse().unwrap()],
+            pin: Pin::authority(self.sim.authority().as_bytes()).unwrap(),
+            token: ApiToken::parse(&token).unwrap(),
+            limits: Limits::default(),
+            patience: Patience::default(),
+        };
+        Client::new(settings).unwrap()
+    }
+
     /// VMIDs of all guests but the neighbour.
     pub(crate) fn guests(&self) -> Vec<u32> {
         self.sim.with_world(|world| world.guests.keys().copied().filter(|id| *id != NEIGHBOUR).collect())
@@ -123,11 +141,7 @@ pub(crate) fn spec(kind: Kind) -> Value {
         Kind::Lxc => (CONTAINER_GOLDEN, "lxc", 10_u64 << 30),
         Kind::Qemu => (MACHINE_GOLDEN, "vm", 4 << 30),
     };
-    // Nobody mounts anything in a machine from outside.
-    let mounts = match kind {
-        "lxc" => json!([{ "path": MOUNT, "size_bytes": 1_u64 << 30, "backup": false }]),
-        _ => json!([]),
-    };
+    let mounts = json!([{ "path": MOUNT, "size_bytes": 1_u64 << 30, "backup": false }]);
     json!({
         "backend": "proxmox",
         "plan": {

@@ -143,6 +143,7 @@ fn as_wanted(cluster: &Cluster, id: u32) -> Result<(), String> {
             Kind::Qemu => {
                 has("name", GUEST)?;
                 has("scsi0", "size=4G")?;
+                has("scsi1", "serial=fl-0")?;
             }
         }
         has("net0", "bridge=vmbr0")?;
@@ -206,6 +207,9 @@ fn tell(what: &str, ends: &[(String, End)], at_least: usize) {
         "proxmox faults: {what}: {} cases: {complete} complete, {clean} clean, {operator} for an operator",
         ends.len()
     );
+    for (case, _) in ends.iter().filter(|(_, end)| *end == End::NeedsOperator) {
+        let _ = writeln!(std::io::stderr(), "proxmox faults: for an operator: {case}");
+    }
     assert!(ends.len() >= at_least, "{what}: only {} cases of {at_least}", ends.len());
 }
 
