@@ -55,7 +55,10 @@ async fn bring_up(cluster: &Cluster, change: impl Fn(&mut firstlight_tests::simp
     until("the restore", LIMIT, async || {
         cluster.sim.with_world(|world| {
             let restored = world.guests.iter_mut().find(|(id, guest)| {
-                is_new(id) && **id != crate::field::NEIGHBOUR && guest.has("hostname") && !guest.has("lock")
+                is_new(id)
+                    && **id != crate::field::NEIGHBOUR
+                    && guest.get("hostname").is_some()
+                    && guest.get("lock").is_none()
             });
             restored.map(|(_, guest)| change(guest)).is_some()
         })
@@ -156,7 +159,7 @@ async fn f5_keyctl_nesting_and_unprivileged_come_through_a_restore_by_token_and_
         let ids = cluster.guests();
         cluster.sim.with_world(|world| {
             let guest = ids.first().and_then(|id| world.guests.get_mut(id));
-            let guest = guest.filter(|guest| guest.has("features") && !guest.has("lock"));
+            let guest = guest.filter(|guest| guest.get("features").is_some() && guest.get("lock").is_none());
             guest.map(|guest| guest.set("features", "nesting=1")).is_some()
         })
     })

@@ -21,7 +21,6 @@ net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:AA:BB:CC,ip=dhcp,type=veth
 ostype: debian
 rootfs: local-lvm:vm-9100-disk-0,size=4G
 swap: 0
-unprivileged: 1
 """
 
 
@@ -83,7 +82,10 @@ class Faults:
         self.playing = asyncio.ensure_future(play())
 
     async def guests(self):
-        return [{"vmid": one.vmid, "node": one.node, "status": one.status, "config": one.config} for one in self.pve.cts]
+        def shown(one):
+            return {"vmid": one.vmid, "status": one.status, "config": one.config, "pending": one.pending}
+
+        return [shown(one) for one in self.pve.cts]
 
 
 async def main():

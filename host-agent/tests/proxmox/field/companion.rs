@@ -136,6 +136,9 @@ impl Companion {
 
 impl Drop for Companion {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the companion's last words\n{}", self.log());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

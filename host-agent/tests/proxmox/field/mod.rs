@@ -5,7 +5,7 @@ mod call;
 mod companion;
 mod guests;
 #[path = "../../hypervisor/post.rs"]
-pub(crate) mod post;
+mod post;
 #[path = "../../hypervisor/report.rs"]
 pub(crate) mod report;
 
@@ -27,6 +27,8 @@ use tempfile::TempDir;
 
 pub(crate) use companion::{Companion, Job};
 use guests::Reporting;
+#[cfg(feature = "e2e")]
+pub(crate) use guests::send;
 
 /// Of somebody else; nothing may ever happen to it.
 pub(crate) const NEIGHBOUR: u32 = 100;

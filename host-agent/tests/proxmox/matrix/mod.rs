@@ -151,7 +151,7 @@ fn as_wanted(cluster: &Cluster, id: u32) -> Result<(), String> {
         if guest.get("net0").unwrap_or_default().contains("AA:BB:CC") {
             return Err("it has the golden's MAC".to_owned());
         }
-        if guest.has("lock") || !guest.is_running() {
+        if guest.get("lock").is_some() || !guest.is_running() {
             return Err(format!("it is locked, or does not run: {:?}", guest.config));
         }
         Ok(())
