@@ -8,6 +8,7 @@ restore (its own answer to `extractconfig` is a sample), and the addresses that 
 
 import asyncio
 import json
+import logging
 import sys
 
 from fakepve import FakePve
@@ -89,6 +90,8 @@ class Faults:
 
 
 async def main():
+    # Connections that it cuts on purpose.
+    logging.disable(logging.CRITICAL)
     certificate, key, token, secret = sys.argv[1:]
     pve = Pve(host="127.0.0.1", port=0)
     pve.time_scale = 0

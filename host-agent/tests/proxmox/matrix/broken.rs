@@ -112,7 +112,7 @@ async fn every_change_broken_in_every_way() {
         }
     }
     let ends = all(cases, Case::play).await;
-    tell("changes", &ends, 100);
+    tell("changes", &ends, 90);
 }
 
 /// Of reads of one path, the first and the last; all of them with `--full`.

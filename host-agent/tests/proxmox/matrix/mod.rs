@@ -103,6 +103,9 @@ async fn judge(cluster: &Cluster, ended: &Job) -> Result<End, String> {
             if told.is_empty() {
                 return Err("an operator is needed, and is told nothing".to_owned());
             }
+            if ours.is_empty() {
+                return Err(format!("an operator is told of what is not there: {told}"));
+            }
             for id in ours {
                 if !told.contains(&id.to_string()) {
                     return Err(format!("{id} is there, and not told: {told}"));
