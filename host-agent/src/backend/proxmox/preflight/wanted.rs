@@ -136,10 +136,6 @@ fn is_network(text: &str) -> bool {
 }
 
 fn check_mounts(plan: &GuestPlan) -> Result<(), Fault> {
-    if kind(plan) == Kind::Qemu && !plan.mounts.is_empty() {
-        return Err(field("mounts", "Proxmox mounts nothing in a machine: leave them out")
-            .with_hint("a golden with a second disk gives each guest one"));
-    }
     if plan.mounts.len() > MOST_MOUNTS {
         return Err(field("mounts", format_args!("Proxmox gives a container {MOST_MOUNTS} at most")));
     }
@@ -265,7 +261,7 @@ mod tests {
         let table: [Row; 6] = [
             ("as it is", |_| {}, ""),
             ("kind", |plan| plan.kind = None, "kind: "),
-            ("mounts", |plan| plan.mounts = vec![mount("/srv")], "mounts: "),
+            ("mounts", |plan| plan.mounts = vec![mount("/srv")], ""),
             ("dhcp", |plan| plan.nics = vec![nic("dhcp")], ""),
             // Whether its cloud-init takes one, the archive tells.
             ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], ""),
