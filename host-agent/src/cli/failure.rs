@@ -29,7 +29,7 @@ pub(super) const EXITS: [(u8, &str); 8] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
     (
         1,
-        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is)",
+        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing",
     ),
     (2, "wrong usage"),
     (

@@ -6,10 +6,13 @@ mod backend_qemu;
 #[cfg(feature = "e2e")]
 mod conformance;
 mod contract;
+mod doctor;
 mod faults;
 mod keeping;
+mod operator;
 mod pins;
 mod schema;
 mod secrecy;
 mod server;
 mod tasks;
+mod trust;
