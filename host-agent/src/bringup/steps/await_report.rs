@@ -171,7 +171,8 @@ impl AwaitReport {
     }
 
     async fn judge(&self, claim: &str, known: &mut Known, late: bool) -> Result<Verdict, Fault> {
-        let (verdict, refuted) = judge(&known.sight, &known.came, Instant::now());
+        let needs_report = !self.0.spec.require.is_empty();
+        let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
         if !refuted.is_empty() {
             let store = &self.0.service()?.store;
             let mut wrong = Vec::new();

@@ -44,6 +44,8 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) shown: BTreeMap<String, Vec<IpAddr>>,
     pub(in crate::bringup) look_takes: Duration,
     pub(in crate::bringup) look_fails: bool,
+    /// Nobody may look.
+    pub(in crate::bringup) blind: bool,
     /// Every look: when it was begun, and at whose guest.
     pub(in crate::bringup) looks: Vec<(Instant, String)>,
     /// Looks under way, by job, and the most at one guest so far.
@@ -198,7 +200,7 @@ impl Backend for Paper {
         let found: Vec<_> = all.filter(wanted).collect();
         let [(id, object)] = found.as_slice() else {
             let (code, what) =
-                if found.is_empty() { ("no-such-guest", "no") } else { ("guest-ambiguous", "several") };
+                if found.is_empty() { ("no-such-guest", "no") } else { ("ambiguous-guest", "several") };
             return Err(Fault::new(code, format!("there is {what} guest {name_or_id}")));
         };
         let slot = |id: &String| Slot { id: id.clone(), node: "paper".into(), uuid: None, since_s: 0 };
@@ -232,7 +234,8 @@ impl Backend for Paper {
 
     fn look_budget(&self) -> Option<LookBudget> {
         let budget = LookBudget { per_second: 8, not_before: Duration::from_millis(20) };
-        self.world().open.then_some(budget)
+        let world = self.world();
+        (world.open && !world.blind).then_some(budget)
     }
 
     async fn look(&self, guest: &Placement) -> Result<Look, Fault> {

@@ -137,7 +137,7 @@ fn is_network(text: &str) -> bool {
 
 fn check_mounts(plan: &GuestPlan) -> Result<(), Fault> {
     if plan.mounts.len() > MOST_MOUNTS {
-        return Err(field("mounts", format_args!("Proxmox gives a container {MOST_MOUNTS} at most")));
+        return Err(field("mounts", format_args!("Proxmox gives a guest {MOST_MOUNTS} at most")));
     }
     let mut paths = BTreeSet::new();
     for mount in &plan.mounts {
@@ -262,7 +262,7 @@ mod tests {
             ("as it is", |_| {}, ""),
             ("kind", |plan| plan.kind = None, "kind: "),
             ("mounts", |plan| plan.mounts = vec![mount("/srv")], ""),
-            ("dhcp", |plan| plan.nics = vec![nic("dhcp")], ""),
+            ("mount", |plan| plan.mounts = vec![mount("srv")], "mounts: `srv`"),
             // Whether its cloud-init takes one, the archive tells.
             ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], ""),
             ("disk", |plan| plan.size.disk_bytes = Some(8 << 30), ""),
