@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
 mod backend_lxc;
+mod backend_place;
 mod backend_qemu;
 #[cfg(feature = "e2e")]
 mod conformance;
