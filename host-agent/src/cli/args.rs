@@ -166,6 +166,17 @@ pub(super) enum Command {
     /// Look at the companion's configuration.
     #[command(subcommand)]
     Config(super::config::ConfigCommand),
+    /// Look whether the configured token can do the job: what is missing, where, and the commands that grant it.
+    ///
+    /// Works without a companion, and changes nothing. Ends with 0 if nothing is missing (warnings do not count), with 1
+    /// if something is, or could not be checked.
+    #[command(after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml")]
+    Doctor(super::doctor::DoctorArguments),
+    /// Pin a Proxmox node's key: shows its certificate, and keeps the key when somebody has compared it.
+    #[command(
+        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    )]
+    Trust(super::trust::TrustArguments),
     /// Print the companion's pin, for `[host]` of a golden's guest.toml.
     #[command(after_help = "Example:\n  firstlight pin")]
     Pin {

@@ -4,6 +4,7 @@ mod args;
 mod changes;
 mod client;
 mod config;
+mod doctor;
 mod failure;
 mod interrupt;
 mod live;
@@ -11,6 +12,7 @@ mod looks;
 mod render;
 mod serve;
 mod store;
+mod trust;
 mod up;
 mod wait;
 
@@ -64,6 +66,8 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Serve(serve) => return serve::serve(&arguments.place, &serve, log).await,
         Command::Config(command) => return config::run(&arguments.place, &command),
+        Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
+        Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,
         Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -141,6 +145,8 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         | Command::Wait(_)
         | Command::Serve(_)
         | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Trust(_)
         | Command::Openapi
         | Command::Completions { .. } => Ok(Exit::Ok),
     }

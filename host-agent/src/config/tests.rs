@@ -409,3 +409,14 @@ fn the_page_lists_every_key_and_no_other() {
         }
     }
 }
+
+/// docs/proxmox.md: its configuration, with the pin that `trust` adds.
+#[test]
+fn the_configuration_that_the_page_of_proxmox_shows_is_one() {
+    let page = include_str!("../../../docs/proxmox.md");
+    let shown =
+        page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it shows one");
+    let pin = "[proxmox]\nkeys = [\"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n";
+    let (_folder, sources) = sources(&[("main", shown), (pins::PIN_FILE, pin)]);
+    assert_eq!(load(&sources).unwrap().settings.proxmox.unwrap().addresses.len(), 2);
+}

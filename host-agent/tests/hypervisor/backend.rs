@@ -214,7 +214,7 @@ impl Backend for Paper {
             _ => {
                 let message = format!("several guests are called `{name_or_id}`");
                 return Err(
-                    Fault::new("guest-ambiguous", message).with_hint("name one by its number: --vmid")
+                    Fault::new("ambiguous-guest", message).with_hint("name one by its number: --vmid")
                 );
             }
         };

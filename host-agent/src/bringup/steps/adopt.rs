@@ -127,7 +127,8 @@ impl Adopt {
 
 /// A word about the guest. Anything else (a hypervisor or a store that is away) may pass, and it is tried again.
 fn is_final(code: &str) -> bool {
-    matches!(code, "no-such-guest" | "no-adoption") || code.starts_with("guest-")
+    matches!(code, "no-such-guest" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "no-adoption")
+        || code.starts_with("guest-")
 }
 
 #[cfg(test)]
@@ -173,7 +174,9 @@ mod tests {
     fn only_a_word_about_the_guest_ends_the_waiting() {
         for (code, is) in [
             ("no-such-guest", true),
-            ("guest-ambiguous", true),
+            ("ambiguous-guest", true),
+            ("template", true),
+            ("in-flight", false),
             ("no-adoption", true),
             ("store", false),
             ("timeout", false),

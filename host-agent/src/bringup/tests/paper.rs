@@ -200,7 +200,7 @@ impl Backend for Paper {
         let found: Vec<_> = all.filter(wanted).collect();
         let [(id, object)] = found.as_slice() else {
             let (code, what) =
-                if found.is_empty() { ("no-such-guest", "no") } else { ("guest-ambiguous", "several") };
+                if found.is_empty() { ("no-such-guest", "no") } else { ("ambiguous-guest", "several") };
             return Err(Fault::new(code, format!("there is {what} guest {name_or_id}")));
         };
         let slot = |id: &String| Slot { id: id.clone(), node: "paper".into(), uuid: None, since_s: 0 };

@@ -155,7 +155,7 @@ async fn what_cannot_be_waited_for_is_refused_and_makes_no_job() {
     let rig = rig().await;
     assert_eq!(rig.wait_refused(&wanted("999")).await.code, "no-such-guest");
     rig.other("102", "web-01", "bc:24:11:00:00:02");
-    assert_eq!(rig.wait_refused(&wanted("web-01")).await.code, "guest-ambiguous");
+    assert_eq!(rig.wait_refused(&wanted("web-01")).await.code, "ambiguous-guest");
     assert_eq!(
         rig.wait_refused(&WaitFor { backend: "x".into(), ..wanted("101") }).await.code,
         "no-such-backend"
