@@ -25,6 +25,8 @@ mod survey;
 mod tasks;
 mod undo;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use firstlight_shared::ids::GuestName;
 
@@ -129,6 +131,11 @@ impl Backend for Proxmox {
 
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
         self.survey_guests().await
+    }
+
+    fn survey_every(&self) -> Duration {
+        // Two lists of each node. That a guest stopped is seen sooner, by the looks for its beacon.
+        Duration::from_secs(10)
     }
 
     fn resources(&self, plan: &GuestPlan) -> Vec<String> {
