@@ -2,6 +2,7 @@
 
 mod api;
 mod clones;
+mod demo;
 mod guests;
 mod server;
 mod site;

@@ -71,7 +71,7 @@ impl Fleet {
             self.backend.guests().iter().map(|(job, guest)| (job.clone(), guest.clone())).collect();
         let sign = |(job, guest): (String, InstantGuest)| {
             let played = Guest { name: guest.name, mac: guest.mac, address: guest.address };
-            (job, played.report(&guest.claim))
+            (job, played.report(Some(&guest.claim)))
         };
         tokio::task::spawn_blocking(move || guests.into_iter().map(sign).collect()).await.unwrap()
     }

@@ -111,7 +111,7 @@ fn report(number: usize) -> String {
         mac: MacAddress::local([2, 0, 0], [a, b, c]),
         address: std::net::IpAddr::from([10, a, b, c]),
     };
-    guest.report(&claim(number))
+    guest.report(Some(&claim(number)))
 }
 
 /// The companion's own listener on this store, and nothing else of a companion.

@@ -49,7 +49,7 @@ impl Reporting {
             mac: boot.mac.as_deref().unwrap().parse().unwrap(),
             address: [10 | a, b, c, d].into(),
         };
-        let envelope = guest.envelope(&claim, &machine_id);
+        let envelope = guest.envelope(Some(&claim), &machine_id);
         let text = serde_json::to_string(&envelope).unwrap();
         let target = claim.url.unwrap().strip_prefix("https://").unwrap().parse().unwrap();
         let after = self.beacon;

@@ -7,6 +7,8 @@
 //! | queued, running, waiting | joined | refused, with every difference |
 //! | asked to unwind, unwinding | refused: wait | refused: wait |
 //! | needs an operator | refused: retry or destroy | refused: retry or destroy |
+//!
+//! A guest that somebody else made, and that is only waited for, is never what a spec wants: refused, whatever its job does.
 
 use std::fmt::Debug;
 
@@ -40,6 +42,10 @@ pub(super) fn decide(wanted: &GuestSpec, there: Option<&There>) -> Decision {
         Some(spec) => differences(spec, wanted),
         None => vec!["spec: (of another version) -> the spec given".to_owned()],
     };
+    if there.spec.as_ref().is_some_and(|spec| spec.adopt.is_some()) {
+        let differences = vec!["made by: somebody else -> this spec".to_owned()];
+        return Decision::Refuse { job, differences, fault: not_ours(wanted, there) };
+    }
     let refuse = |fault| Decision::Refuse { job: job.clone(), differences: differences.clone(), fault };
     if there.unwinding || there.phase == Phase::Unwinding {
         return refuse(unwinding(wanted, there));
@@ -66,6 +72,14 @@ fn exists(wanted: &GuestSpec, there: &There, differences: &[String]) -> Fault {
     .with_hint(format!(
         "choose another name, make the spec as it was, or remove the guest first with `firstlight destroy {name}`"
     ))
+}
+
+fn not_ours(wanted: &GuestSpec, there: &There) -> Fault {
+    let name = &wanted.plan.name;
+    let message =
+        format!("guest {name} is there, made by somebody else (job {} only waits for it)", there.job);
+    Fault::new("guest-exists", message)
+        .with_hint(format!("choose another name, or forget that guest with `firstlight abandon {name}`"))
 }
 
 fn unwinding(wanted: &GuestSpec, there: &There) -> Fault {
@@ -219,6 +233,25 @@ mod tests {
             assert_eq!(told, answer, "{phase:?}, asked to unwind: {unwinding}, {wanted:?}");
         }
         assert_eq!(decide(&spec(same), None), Decision::Create);
+    }
+
+    #[test]
+    fn a_guest_that_somebody_else_made_is_no_guest_of_a_spec() {
+        let mut adopted = spec("");
+        adopted.adopt = Some(
+            serde_json::from_str(
+                r#"{"name":"web-01","kind":"vm","allocation":{"mac":"02:f1:57:00:00:01","addresses":[]}}"#,
+            )
+            .unwrap(),
+        );
+        for phase in [Phase::Queued, Phase::Waiting, Phase::Done, Phase::NeedsOperator, Phase::Unwinding] {
+            let there = There { job: "j1".into(), phase, spec: Some(adopted.clone()), unwinding: false };
+            let Decision::Refuse { fault, .. } = decide(&spec(""), Some(&there)) else { panic!("{phase:?}") };
+            assert_eq!(fault.code, "guest-exists", "{phase:?}");
+            assert!(fault.hint.is_some_and(|hint| hint.contains("firstlight abandon web-01")), "{phase:?}");
+        }
+        let gone = There { job: "j1".into(), phase: Phase::Abandoned, spec: Some(adopted), unwinding: false };
+        assert_eq!(decide(&spec(""), Some(&gone)), Decision::Create);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::api::StepView;
 use super::sagas::spec_of;
 use super::service::Bringups;
-use super::steps::{Allocated, VERIFY, beacon_of, destroy_command, is_by_beacon_alone};
+use super::steps::{Allocated, VERIFY, beacon_of, destroy_command, forget_command, is_by_beacon_alone};
 use super::timeline::timeline;
+use super::wait::is_adoption;
 use crate::backend::Observed;
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::intake::BeaconView;
@@ -26,6 +27,9 @@ pub struct GuestView {
     pub name: String,
     pub job: String,
     pub backend: String,
+    /// Somebody else made the guest: it is waited for, and never touched.
+    #[serde(default)]
+    pub adopted: bool,
     pub state: Phase,
     /// The step at work, or where it failed.
     pub step: Option<String>,
@@ -207,6 +211,7 @@ impl GuestView {
             name: state.spec.guest.clone(),
             job: job.to_owned(),
             backend: state.spec.backend.clone(),
+            adopted: is_adoption(state),
             state: state.phase,
             step: state.current_step().map(|info| info.name.clone()),
             trust: None,
@@ -240,8 +245,8 @@ impl GuestView {
     /// An abandoned job has the name no more: `destroy` would fail, and once the name is another job's (`newest` is the one
     /// that has it, or had it last), every command would hit that one's guest.
     fn drop_outlived(&mut self, newest: Option<JobRow>) {
-        let destroy = destroy_command(&self.name);
-        self.leftovers.retain(|command| *command != destroy);
+        let outlived = [destroy_command(&self.name), forget_command(&self.name)];
+        self.leftovers.retain(|command| !outlived.contains(command));
         let other = newest.filter(|row| row.id != self.job && row.phase != Phase::RolledBack);
         if let Some(other) = other {
             self.leftovers.clear();
@@ -254,6 +259,7 @@ impl GuestView {
             name: row.guest,
             job: row.id,
             backend: row.backend,
+            adopted: false,
             state: row.phase,
             step: row.step,
             trust: row.trust,

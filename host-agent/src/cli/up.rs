@@ -120,11 +120,19 @@ fn ids(submitted: &[Submitted]) -> Vec<String> {
 
 /// Says what becomes of each guest, those of a kind in one line.
 fn tell(submitted: &[Submitted]) {
-    for (action, words) in [
-        (Applied::Created, "created"),
-        (Applied::Unchanged, "unchanged (they are as the spec wants them)"),
-        (Applied::Joined, "joined (a job for just this is at work)"),
-    ] {
+    tell_as(
+        submitted,
+        [
+            (Applied::Created, "created"),
+            (Applied::Unchanged, "unchanged (they are as the spec wants them)"),
+            (Applied::Joined, "joined (a job for just this is at work)"),
+        ],
+    );
+}
+
+/// The same in other words.
+pub(super) fn tell_as(submitted: &[Submitted], words: [(Applied, &str); 3]) {
+    for (action, words) in words {
         let guests: Vec<&str> =
             submitted.iter().filter(|one| one.action == action).map(|one| one.guest.as_str()).collect();
         if !guests.is_empty() {

@@ -74,7 +74,7 @@ pub const KEYS: &[Key] = &[
     key("proxmox.bridge", Some("vmbr0"), RESTART, "bridge of interfaces whose spec names none"),
     key("proxmox.vmids", Some("100-999999999"), RESTART, "numbers that guests are given, FIRST-LAST"),
     key("proxmox.tags", Some("[\"firstlight\"]"), RESTART, "tags of every guest, beside those of its spec"),
-    key("proxmox.allow_root_lines", Some("false"), RESTART, "take goldens with raw lxc lines, which no token can restore: the guest comes without them"),
+    key("proxmox.allow_root_lines", Some("false"), RESTART, "take goldens with lines that work as root on the node (`hookscript`, `args`, raw lxc lines, which a token's restore drops)"),
     key("log.level", Some("info"), RELOAD, "error, warn, info, debug or trace, alone or beside directives as of RUST_LOG"),
 ];
 

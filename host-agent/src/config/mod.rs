@@ -2,12 +2,13 @@
 //!
 //! `firstlight.toml`, then `firstlight.toml.d/*.toml` in the order of their names, then variables, then flags: the later
 //! one wins, key by key; `[[tables]]` with a `name` are merged by it; `""` takes a value back. Every value remembers where
-//! it came from. Nothing here does anything but read; secrets are only named ([`SecretFile`]).
+//! it came from. Nothing here does anything but read, apart from [`pins`]; secrets are only named ([`SecretFile`]).
 
 mod keys;
 mod merge;
 pub mod names;
 mod origin;
+pub mod pins;
 mod proxmox;
 mod read;
 mod secret;
@@ -99,10 +100,15 @@ impl Sources {
         merged
     }
 
-    fn fragments(&self, merged: &mut Merged) -> Vec<PathBuf> {
+    /// Its files come after the main one, in the order of their names.
+    pub fn fragment_folder(&self) -> PathBuf {
         let mut folder = self.file.clone().into_os_string();
         folder.push(".d");
-        let folder = PathBuf::from(folder);
+        PathBuf::from(folder)
+    }
+
+    fn fragments(&self, merged: &mut Merged) -> Vec<PathBuf> {
+        let folder = self.fragment_folder();
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),

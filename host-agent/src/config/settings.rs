@@ -120,7 +120,7 @@ pub struct ProxmoxSettings {
     pub bridge: String,
     pub vmids: RangeInclusive<u32>,
     pub tags: Vec<String>,
-    /// Goldens with raw `lxc` lines are taken; the guest comes without them.
+    /// Goldens with lines that work as root on the node are taken.
     pub allow_root_lines: bool,
 }
 

@@ -3,6 +3,7 @@
 
 mod beacon_alone;
 mod open;
+mod unclaimed;
 mod verdict;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSI
 
 pub use beacon_alone::{BeaconView, failure, verdict_by_beacon};
 pub use open::Chosen;
+pub use unclaimed::NO_CLAIM;
 pub use verdict::{Expected, Problem, verdict};
 
 use crate::clock::now_ms;
@@ -63,14 +65,12 @@ impl Intake {
             }
         };
         let Some(id) = suspect.claim_id.clone() else {
-            return Err(self.refuse(source, "no-claim", "the report answers no claim", suspect).await?);
+            return self.receive_unclaimed(envelope, opened, source, suspect).await;
         };
         let keys: Vec<String> =
             opened.report.identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect();
         let Some(ground) = self.store.ground(&id, &keys).await? else {
-            return Err(self
-                .refuse(source, "unknown-claim", "no guest was given this claim", suspect)
-                .await?);
+            return self.receive_unclaimed(envelope, opened, source, suspect).await;
         };
         let claim = ground.claim;
         suspect.claim = Some(&claim);

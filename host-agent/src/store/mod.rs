@@ -8,6 +8,7 @@
 //! while the server committed, nobody knows: every call can be repeated, and a repeated call is the same call).
 
 mod admin;
+mod adoptions;
 mod backup;
 mod candidates;
 mod claim;
@@ -42,6 +43,7 @@ use futures_util::future::BoxFuture;
 
 use database::{Database, Writing};
 
+pub use adoptions::ADOPTED;
 pub use candidates::{Added, Candidate};
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};

@@ -23,6 +23,7 @@ fn clones_on_a_cluster_are_attested_by_their_beacons() {
     assert_eq!(fields(guests, "trust"), ["attested", "attested", "attested"]);
     assert_eq!(fields(guests, "hostname"), ["web-01", "web-02", "web-03"]);
     assert_eq!(shared_identities(&document), Vec::<String>::new());
+    assert!(guests.iter().all(|guest| guest["by_beacon_alone"] != true), "{document:#}");
 
     for guest in guests {
         let name = guest["name"].as_str().unwrap();
@@ -34,8 +35,9 @@ fn clones_on_a_cluster_are_attested_by_their_beacons() {
         assert_eq!(file(inside, "/etc/machine-id").trim(), predicted.expose());
         assert_eq!(guest["machine_id"], predicted.derived().to_string(), "{name}");
         assert_eq!(file(inside, "/etc/hostname").trim(), name);
-        let mac = file(inside, "/sys/class/net/eth0/address");
-        assert_eq!(Some(mac.trim()), guest["mac"].as_str().map(str::to_lowercase).as_deref(), "{name}");
+        let link = inside.run(&["/usr/bin/ip", "-o", "link", "show", "eth0"]).unwrap().stdout;
+        let mac = guest["mac"].as_str().unwrap();
+        assert!(link.contains(&format!(" link/ether {} ", mac.to_lowercase())), "{name} with {mac}: {link}");
         assert!(inside.run(&["/usr/bin/mountpoint", "/mnt/data"]).unwrap().ok(), "{name}");
 
         // The lines that the companion prints are all that ssh has.
@@ -58,6 +60,7 @@ fn a_guest_that_reaches_nobody_becomes_ready_by_its_beacon_alone() {
     let document = site.up("alone", "[guest.readiness]\ntimeout = \"120s\"\n");
     let guest = &document["guests"][0];
     assert_eq!((&guest["state"], &guest["trust"]), (&"done".into(), &"attested".into()), "{document:#}");
+    assert_eq!(guest["by_beacon_alone"], true, "{document:#}");
 
     // Really cut off: the companion has heard nothing, and has the host key all the same.
     let id = site.vmid("alone");

@@ -19,7 +19,7 @@ use super::api::Cluster;
 #[derive(Debug)]
 pub(super) struct Site {
     // In the order of their ends.
-    companion: Companion,
+    companion: Daemon,
     pub(super) cluster: Cluster,
     folder: TempDir,
 }
@@ -43,7 +43,7 @@ impl Site {
         fs::write(state.with_extension("toml"), configuration).unwrap();
         let program = paths::given(paths::COMPANION_VARIABLE);
         let companion = Companion::start(&program, &state, ([0, 0, 0, 0], port).into()).unwrap();
-        Self { companion, cluster, folder }
+        Self { companion: Daemon(Some(companion)), cluster, folder }
     }
 
     fn state(&self) -> PathBuf {
@@ -105,15 +105,26 @@ impl Site {
 
     /// For messages.
     pub(super) fn said(&self) -> String {
-        format!("{}\n{}", self.companion.log(), self.cluster.said())
+        let log = self.companion.0.as_ref().map(Companion::log).unwrap_or_default();
+        format!("{log}\n{}", self.cluster.said())
     }
 
     /// Ends all, and demands that nothing is left of guests and companion.
-    pub(super) fn end(self) {
+    pub(super) fn end(mut self) {
         let state = self.state();
-        self.companion.stop().unwrap();
+        self.companion.0.take().unwrap().stop().unwrap();
         self.cluster.end();
         let left = leftovers::find(&state);
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+}
+
+/// After a failure, too, it ends.
+#[derive(Debug)]
+struct Daemon(Option<Companion>);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.0.take().map(Companion::kill);
     }
 }

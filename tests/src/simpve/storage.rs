@@ -150,9 +150,13 @@ impl Archive {
     fn text(&self) -> String {
         let comment = self.config.get("description").into_iter().flat_map(|text| text.lines());
         let mut text: String = comment.map(|line| format!("#{line}\n")).collect();
-        for (key, value) in self.config.iter().filter(|(key, _)| *key != "description") {
+        let apart = |key: &str| key == "description" || key == "env";
+        for (key, value) in self.config.iter().filter(|(key, _)| !apart(key)) {
             text += &format!("{key}: {value}\n");
         }
+        let variables = self.config.get("env").into_iter().flat_map(|env| env.split('\0'));
+        text.extend(variables.map(|variable| format!("lxc.environment.runtime: {variable}\n")));
+        text.extend(self.raw_lines.iter().map(|line| format!("{line}\n")));
         for (key, value) in self.config.iter().filter(|_| self.kind == Kind::Qemu) {
             if value.contains("size=") {
                 text += &format!("#qmdump#map:{key}:drive-{key}:{}:raw:\n", storage_of(value));
@@ -256,7 +260,7 @@ impl World {
     }
 
     pub(super) fn list_storages(&self, call: &Call, node: &str) -> Answer {
-        let seen = self.storages.iter().filter(|(name, storage)| {
+        let seen = self.storages.iter().filter(|(name, _)| {
             let path = format!("/storage/{name}");
             let may = |one| self.may(&call.who, &path, one);
             may("Datastore.Audit") || may("Datastore.AllocateSpace")

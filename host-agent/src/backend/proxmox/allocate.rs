@@ -51,22 +51,6 @@ impl super::Proxmox {
             .chain(storage.map(|storage| format!("storage:{storage}")))
             .collect()
     }
-
-    /// Where the root disk goes: as the plan or the defaults say, else to the storage that it came from. (Left to itself,
-    /// a restore puts all of a container on `local`.)
-    pub(super) fn target_storage(&self, plan: &GuestPlan, archive: &Archive) -> Option<String> {
-        let said = plan.place.storage.as_ref().or(self.defaults.storage.as_ref());
-        said.cloned().or_else(|| origin(archive))
-    }
-}
-
-/// The storage that the archive's root or boot disk was on.
-fn origin(archive: &Archive) -> Option<String> {
-    let disks = archive.disks();
-    let disk = || disks.iter().find(|disk| disk.boots).or(disks.first()).map(|disk| disk.properties.clone());
-    let properties = archive.rootfs().or_else(disk)?;
-    let (storage, _) = properties.unnamed().or_else(|| properties.get("file"))?.split_once(':')?;
-    Some(storage.to_owned())
 }
 
 /// How many interfaces the guest will have; a MAC is chosen for one that comes later, too.
@@ -89,7 +73,6 @@ fn uuid_v4(mut bytes: [u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::endpoint::node::ArchiveConfig;
     use super::*;
 
     #[test]
@@ -104,19 +87,5 @@ mod tests {
         let nics = [nic("dhcp"), nic("10.0.0.5/24"), Nic::default(), nic("10.1.0.5/16")];
         let found: Vec<String> = static_addresses(&nics).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["10.0.0.5", "10.1.0.5"]);
-    }
-
-    #[test]
-    fn the_origin_of_a_disk_is_its_storage() {
-        for (config, expected) in [
-            ("rootfs: thin:vm-9100-disk-0,size=4G\n", Some("thin")),
-            ("boot: order=sata0\nscsi0: a1:x,size=1G\nsata0: file=b1:y,size=1G\n", Some("b1")),
-            ("boot: order=net0\nscsi0: a1:x,size=1G\n", Some("a1")),
-            ("rootfs: /mnt/x\n", None),
-            ("", None),
-        ] {
-            let archive = Archive::new("local:backup/x", ArchiveConfig(config.to_owned()));
-            assert_eq!(origin(&archive).as_deref(), expected, "{config}");
-        }
     }
 }

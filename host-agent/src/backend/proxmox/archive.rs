@@ -115,10 +115,6 @@ impl Archive {
         self.config.values()
     }
 
-    pub(super) fn number(&self, key: &str) -> Option<u64> {
-        self.get(key)?.parse().ok()
-    }
-
     /// Absent is no.
     pub(super) fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|text| matches!(text, "1" | "yes" | "on" | "true"))
@@ -248,6 +244,13 @@ fn is_disk(properties: &Properties) -> bool {
     let cd = properties.get("media") == Some("cdrom") || name == "cloudinit" || name.ends_with("-cloudinit");
     let kept_out = properties.get("backup").is_some_and(|flag| matches!(flag, "0" | "no" | "off" | "false"));
     volume.contains(':') && !cd && !kept_out
+}
+
+/// Of a volume: what is before the colon.
+pub(super) fn storage_of(properties: &Properties) -> Option<&str> {
+    let volume =
+        properties.unnamed().or_else(|| properties.get("volume")).or_else(|| properties.get("file"))?;
+    Some(volume.split_once(':')?.0)
 }
 
 /// In bytes; None if it is not said.

@@ -29,7 +29,7 @@ const GUESTS_FRESH: Duration = Duration::from_secs(5);
 /// How often what is remembered may be doubted: a hundred guests with the same mistake ask once.
 const DOUBT: Duration = Duration::from_secs(5);
 /// How long what a storage lists of an archive is used.
-const LISTINGS_FRESH: Duration = Duration::from_secs(10);
+const LISTINGS_FRESH: Duration = Duration::from_secs(3);
 /// The prefix that Proxmox gives its MACs unless it is told another one.
 const PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];
 /// How far a node's clock may be off ours, where it may not be asked.

@@ -6,6 +6,7 @@
 //! what follows from that is decided here.
 
 pub mod client;
+pub mod doctor;
 
 mod adopt;
 mod allocate;

@@ -43,8 +43,8 @@ impl super::Proxmox {
             self.check_privileged().await?;
         }
         let storages = self.storages(&node).await?;
-        let target = self.target_storage(plan, &archive);
-        place::check_storages(plan, golden.kind, target.as_deref(), &node, &storages)?;
+        let said = plan.place.storage.as_deref().or(self.defaults.storage.as_deref());
+        place::check_storages(plan, golden.kind, said, &archive, &node, &storages)?;
         let bridges = self.bridges(&node).await?;
         let wanted = place::bridges(plan, &archive, &self.defaults.bridge);
         place::check_bridges(&wanted, &node, &bridges)?;

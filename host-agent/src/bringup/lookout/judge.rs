@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | failed | fails at once | fails at once | fails at once |
 //! | ready, degraded | taken, attested | refuted by the next look | a grace, then by the beacon alone |
+//! | ready, and only a report shows what is required | the same | the same | waits |
 //! | alive | taken, attested | kept | waits |
 //! | none | | from an address of the guest: taken after a while, unverified | waits |
 
@@ -43,8 +44,14 @@ pub(in crate::bringup) enum Verdict {
     Wait(Option<Instant>),
 }
 
-/// What to do now, and the indices of reports that are surely not the guest's.
-pub(in crate::bringup) fn judge(sight: &Sight, came: &[Came], now: Instant) -> (Verdict, Vec<usize>) {
+/// What to do now, and the indices of reports that are surely not the guest's. `needs_report`: a guest that is ready by its
+/// beacon alone would not be enough.
+pub(in crate::bringup) fn judge(
+    sight: &Sight,
+    came: &[Came],
+    needs_report: bool,
+    now: Instant,
+) -> (Verdict, Vec<usize>) {
     let Some(seen) = &sight.seen else { return (without_beacon(sight, came, now), Vec::new()) };
     if seen.state() == State::Failed {
         return (Verdict::Fail(failed(seen)), Vec::new());
@@ -57,6 +64,7 @@ pub(in crate::bringup) fn judge(sight: &Sight, came: &[Came], now: Instant) -> (
     let named = came.iter().position(|one| is_named(seen, one));
     let verdict = match (named, seen.state()) {
         (Some(index), _) => Verdict::Take(index, Trust::Attested),
+        (None, State::Ready) if needs_report => Verdict::Wait(None),
         (None, State::Ready | State::Degraded) => {
             let ends = sight.since.map_or(now, |since| since + GRACE);
             if ends <= now { Verdict::Alone } else { Verdict::Wait(Some(ends)) }

@@ -27,7 +27,7 @@ const LAST_FAILURE: Duration = Duration::from_secs(5);
 /// More guests than this on one node are several: each of them cannot have all the looks that it would.
 const ALONE: usize = 2;
 /// Looks under way at once on one node: a node that is slow to answer is not asked more and more.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 /// How far a guest has come, as far as looks have shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

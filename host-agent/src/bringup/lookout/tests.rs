@@ -143,7 +143,7 @@ async fn a_node_that_does_not_answer_is_not_asked_more_and_more() {
         .map(|number| lookout.enter(&backend, BUDGET, placement(&format!("j{number}"), "one"), None))
         .collect();
     sleep(4900).await;
-    assert_eq!(paper.world().looks.len(), 3, "under way at once");
+    assert_eq!(paper.world().looks.len(), 2, "under way at once");
     sleep(600).await;
     assert!(spots.iter().any(|spot| spot.sight().fault.is_some_and(|fault| fault.code == "look-timeout")));
     paper.world().look_takes = Duration::ZERO;

@@ -202,6 +202,7 @@ impl Entry {
             require: self.readiness.require.clone().unwrap_or_default(),
             deadline_ms: Some(milliseconds(deadline)),
             golden_mark: None,
+            adopt: None,
         };
         Ok(names.into_iter().map(guest).collect())
     }

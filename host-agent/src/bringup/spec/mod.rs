@@ -16,7 +16,8 @@ use firstlight_shared::ids::IdError;
 use serde::{Deserialize, Serialize};
 
 use self::entry::Entry;
-use crate::backend::GuestPlan;
+pub use self::units::parse_duration;
+use crate::backend::{Adopted, GuestPlan};
 
 /// In bytes.
 const MAX_SPEC: u64 = 1 << 20;
@@ -37,6 +38,11 @@ pub struct GuestSpec {
     /// companion, never by whoever submits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub golden_mark: Option<String>,
+    /// The guest that somebody else made, as it was found when the job was made: it is only waited for. Set by the
+    /// companion, never by whoever submits; see [`super::WaitFor`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub adopt: Option<Adopted>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -19,11 +19,11 @@ use crate::outcome::{Act, Fault, Probe, Undo};
 pub(super) struct Allocate(pub(super) Arc<Common>);
 
 /// Kinds of what is reserved. MACs are nobody else's anywhere, addresses within one backend's network.
-const MAC: &str = "mac";
+pub(in crate::bringup) const MAC: &str = "mac";
 const ADDRESS: &str = "address@";
 
 /// Ids are unique at one hypervisor.
-pub(super) fn id_kind(backend: &dyn Backend) -> String {
+pub(in crate::bringup) fn id_kind(backend: &dyn Backend) -> String {
     format!("id@{}", backend.name())
 }
 

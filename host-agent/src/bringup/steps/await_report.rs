@@ -90,7 +90,7 @@ impl AwaitReport {
     async fn wait(&self, context: &Context<'_>, claim: &str) -> Result<Result<Value, Fault>, Fault> {
         let service = self.0.service()?;
         // Before the first look: nothing that comes after it is missed.
-        let place = service.waiters.enter(claim, context.job, self.0.backend.name());
+        let place = service.waiters.enter(claim, context.job, self.surveyed_at());
         let mut spot = self.spot(context).await?;
         let deadline = self.ends(context);
         let mut known = Known::default();
@@ -155,7 +155,8 @@ impl AwaitReport {
     }
 
     async fn look_for_candidates(&self, claim: &str, known: &mut Known) -> Result<(), Fault> {
-        if self.0.backend.claim_channel() == ClaimChannel::Secret {
+        // A guest that somebody else made was given no secret, whatever the channel.
+        if self.0.backend.claim_channel() == ClaimChannel::Secret && self.0.spec.adopt.is_none() {
             return Ok(());
         }
         let found = self.0.service()?.store.candidates(claim).await.map_err(store_fault)?;
@@ -170,7 +171,8 @@ impl AwaitReport {
     }
 
     async fn judge(&self, claim: &str, known: &mut Known, late: bool) -> Result<Verdict, Fault> {
-        let (verdict, refuted) = judge(&known.sight, &known.came, Instant::now());
+        let needs_report = !self.0.spec.require.is_empty();
+        let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
         if !refuted.is_empty() {
             let store = &self.0.service()?.store;
             let mut wrong = Vec::new();
@@ -224,6 +226,11 @@ impl AwaitReport {
         Instant::now().checked_add(left).unwrap_or_else(Instant::now)
     }
 
+    /// The backend whose surveys see the guest: they see ours only.
+    fn surveyed_at(&self) -> &'static str {
+        if self.0.spec.adopt.is_some() { "" } else { self.0.backend.name() }
+    }
+
     fn too_late(&self, sight: &Sight) -> Fault {
         let seconds = self.0.spec.timeout_ms / 1000;
         let alive = sight.seen.as_ref().is_some_and(|seen| seen.state() == BeaconState::IdentityDone);
@@ -241,6 +248,12 @@ impl AwaitReport {
             (false, None, Some(trouble)) => fault(
                 format!("the guest did not report within {seconds} s, and could not be looked at"),
                 format!("the last look at it failed: {trouble}"),
+            ),
+            (false, None, None) if self.0.spec.adopt.is_some() => fault(
+                format!("the guest did not report within {seconds} s"),
+                "does `firstlight-guest status` in it say that it has reported, and to whom? its \
+                 /etc/firstlight/guest.toml must name this companion's address, and the pin that `firstlight pin` prints"
+                    .to_owned(),
             ),
             (false, None, None) => fault(
                 format!("the guest did not report within {seconds} s"),

@@ -1,6 +1,8 @@
 //! The steps of a bring-up, in order:
 //! allocate, restore, mac, hostname, size, mounts, start, await-report, verify, finish.
+//! Of a guest that somebody else made: adopt, await-report, verify, finish.
 
+mod adopt;
 mod allocate;
 mod await_report;
 mod finish;
@@ -23,10 +25,13 @@ use crate::intake::BeaconView;
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
 
+pub(super) use adopt::{Likeness, handle};
 pub(super) use allocate::Known;
-use allocate::id_kind;
+pub(super) use allocate::{MAC, id_kind};
 
 pub(super) const ALLOCATE: &str = "allocate";
+/// Stands in its place where the guest is somebody else's, with the same output.
+pub(super) const ADOPT: &str = "adopt";
 pub(super) const RESTORE: &str = "restore";
 const START: &str = "start";
 pub(super) const AWAIT_REPORT: &str = "await-report";
@@ -67,7 +72,8 @@ pub(super) struct Allocated {
 impl Allocated {
     /// Of a job that got that far.
     pub(super) fn of(state: &State) -> Option<Self> {
-        Self::deserialize(state.outputs.get(ALLOCATE)?).ok()
+        let output = state.outputs.get(ALLOCATE).or_else(|| state.outputs.get(ADOPT))?;
+        Self::deserialize(output).ok()
     }
 
     /// The guest with what was chosen for it; its claim has no secret and says only whom it is for and where to report.
@@ -117,18 +123,21 @@ impl BringUp {
         let stage = |name, stage, deadline| -> Box<dyn Step> {
             Box::new(stage::StageStep::new(&common, name, stage, deadline))
         };
-        let steps: Vec<Box<dyn Step>> = vec![
-            Box::new(allocate::Allocate(Arc::clone(&common))),
-            stage(RESTORE, Stage::Restore, SLOW),
-            stage("mac", Stage::Mac, FAST),
-            stage("hostname", Stage::Hostname, FAST),
-            stage("size", Stage::Size, FAST),
-            stage("mounts", Stage::Mounts, FAST),
-            stage(START, Stage::Start, FAST),
-            Box::new(await_report::AwaitReport(Arc::clone(&common))),
-            Box::new(verify::Verify(Arc::clone(&common))),
-            Box::new(finish::Finish(Arc::clone(&common))),
-        ];
+        let mut steps: Vec<Box<dyn Step>> = match &common.spec.adopt {
+            Some(_) => vec![Box::new(adopt::Adopt(Arc::clone(&common)))],
+            None => vec![
+                Box::new(allocate::Allocate(Arc::clone(&common))),
+                stage(RESTORE, Stage::Restore, SLOW),
+                stage("mac", Stage::Mac, FAST),
+                stage("hostname", Stage::Hostname, FAST),
+                stage("size", Stage::Size, FAST),
+                stage("mounts", Stage::Mounts, FAST),
+                stage(START, Stage::Start, FAST),
+            ],
+        };
+        steps.push(Box::new(await_report::AwaitReport(Arc::clone(&common))));
+        steps.push(Box::new(verify::Verify(Arc::clone(&common))));
+        steps.push(Box::new(finish::Finish(Arc::clone(&common))));
         Self { common, steps }
     }
 
@@ -149,6 +158,11 @@ pub(super) fn destroy_command(guest: &str) -> String {
     format!("firstlight destroy {guest}")
 }
 
+/// The same for a guest that somebody else made: it stays as it is.
+pub(super) fn forget_command(guest: &str) -> String {
+    format!("firstlight abandon {guest}")
+}
+
 #[async_trait]
 impl Saga for BringUp {
     fn steps(&self) -> &[Box<dyn Step>] {
@@ -156,6 +170,10 @@ impl Saga for BringUp {
     }
 
     async fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
+        if self.common.spec.adopt.is_some() {
+            // Nothing of it is ours: there is nothing to remove.
+            return vec![forget_command(&context.state.spec.guest)];
+        }
         let mut commands = vec![destroy_command(&context.state.spec.guest)];
         // Without the store, what the journal knows has to do.
         let placement = match self.common.placement(context).await {

@@ -148,10 +148,20 @@ impl Verify {
         opened: &Opened,
         observed: &Observed,
     ) -> Result<Bound, Fault> {
-        if self.shows_report(placement, &stored.sha256).await? || stored.trust == Trust::Attested {
+        if stored.trust == Trust::Attested {
             return Ok(Bound { trust: Trust::Attested, missing: None });
         }
-        let Some(budget) = self.0.backend.look_budget() else {
+        let budget = self.0.backend.look_budget();
+        match (self.shows_report(placement, &stored.sha256).await, budget) {
+            (Ok(true), _) => return Ok(Bound { trust: Trust::Attested, missing: None }),
+            // A machine's agent may be away; its beacon may stand all the same.
+            (Err(fault), Some(_)) if fault.code != MISMATCH => {
+                tracing::warn!(job = %placement.job, error = %fault, "the guest's report cannot be read through the hypervisor");
+            }
+            (Err(fault), _) => return Err(fault),
+            (Ok(false), _) => {}
+        }
+        let Some(budget) = budget else {
             let missing = "its claims carry no secret, and its guests' beacons cannot be read";
             let missing = format!("`{}`: {missing}", self.0.backend.name());
             return Ok(Bound { trust: stored.trust, missing: Some(missing) });
@@ -194,8 +204,10 @@ fn fault(problems: &[Problem]) -> Option<Fault> {
     problems.first().map(|first| Fault::new(first.code, all()))
 }
 
+const MISMATCH: &str = "report-mismatch";
+
 fn mismatch() -> Fault {
-    Fault::new("report-mismatch", "the guest that runs here holds another report than the one that was sent")
+    Fault::new(MISMATCH, "the guest that runs here holds another report than the one that was sent")
 }
 
 /// The report came from an address that the hypervisor lists for this guest, and both know the same MAC.

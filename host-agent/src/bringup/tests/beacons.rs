@@ -251,7 +251,12 @@ async fn what_a_beacon_cannot_show_is_missing() {
     let rig = rig().await;
     for (name, more, state, expected) in [
         ("a", "", BeaconState::Degraded, "check-failed"),
-        ("b", "\nreadiness = { require = [\"sshd\"] }", BeaconState::Ready, "report-missing"),
+        (
+            "b",
+            "\nreadiness = { require = [\"sshd\"], timeout = \"2s\" }",
+            BeaconState::Ready,
+            "report-missing",
+        ),
     ] {
         let job = rig.waiting(&format!("name = \"{name}\"{more}")).await;
         rig.raise(&job, &alone(state, Reason::CheckFailed, &key()), Form::Ipv6, 1);
@@ -317,6 +322,18 @@ async fn another_machine_id_than_the_given_one_is_told() {
     rig.raise_for(&job, &report, 1);
     rig.deliver(&report, HOME).await.unwrap();
     assert_eq!(code(&rig.until(&job, Phase::RolledBack).await), "wrong-machine-id");
+}
+
+#[tokio::test]
+async fn where_nobody_can_look_an_open_claim_binds_nothing() {
+    let rig = rig().await;
+    rig.paper.world().blind = true;
+    let job = rig.waiting(ONE).await;
+    let report = rig.report(&job, &key()).await;
+    assert!(rig.send_from(&report, HOME).await.is_err());
+    let fault = rig.until(&job, Phase::RolledBack).await.failure.unwrap();
+    assert_eq!((fault.code.as_str(), fault.message.as_str()), ("untrusted", "the report is only unverified"));
+    assert!(fault.hint.unwrap().contains("beacons cannot be read"));
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod failing;
 pub(super) mod paper;
 mod rig;
 mod several;
+mod waiting;

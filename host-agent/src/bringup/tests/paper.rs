@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backend::{
-    Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement, ReportEndpoint,
-    Slot, Stage, Surveyed, Taken,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
+    ReportEndpoint, Slot, Stage, Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -28,6 +28,10 @@ pub(in crate::bringup) struct Object {
 pub(in crate::bringup) struct World {
     /// By the job of the stamp.
     pub(in crate::bringup) objects: BTreeMap<String, Object>,
+    /// Guests that somebody else made, by their ids.
+    pub(in crate::bringup) others: BTreeMap<String, Object>,
+    /// What can be read in them, by their ids.
+    pub(in crate::bringup) reports: BTreeMap<String, Vec<u8>>,
     pub(in crate::bringup) golden: String,
     pub(in crate::bringup) refuse: Option<Stage>,
     pub(in crate::bringup) undo_fails: Option<Stage>,
@@ -40,6 +44,8 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) shown: BTreeMap<String, Vec<IpAddr>>,
     pub(in crate::bringup) look_takes: Duration,
     pub(in crate::bringup) look_fails: bool,
+    /// Nobody may look.
+    pub(in crate::bringup) blind: bool,
     /// Every look: when it was begun, and at whose guest.
     pub(in crate::bringup) looks: Vec<(Instant, String)>,
     /// Looks under way, by job, and the most at one guest so far.
@@ -184,9 +190,36 @@ impl Backend for Paper {
         vec!["node:paper".to_owned()]
     }
 
+    async fn adopt(&self, name_or_id: &str) -> Result<Adopted, Fault> {
+        let world = self.world();
+        let others = world.others.iter().map(|(id, object)| (Some(id.clone()), object));
+        let all = others.chain(world.objects.values().map(|object| (None, object)));
+        let wanted = |(id, object): &(Option<String>, &Object)| {
+            id.as_deref() == Some(name_or_id) || object.guest == name_or_id
+        };
+        let found: Vec<_> = all.filter(wanted).collect();
+        let [(id, object)] = found.as_slice() else {
+            let (code, what) =
+                if found.is_empty() { ("no-such-guest", "no") } else { ("ambiguous-guest", "several") };
+            return Err(Fault::new(code, format!("there is {what} guest {name_or_id}")));
+        };
+        let slot = |id: &String| Slot { id: id.clone(), node: "paper".into(), uuid: None, since_s: 0 };
+        Ok(Adopted {
+            name: object.guest.parse().unwrap(),
+            kind: None,
+            allocation: Allocation {
+                mac: object.mac.ok_or_else(|| Fault::new("guest-without-mac", "it has none"))?,
+                more_macs: Vec::new(),
+                addresses: vec![IpAddr::from([192, 0, 2, 77])],
+                slot: id.as_ref().map(slot),
+            },
+        })
+    }
+
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
         let world = self.world();
-        let object = world.objects.get(&guest.job);
+        let other = guest.allocation.slot.as_ref().and_then(|slot| world.others.get(&slot.id));
+        let object = world.objects.get(&guest.job).or(other);
         Ok(Observed {
             running: object.is_some_and(|object| object.running),
             mac: object.and_then(|object| object.mac),
@@ -201,7 +234,8 @@ impl Backend for Paper {
 
     fn look_budget(&self) -> Option<LookBudget> {
         let budget = LookBudget { per_second: 8, not_before: Duration::from_millis(20) };
-        self.world().open.then_some(budget)
+        let world = self.world();
+        (world.open && !world.blind).then_some(budget)
     }
 
     async fn look(&self, guest: &Placement) -> Result<Look, Fault> {
@@ -224,8 +258,9 @@ impl Backend for Paper {
         Ok(Look { running: shown.is_some(), addresses: shown.unwrap_or_default() })
     }
 
-    async fn read_report(&self, _: &Placement) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(None)
+    async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault> {
+        let slot = guest.allocation.slot.as_ref();
+        Ok(slot.and_then(|slot| self.world().reports.get(&slot.id).cloned()))
     }
 
     async fn console_tail(&self, _: &Placement, _: usize) -> Vec<String> {

@@ -77,6 +77,12 @@ fn the_arguments_are_consistent() {
 fn what_contradicts_itself_is_wrong_usage() {
     for line in [
         "firstlight destroy",
+        "firstlight wait --vmid 101",
+        "firstlight wait --backend proxmox",
+        "firstlight wait --backend proxmox --vmid 101 web-01",
+        "firstlight wait --backend proxmox --vmid web-01",
+        "firstlight wait --backend proxmox web-01 --timeout 0s",
+        "firstlight wait --backend proxmox web-01 --timeout 25h",
         "firstlight destroy --all web-01",
         "firstlight cancel",
         "firstlight jobs --in ready",

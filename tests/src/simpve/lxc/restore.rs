@@ -37,6 +37,7 @@ const OWN: [&str; 13] = [
 impl World {
     pub(in super::super) fn post_lxc(&mut self, call: &Call, node: &str) -> Result<Answer, Halt> {
         schema::LXC_CREATE.check(&call.parameters)?;
+        self.refuse_unknown(call)?;
         let mut job = self.plan_lxc(call, node)?;
         let (id, word, task) = (job.id, job.word(), job.task());
         let prefix = move |text: String| format!("unable to {word} CT {id} - {text}");

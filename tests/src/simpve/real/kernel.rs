@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::run;
+use crate::{run, wait};
 
 /// Enters the cgroup named first (`0` is the writer itself), and becomes the rest.
 const ENTER: &str = r#"echo 0 > "$1" && shift && exec "$@""#;
@@ -30,7 +31,23 @@ pub(super) fn spawn(cgroup: &Path, line: &[OsString], log: &Path) -> Result<Chil
         .with_context(|| format!("{} cannot be written", log.display()))?;
     let mut command = within(cgroup, line)?;
     command.stdout(log.try_clone()?).stderr(log);
-    command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))
+    let mut child =
+        command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?;
+    // Until it has entered its cgroup, whoever kills that would miss it.
+    let entered = wait::until("a process to enter its cgroup", Duration::from_secs(20), || {
+        (populated(cgroup) || !matches!(child.try_wait(), Ok(None))).then_some(())
+    });
+    if let Err(error) = entered {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
+    Ok(child)
+}
+
+fn populated(cgroup: &Path) -> bool {
+    let events = fs::read_to_string(cgroup.join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line == "populated 1")
 }
 
 /// `ip`, in a namespace; the command is split at spaces.

@@ -145,7 +145,7 @@ impl super::super::Proxmox {
         let Some(first) = nodes.first() else { return Ok(nodes) };
         let storages = self.storages(&first.node).await?;
         let is_it = |storage: &&StorageState| storage.storage.as_deref() == Some(golden.storage);
-        if nodes.len() == 1 || storages.iter().find(is_it).is_some_and(|storage| storage.shared) {
+        if storages.iter().find(is_it).is_some_and(|storage| storage.shared) {
             return Ok(nodes);
         }
         let mut with = Vec::new();

@@ -5,6 +5,7 @@ use firstlight_shared::wire::Intent;
 
 use super::super::archive::{Archive, size_of};
 use super::super::client::endpoint::guest::Kind;
+use super::super::client::properties::Properties;
 use super::wanted::{field, size};
 use crate::backend::GuestPlan;
 use crate::outcome::Fault;
@@ -24,12 +25,15 @@ pub(super) fn check(
     }
     check_root_lines(kind, archive, allow_root_lines)?;
     check_devices(kind, archive)?;
+    if kind == Kind::Lxc {
+        check_sizes(plan, archive)?;
+    }
     if plan.intent == Intent::Restore {
         return check_name(plan, archive);
     }
     check_addresses(plan, kind, archive)?;
     check_disk(plan, kind, archive)?;
-    check_mounts(plan, archive)
+    check_mounts(plan, kind, archive)
 }
 
 /// Proxmox makes a container privileged whose archive says nothing.
@@ -91,6 +95,31 @@ fn check_devices(kind: Kind, archive: &Archive) -> Result<(), Fault> {
     }
 }
 
+/// Proxmox makes a container's volumes as large as the archive says they were.
+fn check_sizes(plan: &GuestPlan, archive: &Archive) -> Result<(), Fault> {
+    if archive.rootfs_bytes().is_none() && plan.size.disk_bytes.is_none() {
+        return Err(size("disk", "the golden does not say how large its root disk is: give a size"));
+    }
+    let named = |path: &str| plan.mounts.iter().any(|mount| mount.path.to_str() == Some(path));
+    let without =
+        archive.mounts().into_iter().find(|(_, mount)| size_of(mount).is_none() && !named(path_of(mount)));
+    match without {
+        Some((number, mount)) => Err(Fault::new(
+            "unsupported-mount",
+            format!(
+                "mounts: the golden does not say how large `{}` is (mp{number}): name it, with a size",
+                escape(path_of(&mount), 120)
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Without the slash at its end.
+fn path_of(mount: &Properties) -> &str {
+    mount.get("mp").unwrap_or_default().trim_end_matches('/')
+}
+
 /// Nothing of a guest that comes back is changed, its name neither.
 fn check_name(plan: &GuestPlan, archive: &Archive) -> Result<(), Fault> {
     let known = archive.get("hostname").or_else(|| archive.get("name"));
@@ -142,27 +171,37 @@ fn check_disk(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fau
 }
 
 /// A volume that the archive has must fit into the one that is wanted, and without it a size is needed.
-fn check_mounts(plan: &GuestPlan, archive: &Archive) -> Result<(), Fault> {
-    let mounts = archive.mounts();
-    for mount in &plan.mounts {
+fn check_mounts(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fault> {
+    let (mounts, disks) = (archive.mounts(), archive.disks());
+    let fault = |problem: String| Err(Fault::new("unsupported-mount", format!("mounts: {problem}")));
+    for (place, mount) in plan.mounts.iter().enumerate() {
         let path = mount.path.to_str().unwrap_or_default();
-        let same = mounts
-            .iter()
-            .find(|(_, known)| known.get("mp").is_some_and(|mp| mp.trim_end_matches('/') == path));
-        let has = same.and_then(|(_, known)| size_of(known));
-        let path = escape(path, 120);
-        match (mount.size_bytes, has) {
-            (None, None) => {
-                return Err(Fault::new("unsupported-mount", format!("mounts: `{path}` needs a size")));
+        let same = match kind {
+            Kind::Lxc => mounts.iter().find(|(_, known)| path_of(known) == path).map(|(_, known)| known),
+            // A machine's mounts are disks with these serial numbers.
+            Kind::Qemu => {
+                let serial = format!("fl-{place}");
+                let is_it = |properties: &&Properties| properties.get("serial") == Some(&serial);
+                disks.iter().map(|disk| &disk.properties).find(is_it)
             }
-            (Some(wanted), Some(has)) if wanted < has => {
-                return Err(Fault::new(
-                    "unsupported-mount",
-                    format!(
-                        "mounts: {} for `{path}` is less than the golden's {}",
-                        shown(wanted),
-                        shown(has)
-                    ),
+        };
+        let path = escape(path, 120);
+        match (mount.size_bytes, same.and_then(size_of), kind) {
+            (None, None, _) => return fault(format!("`{path}` needs a size")),
+            // It is restored into a new one of that size.
+            (Some(wanted), Some(has), Kind::Lxc) if wanted < has => {
+                return fault(format!(
+                    "{} for `{path}` is less than the golden's {}",
+                    shown(wanted),
+                    shown(has)
+                ));
+            }
+            // It comes as it was.
+            (Some(wanted), Some(has), Kind::Qemu) if wanted > has => {
+                return fault(format!(
+                    "{} for `{path}` is more than the {} that the golden's disk fl-{place} has, which does not grow",
+                    shown(wanted),
+                    shown(has)
                 ));
             }
             _ => {}
@@ -272,6 +311,31 @@ mod tests {
     }
 
     #[test]
+    fn only_cloud_init_gives_a_machine_an_address() {
+        let nic =
+            |address: &str| crate::backend::Nic { address: Some(address.to_owned()), ..Default::default() };
+        for (kind, base, line, address, fits) in [
+            (Kind::Lxc, CONTAINER, "", "10.0.0.5/24", true),
+            (Kind::Qemu, MACHINE, "", "dhcp", true),
+            (Kind::Qemu, MACHINE, "", "10.0.0.5/24", false),
+            (Kind::Qemu, MACHINE, "ide2: none,media=cdrom\ncipher: x\n", "10.0.0.5/24", false),
+            (
+                Kind::Qemu,
+                MACHINE,
+                "ide2: local:9200/vm-9200-cloudinit.qcow2,media=cdrom\n",
+                "10.0.0.5/24",
+                true,
+            ),
+            (Kind::Qemu, MACHINE, "ciuser: debian\n", "10.0.0.5/24", true),
+            (Kind::Qemu, MACHINE, "ipconfig0: ip=dhcp\n", "10.0.0.5/24", true),
+        ] {
+            let plan = GuestPlan { nics: vec![nic(address)], ..plan() };
+            let said = check(&plan, kind, &archive(base, line), false);
+            assert_eq!(said.is_ok(), fits, "{line} {address}: {said:?}");
+        }
+    }
+
+    #[test]
     fn a_mount_needs_a_size_and_takes_what_the_archive_has_for_it() {
         let mount =
             |path: &str, size_bytes| Mount { path: path.into(), size_bytes, storage: None, backup: None };
@@ -285,6 +349,36 @@ mod tests {
             let plan = GuestPlan { mounts: vec![mount.clone()], ..plan() };
             let said = check(&plan, Kind::Lxc, &archive(CONTAINER, ""), false);
             assert_eq!(said.is_ok(), fits, "{mount:?}: {said:?}");
+        }
+        for (drive, mount, fits) in [
+            ("", mount("/srv", None), false),
+            ("", mount("/srv", Some(1 << 30)), true),
+            ("scsi1: l:b,serial=fl-0,size=2G\n", mount("/srv", None), true),
+            ("scsi1: l:b,serial=fl-0,size=2G\n", mount("/srv", Some(2 << 30)), true),
+            ("scsi1: l:b,serial=fl-0,size=2G\n", mount("/srv", Some(3 << 30)), false),
+            ("scsi1: l:b,serial=fl-1,size=2G\n", mount("/srv", Some(3 << 30)), true),
+        ] {
+            let plan = GuestPlan { mounts: vec![mount.clone()], ..plan() };
+            let said = check(&plan, Kind::Qemu, &archive(MACHINE, drive), false);
+            assert_eq!(said.is_ok(), fits, "{drive}{mount:?}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn volumes_of_a_container_need_a_size_from_somewhere() {
+        let sized = |bytes| Size { disk_bytes: bytes, ..Size::default() };
+        let mount = Mount { path: "/data".into(), size_bytes: Some(1), storage: None, backup: None };
+        const BARE: &str = "rootfs: local:x\nunprivileged: 1\n";
+        for (base, more, bytes, mounts, fits) in [
+            (CONTAINER, "", None, vec![], true),
+            (BARE, "", None, vec![], false),
+            (BARE, "", Some(1 << 30), vec![], true),
+            (CONTAINER, "mp1: local:y,mp=/data\n", None, vec![], false),
+            (CONTAINER, "mp1: local:y,mp=/data\n", None, vec![mount], true),
+        ] {
+            let plan = GuestPlan { size: sized(bytes), mounts, ..plan() };
+            let said = check(&plan, Kind::Lxc, &archive(base, more), false);
+            assert_eq!(said.is_ok(), fits, "{base}{more}: {said:?}");
         }
     }
 

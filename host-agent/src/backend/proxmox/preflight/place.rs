@@ -2,32 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use super::super::archive::Archive;
+use super::super::archive::{Archive, storage_of};
 use super::super::client::endpoint::guest::Kind;
 use super::super::client::endpoint::node::BridgeLine;
 use super::super::client::endpoint::storage::StorageState;
+use super::super::client::properties::Properties;
 use super::carried::shown;
 use super::wanted::size;
 use crate::backend::GuestPlan;
 use crate::outcome::Fault;
 
-/// Every storage that the plan puts a volume on. `target` is the root disk's; None: nobody knows, the server decides.
+/// Every storage that the plan puts a volume on. `said` is what plan or defaults name; without it each volume goes to the
+/// storage that it came from.
 pub(super) fn check_storages(
     plan: &GuestPlan,
     kind: Kind,
-    target: Option<&str>,
+    said: Option<&str>,
+    archive: &Archive,
     node: &str,
     storages: &[StorageState],
 ) -> Result<(), Fault> {
-    let roots = target.map(|target| ("storage", target, "disk", plan.size.disk_bytes));
-    let mounts = plan.mounts.iter().filter_map(|mount| {
-        Some(("mounts.storage", mount.storage.as_deref()?, "mounts.size", mount.size_bytes))
-    });
-    for (name, storage, of, bytes) in roots.into_iter().chain(mounts) {
-        let total = check_storage(name, storage, kind, node, storages)?;
-        if let (Some(bytes), Some(total)) = (bytes, total)
-            && bytes > total
-        {
+    let mounts =
+        plan.mounts.iter().filter_map(|mount| mount.storage.clone().map(|name| ("mounts.storage", name)));
+    let roots = match said {
+        Some(said) => BTreeSet::from([said.to_owned()]),
+        None => origins(kind, archive),
+    };
+    for (field, storage) in roots.into_iter().map(|name| ("storage", name)).chain(mounts) {
+        check_storage(field, &storage, kind, node, storages)?;
+    }
+    let total = |name: &str| storages.iter().find(|storage| storage.storage.as_deref() == Some(name))?.total;
+    let sized =
+        plan.mounts.iter().map(|mount| ("mounts.size", mount.storage.as_deref().or(said), mount.size_bytes));
+    for (of, storage, bytes) in std::iter::once(("disk", said, plan.size.disk_bytes)).chain(sized) {
+        let (Some(storage), Some(bytes)) = (storage, bytes) else { continue };
+        if let Some(total) = total(storage).filter(|total| bytes > *total) {
             let (bytes, total) = (shown(bytes), shown(total));
             return Err(size(
                 of,
@@ -38,6 +47,17 @@ pub(super) fn check_storages(
     Ok(())
 }
 
+/// The storages that the archive's volumes came from.
+fn origins(kind: Kind, archive: &Archive) -> BTreeSet<String> {
+    let volumes: Vec<Properties> = match kind {
+        Kind::Lxc => {
+            archive.rootfs().into_iter().chain(archive.mounts().into_iter().map(|(_, mount)| mount)).collect()
+        }
+        Kind::Qemu => archive.disks().into_iter().map(|disk| disk.properties).collect(),
+    };
+    volumes.iter().filter_map(storage_of).map(str::to_owned).collect()
+}
+
 /// How large it is.
 fn check_storage(
     field: &str,
@@ -45,7 +65,7 @@ fn check_storage(
     kind: Kind,
     node: &str,
     storages: &[StorageState],
-) -> Result<Option<u64>, Fault> {
+) -> Result<(), Fault> {
     let content = if kind == Kind::Lxc { "rootdir" } else { "images" };
     let fault = |problem: String| Fault::new("no-storage", format!("{field}: {problem}"));
     let found = storages.iter().find(|storage| storage.storage.as_deref() == Some(wanted));
@@ -79,7 +99,7 @@ fn check_storage(
         return Err(fault(format!("`{wanted}` on {node} does not answer"))
             .with_hint(format!("`pvesm status --storage {wanted}` on {node} says more")));
     }
-    Ok(storage.total)
+    Ok(())
 }
 
 /// The bridges that the guest's interfaces will be on.
@@ -166,9 +186,12 @@ mod tests {
             storage("vault", "backup", true),
             storage("off", "images,rootdir", false),
         ];
+        let config = "rootfs: local:a,size=1G\nmp0: thin:b,mp=/b\nscsi0: thin:c,size=1G\nscsi1: gone:d\n";
+        let archive = Archive::new("local:backup/x", ArchiveConfig(config.to_owned()));
         for (kind, target, mount, disk, said) in [
             (Kind::Lxc, Some("local"), None, None, ""),
             (Kind::Lxc, None, None, None, ""),
+            (Kind::Qemu, None, None, None, "storage: pve1 has no `gone`"),
             (Kind::Qemu, Some("local"), None, None, "storage: `local` takes no `images`"),
             (Kind::Qemu, Some("thin"), None, None, ""),
             (Kind::Lxc, Some("vault"), None, None, "storage: `vault` takes no `rootdir`"),
@@ -188,7 +211,7 @@ mod tests {
             });
             let size = Size { disk_bytes: disk, ..Size::default() };
             let plan = GuestPlan { mounts: mounts.into_iter().collect(), size, ..plan() };
-            let found = check_storages(&plan, kind, target, "pve1", &storages).err();
+            let found = check_storages(&plan, kind, target, &archive, "pve1", &storages).err();
             let text = found.map(|fault| fault.message).unwrap_or_default();
             assert!(
                 text.starts_with(said) && said.is_empty() == text.is_empty(),

@@ -136,12 +136,8 @@ fn is_network(text: &str) -> bool {
 }
 
 fn check_mounts(plan: &GuestPlan) -> Result<(), Fault> {
-    if kind(plan) == Kind::Qemu && !plan.mounts.is_empty() {
-        return Err(field("mounts", "Proxmox mounts nothing in a machine: leave them out")
-            .with_hint("a golden with a second disk gives each guest one"));
-    }
     if plan.mounts.len() > MOST_MOUNTS {
-        return Err(field("mounts", format_args!("Proxmox gives a container {MOST_MOUNTS} at most")));
+        return Err(field("mounts", format_args!("Proxmox gives a guest {MOST_MOUNTS} at most")));
     }
     let mut paths = BTreeSet::new();
     for mount in &plan.mounts {
@@ -265,9 +261,10 @@ mod tests {
         let table: [Row; 6] = [
             ("as it is", |_| {}, ""),
             ("kind", |plan| plan.kind = None, "kind: "),
-            ("mounts", |plan| plan.mounts = vec![mount("/srv")], "mounts: "),
-            ("dhcp", |plan| plan.nics = vec![nic("dhcp")], ""),
-            ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], "nics.address: "),
+            ("mounts", |plan| plan.mounts = vec![mount("/srv")], ""),
+            ("mount", |plan| plan.mounts = vec![mount("srv")], "mounts: `srv`"),
+            // Whether its cloud-init takes one, the archive tells.
+            ("address", |plan| plan.nics = vec![nic("10.0.0.5/24")], ""),
             ("disk", |plan| plan.size.disk_bytes = Some(8 << 30), ""),
         ];
         for (what, change, expected) in table {

@@ -4,11 +4,13 @@ use firstlight_shared::ids::MacAddress;
 use firstlight_shared::wire::Intent;
 use serde_json::{Value, json};
 
-use super::{net, smbios};
+use super::{disks, net, smbios};
 use crate::backend::Placement;
 use crate::backend::proxmox::Proxmox;
+use crate::backend::proxmox::archive::{Archive, size_of};
 use crate::backend::proxmox::client::endpoint::config::GuestConfig;
 use crate::backend::proxmox::client::properties::Properties;
+use crate::backend::proxmox::fault::act_of_look;
 use crate::backend::proxmox::standing::Ours;
 use crate::outcome::{Act, Fault, Probe};
 
@@ -20,7 +22,21 @@ struct Change {
 }
 
 impl Proxmox {
+    pub(super) async fn probe_identity(&self, guest: &Placement, ours: &Ours) -> Result<Probe, Fault> {
+        // Whoever acts on it says what is missing.
+        let lost = self.losses(guest, ours).await?;
+        Ok(if lost.is_empty() { seen(guest, &ours.config) } else { Probe::Absent })
+    }
+
     pub(super) async fn set_identity(&self, guest: &Placement, ours: Ours) -> Result<Act, Act> {
+        if guest.plan.intent == Intent::Restore {
+            let lost = self.losses(guest, &ours).await.map_err(act_of_look)?;
+            return if lost.is_empty() {
+                Ok(Act::Applied(output(guest, &ours.config)))
+            } else {
+                Err(Act::Refused(not_as_archived(&ours, &lost)))
+            };
+        }
         let Change { set, delete } =
             change(guest, &ours.config, &self.defaults.bridge).map_err(Act::Refused)?;
         self.change_machine(&ours, set, delete).await?;
@@ -31,11 +47,44 @@ impl Proxmox {
         }
     }
 
+    /// What a machine that comes back lacks of what its archive has; a new one is made to differ.
+    async fn losses(&self, guest: &Placement, ours: &Ours) -> Result<Vec<String>, Fault> {
+        if guest.plan.intent == Intent::Provision {
+            return Ok(Vec::new());
+        }
+        Ok(losses(&self.archive(&guest.plan, &ours.guest.node).await?, &ours.config))
+    }
+
     pub(super) async fn set_name(&self, guest: &Placement, ours: Ours) -> Result<Act, Act> {
         let name = guest.plan.name.to_string();
         self.change_machine(&ours, vec![("name".to_owned(), name)], Vec::new()).await?;
         Ok(Act::Applied(name_output(guest.plan.name.as_str())))
     }
+}
+
+/// Devices with another MAC, and disks that are missing or smaller.
+fn losses(archive: &Archive, config: &GuestConfig) -> Vec<String> {
+    let there = nets(config);
+    let mac =
+        |number: u32| there.iter().find(|(known, _)| *known == number).and_then(|(_, net)| net::mac(net));
+    let other = |(number, archived): &(u32, Properties)| mac(*number) != net::mac(archived);
+    let mut lost: Vec<String> =
+        archive.nets().iter().filter(|net| other(net)).map(|(number, _)| format!("net{number}")).collect();
+    let drives = disks::all(config);
+    for archived in archive.disks() {
+        let drive = drives.iter().find(|drive| drive.key == archived.key);
+        let bytes = drive.map(|drive| size_of(&drive.properties));
+        if bytes.is_none_or(|bytes| bytes < archived.bytes) {
+            lost.push(archived.key);
+        }
+    }
+    lost
+}
+
+fn not_as_archived(ours: &Ours, lost: &[String]) -> Fault {
+    let message = format!("{} has not come out of the archive as it was: {}", ours.guest, lost.join(", "));
+    Fault::new("not-as-archived", message)
+        .with_hint("root may restore what a token may not: `qmrestore` on the node")
 }
 
 /// Whether MACs and UUID are those that were chosen. A restored machine keeps the archive's.
@@ -104,6 +153,7 @@ fn nets(config: &GuestConfig) -> Vec<(u32, Properties)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::proxmox::client::endpoint::node::ArchiveConfig;
     use crate::backend::proxmox::qemu::testing::{config, placement};
 
     const UUID: &str = "11111111-2222-3333-4444-555555555555";
@@ -153,6 +203,26 @@ mod tests {
         let [(key, value)] = &found.set[..] else { panic!("{found:?}") };
         assert_eq!(key, "smbios1");
         assert!(value.contains(&format!("uuid={UUID}")) && value.contains("serial="), "{value}");
+    }
+
+    #[test]
+    fn what_a_machine_that_comes_back_lacks_is_named() {
+        let text = "net0: virtio=BC:24:11:AA:BB:CC,bridge=a\nscsi0: local:9200/a.raw,size=4G\n\
+            scsi1: local:9200/b.raw,size=1G\nide2: none,media=cdrom\n";
+        let archive = Archive::new("local:backup/x", ArchiveConfig(text.to_owned()));
+        let whole = json!({
+            "net0": "virtio=bc:24:11:aa:bb:cc,bridge=a", "scsi0": "thin:a,size=8G", "scsi1": "thin:b,size=1G",
+        });
+        for (key, value, expected) in [
+            ("name", json!("x"), vec![]),
+            ("net0", json!("virtio=BC:24:11:00:00:01,bridge=a"), vec!["net0"]),
+            ("scsi0", json!("thin:a,size=2G"), vec!["scsi0"]),
+            ("scsi1", json!("none,media=cdrom"), vec!["scsi1"]),
+        ] {
+            let mut values = whole.clone();
+            values[key] = value;
+            assert_eq!(losses(&archive, &config(values)), expected, "{key}");
+        }
     }
 
     #[test]

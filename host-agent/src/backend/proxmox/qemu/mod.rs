@@ -40,7 +40,7 @@ impl super::Proxmox {
             }
         };
         match stage {
-            Stage::Restore | Stage::Mac => Ok(identity::seen(guest, &ours.config)),
+            Stage::Restore | Stage::Mac => self.probe_identity(guest, &ours).await,
             Stage::Hostname => Ok(identity::name_seen(guest, &ours.config)),
             Stage::Size => self.probe_size(guest, &ours).await,
             Stage::Mounts => Ok(disks::seen(&guest.plan, &ours.config)),

@@ -64,7 +64,13 @@ async fn every_pair_of_beacon_and_reports_has_its_answer() {
             addresses: vec!["192.0.2.1".parse().unwrap()],
             ..Sight::default()
         };
-        let (told, wrong) = judge(&sight, &came, at(now));
+        let (told, wrong) = judge(&sight, &came, false, at(now));
+        let ready = beacon.is_some_and(|seen| seen.state() == State::Ready);
+        let patient = match &verdict {
+            Verdict::Alone | Verdict::Wait(_) if ready => waits.clone(),
+            other => other.clone(),
+        };
+        assert_eq!(judge(&sight, &came, true, at(now)).0, patient, "{name}: only a report is enough");
         assert_eq!((told, wrong.len()), (verdict, refuted), "{name}");
     }
 }
@@ -73,7 +79,7 @@ async fn every_pair_of_beacon_and_reports_has_its_answer() {
 async fn a_failure_says_why_and_the_last_resort_is_the_best_there_is() {
     let now = Instant::now();
     let sight = |seen| Sight { seen, addresses: vec!["192.0.2.1".parse().unwrap()], ..Sight::default() };
-    let (told, _) = judge(&sight(Some(seen(State::Failed, None))), &[], now);
+    let (told, _) = judge(&sight(Some(seen(State::Failed, None))), &[], true, now);
     assert!(matches!(told, Verdict::Fail(fault) if fault.code == "no-host-key"));
 
     let came = |one: &Candidate| Came { candidate: one.clone(), noticed: now };

@@ -69,7 +69,7 @@ async fn a_node_has_its_gate_its_limit_and_its_order() {
         "alive is less often"
     );
     let busy = Guest { in_flight: true, ..last(900) };
-    assert_eq!(choose(start, &[last(100), busy.clone(), busy.clone(), busy]), Next::Nothing);
+    assert_eq!(choose(start, &[last(100), busy.clone(), busy]), Next::Nothing);
 }
 
 #[derive(Debug, Clone)]
