@@ -49,6 +49,7 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Cluster,
+    recent: standing::Recent,
 }
 
 impl Proxmox {
@@ -62,6 +63,7 @@ impl Proxmox {
             defaults: config.defaults,
             reports: config.reports,
             cluster: Cluster::default(),
+            recent: standing::Recent::default(),
         })
     }
 }
