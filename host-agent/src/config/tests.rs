@@ -58,6 +58,7 @@ fn later_sources_win_key_by_key_and_each_value_knows_where_it_came_from() {
     sources.variables.insert("FIRSTLIGHT_LISTEN".into(), "127.0.0.1:1".into());
     sources.variables.insert("FIRSTLIGHT_COMPANION_ROOM".into(), "7".into());
     sources.variables.insert("FIRSTLIGHT_BIN".into(), "not ours".into());
+    assert_eq!(sources.unknown_variables(), ["FIRSTLIGHT_BIN"]);
     let sources = sources.flag("--listen", "reports.listen", Some("127.0.0.1:2")).flag(
         "--state",
         "state",
@@ -408,4 +409,15 @@ fn the_page_lists_every_key_and_no_other() {
             assert_eq!(row[1], default, "{}", key.path);
         }
     }
+}
+
+/// docs/proxmox.md: its configuration, with the pin that `trust` adds.
+#[test]
+fn the_configuration_that_the_page_of_proxmox_shows_is_one() {
+    let page = include_str!("../../../docs/proxmox.md");
+    let shown =
+        page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it shows one");
+    let pin = "[proxmox]\nkeys = [\"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n";
+    let (_folder, sources) = sources(&[("main", shown), (pins::PIN_FILE, pin)]);
+    assert_eq!(load(&sources).unwrap().settings.proxmox.unwrap().addresses.len(), 2);
 }

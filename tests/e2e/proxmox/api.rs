@@ -96,6 +96,14 @@ impl Cluster {
         self.api().ask("GET", &format!("/nodes/pve1/lxc/{id}/interfaces"), &[]).unwrap()
     }
 
+    /// The container's first process; its root may still be on its way.
+    pub(super) fn leader(&self, id: u32) -> Leader {
+        let root = self.guests.root(id);
+        let leader =
+            wait::until("the container's first process", Duration::from_secs(90), || Leader::of(&root));
+        leader.unwrap_or_else(|error| panic!("{error}\n{}", self.said()))
+    }
+
     /// Whether this guest can connect to the machine where a companion listens.
     pub(super) fn is_reached_by(&self, guest: Leader) -> bool {
         let listener = TcpListener::bind((self.guests.gateway(), 0)).unwrap();

@@ -28,7 +28,7 @@ fn clones_on_a_cluster_are_attested_by_their_beacons() {
     for guest in guests {
         let name = guest["name"].as_str().unwrap();
         let id = site.vmid(name);
-        let inside = Leader::wait_for(&site.cluster.guests.root(id)).unwrap();
+        let inside = site.cluster.leader(id);
         let environment = file(inside, "/proc/1/environ");
         let uuid = environment.split('\0').find_map(|pair| pair.strip_prefix("container_uuid="));
         let predicted: MachineId = uuid.expect("its machine-id was chosen in advance").parse().unwrap();
@@ -64,7 +64,7 @@ fn a_guest_that_reaches_nobody_becomes_ready_by_its_beacon_alone() {
 
     // Really cut off: the companion has heard nothing, and has the host key all the same.
     let id = site.vmid("alone");
-    let inside = Leader::wait_for(&site.cluster.guests.root(id)).unwrap();
+    let inside = site.cluster.leader(id);
     assert!(!site.cluster.is_reached_by(inside));
     let key = file(inside, "/etc/ssh/ssh_host_ed25519_key.pub");
     let key = key.split_whitespace().nth(1).unwrap();

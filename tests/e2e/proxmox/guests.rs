@@ -60,7 +60,7 @@ fn a_container_of_the_simulated_cluster_is_a_real_one() {
     assert_eq!(last[1]["hwaddr"], MAC.to_lowercase(), "{last:#}");
     assert!(last[1]["inet"].as_str().unwrap().ends_with("/24"), "{last:#}");
 
-    let guest = Leader::wait_for(&cluster.guests.root(101)).unwrap();
+    let guest = cluster.leader(101);
     let predicted: MachineId = UUID.parse().unwrap();
     assert_eq!(file(guest, "/etc/machine-id").trim(), UUID.replace('-', ""));
     assert_eq!(guest.run(&["/bin/uname", "-n"]).unwrap().stdout.trim(), "web-01");
@@ -86,9 +86,9 @@ fn a_container_of_the_simulated_cluster_is_a_real_one() {
     guest.run(&["/bin/sh", "-c", "echo kept > /mnt/data/note; echo kept > /root/note; sync"]).unwrap();
     cluster.task("POST", "/nodes/pve1/lxc/101/status/stop", &[]);
     assert_eq!(cluster.interfaces(101), Value::Null);
-    wait::until("its processes to end", Duration::from_secs(20), || (!guest.alive()).then_some(())).unwrap();
+    wait::until("its processes to end", Duration::from_secs(60), || (!guest.alive()).then_some(())).unwrap();
     cluster.task("POST", "/nodes/pve1/lxc/101/status/start", &[]);
-    let again = Leader::wait_for(&cluster.guests.root(101)).unwrap();
+    let again = cluster.leader(101);
     again.settled().unwrap();
     assert_eq!(file(again, "/mnt/data/note") + &file(again, "/root/note"), "kept\nkept\n");
     assert_eq!(file(again, "/etc/machine-id").trim(), UUID.replace('-', ""));
@@ -127,7 +127,7 @@ fn a_guest_that_is_cut_off_has_an_address_and_no_way_to_this_machine() {
     }
     let mut found = Vec::new();
     for id in [101, 102] {
-        let guest = Leader::wait_for(&cluster.guests.root(id)).unwrap();
+        let guest = cluster.leader(id);
         let leased = wait::until("an address", Duration::from_secs(60), || {
             addresses(&cluster.interfaces(id), "eth0").into_iter().find(IpAddr::is_ipv4)
         });

@@ -45,7 +45,8 @@ impl Server {
         let archive = format!("ostemplate={CONTAINER_GOLDEN}");
         let create = ["vmid=101", "restore=1", "unique=1", "start=1", "hostname=played", &archive];
         self.api.task("POST", "/nodes/pve1/lxc", &create).unwrap();
-        let guest = Leader::wait_for(&self.cluster.join("guests/101/root")).unwrap();
+        let root = self.cluster.join("guests/101/root");
+        let guest = wait::until("the guest", Duration::from_secs(90), || Leader::of(&root)).unwrap();
         guest.settled().unwrap();
         guest
     }

@@ -125,6 +125,8 @@ struct Daemon(Option<Companion>);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.0.take().map(Companion::kill);
+        if let Some(companion) = self.0.take() {
+            companion.kill();
+        }
     }
 }

@@ -196,3 +196,15 @@ fn the_spec_that_readme_shows_is_one() {
     let guests = parse(shown).unwrap();
     assert_eq!((guests.len(), guests[0].require.as_slice()), (3, &["sshd".to_owned()][..]));
 }
+
+#[test]
+fn the_spec_that_the_page_of_proxmox_shows_is_one() {
+    let page = include_str!("../../../../docs/proxmox.md");
+    let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");
+    let guests = parse(shown.split("```").next().unwrap_or_default()).unwrap();
+    let names: Vec<&str> = guests.iter().map(|guest| guest.plan.name.as_str()).collect();
+    assert_eq!(names, ["web-01", "web-02", "web-03", "db"]);
+    assert!(guests.iter().all(|guest| guest.backend == "proxmox"));
+    let db = &guests[3].plan;
+    assert_eq!((db.place.vmid, db.nics[0].vlan, db.mounts[0].backup), (Some(9000), Some(30), Some(true)));
+}

@@ -37,6 +37,15 @@ fn the_commands_that_readme_shows_exist() {
     assert!(commands.len() >= 8, "README shows only {} commands", commands.len());
 }
 
+#[test]
+fn the_commands_that_the_page_of_proxmox_shows_exist() {
+    let commands = shown(include_str!("../../../../docs/proxmox.md"));
+    for command in &commands {
+        assert_parses("docs/proxmox.md", command);
+    }
+    assert!(commands.len() >= 7, "docs/proxmox.md shows only {} commands", commands.len());
+}
+
 /// README and `--help` show one table.
 #[test]
 fn readme_has_the_exit_codes_of_help() {

@@ -108,3 +108,19 @@ fn the_same_guests_are_asked_for_once_and_goldens_fill_gaps() {
         .completed(&archive("scsi0: thin:a,size=1G\nide2: local:iso/x.iso,media=cdrom\nrootfs: no:x\n"));
     assert_eq!(full.storages, BTreeSet::from(["thin".to_owned()]));
 }
+
+/// docs/proxmox.md: its role has all that containers and machines need, and its table explains each.
+#[test]
+fn the_role_that_the_page_shows_is_enough() {
+    let page = include_str!("../../../../../../docs/proxmox.md");
+    let line = page.lines().find(|line| line.starts_with("pveum role add")).unwrap();
+    let role: BTreeSet<&str> = line.split('"').nth(1).unwrap().split(' ').collect();
+    let defaults = Defaults { storage: Some("thin".into()), ..Defaults::default() };
+    let needed = needs(&asks(None, &defaults), &["pve1".to_owned()], Some((9, 2)));
+    let needed: BTreeSet<&str> = needed.iter().map(|need| need.any[0]).chain(["VM.Backup"]).collect();
+    assert_eq!(role, needed);
+    let table: String = page.lines().filter(|line| line.starts_with('|')).collect();
+    for privilege in needed {
+        assert!(table.contains(privilege), "{privilege} is not explained");
+    }
+}
