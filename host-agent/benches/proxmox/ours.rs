@@ -21,7 +21,9 @@ pub(crate) struct Ours {
     /// From the order until the last guest's start task had ended.
     pub(crate) started: Duration,
     pub(crate) done: Duration,
+    /// Until the last guest was started.
     pub(crate) calls: usize,
+    pub(crate) calls_in_all: usize,
     /// `interfaces` calls, in all and in the busiest second.
     pub(crate) looks: usize,
     pub(crate) busiest: usize,
@@ -94,6 +96,7 @@ impl Rig {
 pub(crate) async fn measure(count: usize) -> Ours {
     let rig = Rig::start(Manner::Report).await;
     let before = rig.sim.requests().len();
+    let ordered_at = rig.sim.with_world(|world| world.now());
     let (ordered, clock) = (Instant::now(), now_ms());
     let jobs = rig.order(count).await;
     let journals = rig.ended(&jobs).await;
@@ -114,10 +117,17 @@ pub(crate) async fn measure(count: usize) -> Ours {
     let mut looks: Vec<Duration> =
         calls.iter().filter(|call| call.path.ends_with("/interfaces")).map(|call| call.at).collect();
     looks.sort_unstable();
+    let started = Duration::from_millis(started.saturating_sub(clock));
+    if std::env::var_os("FIRSTLIGHT_CALLS").is_some() {
+        for call in &calls {
+            eprintln!("{:>7.3} {} {}", (call.at - ordered_at).as_secs_f64(), call.method.as_str(), call.path);
+        }
+    }
     let ours = Ours {
-        started: Duration::from_millis(started.saturating_sub(clock)),
+        started,
         done,
-        calls: calls.len(),
+        calls: calls.iter().filter(|call| call.at < ordered_at + started).count(),
+        calls_in_all: calls.len(),
         looks: looks.len(),
         busiest: busiest(&looks),
     };
