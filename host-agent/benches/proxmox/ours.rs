@@ -65,10 +65,10 @@ impl Rig {
     }
 
     /// Orders so many guests; their jobs.
-    pub(crate) async fn order(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn order(&self, name: &str, count: usize) -> Vec<String> {
         let spec = self.folder.path().join("spec.toml");
         let text = format!(
-            "[[guest]]\nname = \"web-{{n}}\"\ncount = {count}\nbackend = \"proxmox\"\ngolden = \"{}\"\ndisk = \"{DISK}\"\n\
+            "[[guest]]\nname = \"{name}-{{n}}\"\ncount = {count}\nbackend = \"proxmox\"\ngolden = \"{}\"\ndisk = \"{DISK}\"\n\
              mounts = [{{ path = \"{MOUNT}\", size = \"1G\" }}]\n",
             example::CONTAINER_GOLDEN
         );
@@ -93,12 +93,18 @@ impl Rig {
     }
 }
 
-pub(crate) async fn measure(count: usize) -> Ours {
+/// `known`: the companion has made a guest here before.
+pub(crate) async fn measure(count: usize, known: bool) -> Ours {
     let rig = Rig::start(Manner::Report).await;
+    if known {
+        let first = rig.order("first", 1).await;
+        rig.ended(&first).await;
+    }
     let before = rig.sim.requests().len();
+    rig.sim.advance(Duration::ZERO);
     let ordered_at = rig.sim.with_world(|world| world.now());
     let (ordered, clock) = (Instant::now(), now_ms());
-    let jobs = rig.order(count).await;
+    let jobs = rig.order("web", count).await;
     let journals = rig.ended(&jobs).await;
     let done = ordered.elapsed();
     let calls = rig.sim.requests().split_off(before);

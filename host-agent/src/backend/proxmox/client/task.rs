@@ -67,6 +67,9 @@ const TAIL: usize = 20;
 const FRESH: u64 = 5;
 const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(2);
+const AROUND: Duration = Duration::from_millis(100);
+/// Nobody waits longer without a question.
+const LONG: Duration = Duration::from_secs(60);
 
 /// How long tasks of each kind take here, as the last ones did: whoever waits for one need not ask before.
 #[derive(Debug, Default)]
@@ -85,11 +88,20 @@ impl Durations {
     }
 }
 
-/// Until the next question: most of what such tasks take, then a tenth of what this one has taken, so that little is
-/// waited beyond its end, and long ones are rarely asked.
+/// Until the next question. About a task of which it is known how long such tasks take: shortly before that time, and
+/// often around it. About any other, and one that takes longer: after a tenth of what it has taken, so that little is
+/// waited beyond its end, and long ones are rarely asked about.
 fn pause(usual: Option<Duration>, running: Duration) -> Duration {
-    let soonest = usual.map_or(Duration::ZERO, |usual| (usual * 7 / 8).min(Duration::from_secs(60)));
-    soonest.saturating_sub(running).max((running / 10).clamp(SOON, LATER))
+    let unknown = (running / 10).clamp(SOON, LATER);
+    let Some(usual) = usual.map(|usual| usual.min(LONG)) else { return unknown };
+    let soonest = usual * 19 / 20;
+    if running < soonest {
+        soonest.saturating_sub(running).max(AROUND)
+    } else if running < usual * 5 / 4 {
+        (usual / 20).clamp(AROUND, LATER)
+    } else {
+        unknown
+    }
 }
 
 impl Client {
@@ -214,10 +226,13 @@ mod tests {
             (None, millis(0), millis(200)),
             (None, seconds(4), millis(400)),
             (None, seconds(600), seconds(2)),
-            (Some(millis(2400)), millis(0), millis(2100)),
-            (Some(millis(2400)), millis(2100), millis(210)),
-            (Some(millis(2400)), seconds(12), millis(1200)),
-            (Some(seconds(1000)), seconds(0), seconds(60)),
+            (Some(millis(2000)), millis(0), millis(1900)),
+            (Some(millis(2000)), millis(1900), millis(100)),
+            (Some(millis(2000)), millis(2400), millis(100)),
+            (Some(millis(2000)), millis(2500), millis(250)),
+            (Some(seconds(24)), seconds(23), millis(1200)),
+            (Some(millis(20)), millis(0), millis(100)),
+            (Some(seconds(1000)), seconds(0), seconds(57)),
         ] {
             assert_eq!(pause(usual, running), wait, "{usual:?}, {running:?}");
         }
