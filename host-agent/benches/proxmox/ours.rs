@@ -21,7 +21,9 @@ pub(crate) struct Ours {
     /// From the order until the last guest's start task had ended.
     pub(crate) started: Duration,
     pub(crate) done: Duration,
+    /// Until the last guest was started.
     pub(crate) calls: usize,
+    pub(crate) calls_in_all: usize,
     /// `interfaces` calls, in all and in the busiest second.
     pub(crate) looks: usize,
     pub(crate) busiest: usize,
@@ -63,10 +65,10 @@ impl Rig {
     }
 
     /// Orders so many guests; their jobs.
-    pub(crate) async fn order(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn order(&self, name: &str, count: usize) -> Vec<String> {
         let spec = self.folder.path().join("spec.toml");
         let text = format!(
-            "[[guest]]\nname = \"web-{{n}}\"\ncount = {count}\nbackend = \"proxmox\"\ngolden = \"{}\"\ndisk = \"{DISK}\"\n\
+            "[[guest]]\nname = \"{name}-{{n}}\"\ncount = {count}\nbackend = \"proxmox\"\ngolden = \"{}\"\ndisk = \"{DISK}\"\n\
              mounts = [{{ path = \"{MOUNT}\", size = \"1G\" }}]\n",
             example::CONTAINER_GOLDEN
         );
@@ -91,11 +93,18 @@ impl Rig {
     }
 }
 
-pub(crate) async fn measure(count: usize) -> Ours {
+/// `known`: the companion has made a guest here before.
+pub(crate) async fn measure(count: usize, known: bool) -> Ours {
     let rig = Rig::start(Manner::Report).await;
+    if known {
+        let first = rig.order("first", 1).await;
+        rig.ended(&first).await;
+    }
     let before = rig.sim.requests().len();
+    rig.sim.advance(Duration::ZERO);
+    let ordered_at = rig.sim.with_world(|world| world.now());
     let (ordered, clock) = (Instant::now(), now_ms());
-    let jobs = rig.order(count).await;
+    let jobs = rig.order("web", count).await;
     let journals = rig.ended(&jobs).await;
     let done = ordered.elapsed();
     let calls = rig.sim.requests().split_off(before);
@@ -114,10 +123,17 @@ pub(crate) async fn measure(count: usize) -> Ours {
     let mut looks: Vec<Duration> =
         calls.iter().filter(|call| call.path.ends_with("/interfaces")).map(|call| call.at).collect();
     looks.sort_unstable();
+    let started = Duration::from_millis(started.saturating_sub(clock));
+    if std::env::var_os("FIRSTLIGHT_CALLS").is_some() {
+        for call in &calls {
+            eprintln!("{:>7.3} {} {}", (call.at - ordered_at).as_secs_f64(), call.method.as_str(), call.path);
+        }
+    }
     let ours = Ours {
-        started: Duration::from_millis(started.saturating_sub(clock)),
+        started,
         done,
-        calls: calls.len(),
+        calls: calls.iter().filter(|call| call.at < ordered_at + started).count(),
+        calls_in_all: calls.len(),
         looks: looks.len(),
         busiest: busiest(&looks),
     };

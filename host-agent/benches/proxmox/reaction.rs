@@ -14,8 +14,8 @@ pub(crate) async fn measure(table: &mut Table) {
     let mut took = Vec::new();
     let rig = Rig::start(Manner::Fail).await;
     let beacon = rig.sim.with_world(|world| world.profile.beacon);
-    for _ in 0..ROUNDS {
-        let jobs = rig.order(1).await;
+    for round in 0..ROUNDS {
+        let jobs = rig.order(&format!("round-{round}"), 1).await;
         let events = rig.ended(&jobs).await.remove(&jobs[0]).unwrap();
         let at = |wanted: fn(&Event) -> bool| events.iter().find(|one| wanted(&one.event)).unwrap().at_ms;
         let started = at(|event| matches!(event, Event::StepSucceeded { step, .. } if step == "start"));

@@ -6,7 +6,7 @@ call() { # METHOD PATH [FIELD=VALUE]...
 	local method=$1 path=$2 fields=()
 	shift 2
 	for field in "$@"; do fields+=(--data-urlencode "$field"); done
-	curl -sS --fail-with-body --cacert "$CA" --connect-to "::${API#https://}" -X "$method" \
+	curl -sS --fail-with-body --cacert "$CA" -X "$method" \
 		-H "Authorization: $TOKEN" "${fields[@]}" "$API$path"
 }
 

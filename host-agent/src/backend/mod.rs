@@ -291,6 +291,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Everything that carries a stamp of ours, in one look at the hypervisor, however many guests there are.
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault>;
 
+    /// Between two surveys: as seldom as they cost the hypervisor something.
+    fn survey_every(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
     /// What a bring-up works on, as `kind:name`: `node:pve1`, `storage:local-lvm`. See `job::Limits`.
     fn resources(&self, plan: &GuestPlan) -> Vec<String>;
 

@@ -14,8 +14,6 @@ use crate::backend::{Backend, Surveyed};
 use crate::job::{Change, JobStore, Phase, Request, RequestKind};
 use crate::outcome::Fault;
 
-/// Between two looks at a hypervisor.
-const SURVEY: Duration = Duration::from_secs(2);
 /// A look that takes longer is given up; the next one may be luckier.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a part of a guest may be seen after its job was rolled back before it is swept: whoever removes it may only be
@@ -68,7 +66,7 @@ impl Bringups {
             {
                 self.surveyed(backend, &found, &mut seen, &mut troubles).await;
             }
-            tokio::time::sleep(SURVEY).await;
+            tokio::time::sleep(backend.survey_every()).await;
         }
     }
 
@@ -248,9 +246,9 @@ mod tests {
         assert_eq!(seen.judge(&found, &owners, now), Verdict::default());
         assert_eq!(seen.judge(&found, &owners, now + GRACE / 2), Verdict::default());
         assert_eq!(seen.judge(&found, &owners, now + GRACE).sweep, ["j1", "j2"]);
-        assert_eq!(seen.judge(&found, &owners, now + GRACE + SURVEY), Verdict::default(), "it was asked for");
+        assert_eq!(seen.judge(&found, &owners, now + GRACE * 2), Verdict::default(), "it was asked for");
         assert_eq!(seen.judge(&found[1..], &owners, now + GRACE + AGAIN).sweep, ["j2"]);
-        let later = now + GRACE + AGAIN + SURVEY;
+        let later = now + GRACE + AGAIN + GRACE;
         assert_eq!(seen.judge(&found, &owners, later), Verdict::default(), "j1 is new again");
     }
 

@@ -37,6 +37,16 @@ pub const CONFIG_FILE: &str = "/etc/firstlight/firstlight.toml";
 /// In bytes.
 const MAX_FILE: u64 = 1 << 20;
 
+/// Variables that stand for flags, and the guest's own.
+const OF_COMMANDS: [&str; 6] = [
+    "FIRSTLIGHT_CONFIG",
+    "FIRSTLIGHT_URL",
+    "FIRSTLIGHT_TOKEN_FILE",
+    "FIRSTLIGHT_PIN",
+    "FIRSTLIGHT_CA",
+    "FIRSTLIGHT_CLAIM",
+];
+
 /// What is read.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -80,6 +90,14 @@ impl Sources {
     pub fn flag(mut self, flag: &'static str, key: &'static str, value: Option<impl ToString>) -> Self {
         self.flags.extend(value.map(|value| Flag { flag, key, value: value.to_string() }));
         self
+    }
+
+    /// Variables that look like ours, and are no key's: they do nothing.
+    pub fn unknown_variables(&self) -> Vec<&str> {
+        let known: BTreeSet<String> = keys::variables().map(|(variable, _)| variable).collect();
+        let names = self.variables.keys().map(String::as_str);
+        let ours = names.filter(|name| name.starts_with("FIRSTLIGHT_"));
+        ours.filter(|name| !known.contains(*name) && !OF_COMMANDS.contains(name)).collect()
     }
 
     fn merge(&self) -> Merged {

@@ -31,7 +31,7 @@ pub fn is_tag(text: &str) -> bool {
 pub fn parse_vmids(text: &str) -> Option<RangeInclusive<u32>> {
     let (first, last) = text.split_once('-')?;
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first <= last && VMIDS.contains(&first) && VMIDS.contains(&last)).then(|| first..=last)
+    (first <= last && VMIDS.contains(&first) && VMIDS.contains(&last)).then_some(first..=last)
 }
 
 #[cfg(test)]

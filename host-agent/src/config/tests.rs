@@ -58,6 +58,7 @@ fn later_sources_win_key_by_key_and_each_value_knows_where_it_came_from() {
     sources.variables.insert("FIRSTLIGHT_LISTEN".into(), "127.0.0.1:1".into());
     sources.variables.insert("FIRSTLIGHT_COMPANION_ROOM".into(), "7".into());
     sources.variables.insert("FIRSTLIGHT_BIN".into(), "not ours".into());
+    assert_eq!(sources.unknown_variables(), ["FIRSTLIGHT_BIN"]);
     let sources = sources.flag("--listen", "reports.listen", Some("127.0.0.1:2")).flag(
         "--state",
         "state",

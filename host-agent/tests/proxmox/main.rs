@@ -5,6 +5,7 @@
 mod backend_lxc;
 mod backend_place;
 mod backend_qemu;
+mod composed;
 #[cfg(feature = "e2e")]
 mod conformance;
 mod contract;

@@ -110,6 +110,7 @@ pub(crate) fn calls() -> Vec<Call> {
     calls.push(lxc::ReadInterfaces { guest: container }.call());
     calls.push(agent::PingAgent { guest: machine.clone() }.call());
     calls.push(agent::ReadAgentInterfaces { guest: machine.clone() }.call());
+    calls.push(agent::ReadFilesystems { guest: machine.clone() }.call());
     for encoded in [true, false] {
         let file = "/run/firstlight/report.json".to_owned();
         calls.push(agent::ReadGuestFile { guest: machine.clone(), file, count: 65_536, encoded }.call());

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use firstlight_shared::beacon::{Beacon, Form, Reason, State, encode};
+use serde_json::Value;
 
 use super::call::Moment;
 use super::guest::Kind;
@@ -70,6 +71,11 @@ pub trait Guests: Debug + Send {
     /// Whether the QEMU agent answers.
     fn agent_answers(&self, id: u32, now: Moment) -> bool;
 
+    /// Mounted ones, as the QEMU agent tells of them (`guest-get-fsinfo`).
+    fn filesystems(&self, _id: u32) -> Vec<Value> {
+        Vec::new()
+    }
+
     fn read_file(&self, id: u32, path: &str) -> Option<Vec<u8>>;
 
     /// False if its folder is missing.
@@ -85,6 +91,8 @@ pub struct Scripted {
     pub script: Script,
     /// Scripts of single guests.
     pub scripts: BTreeMap<u32, Script>,
+    /// What machines have mounted.
+    pub filesystems: Vec<Value>,
     running: BTreeMap<u32, Running>,
 }
 
@@ -117,7 +125,7 @@ impl Scripted {
             agent: Some(profile.agent),
             beacon: Some((profile.beacon, beacon)),
         };
-        Self { script, scripts: BTreeMap::new(), running: BTreeMap::new() }
+        Self { script, scripts: BTreeMap::new(), filesystems: Vec::new(), running: BTreeMap::new() }
     }
 
     fn script(&self, id: u32) -> &Script {
@@ -174,6 +182,10 @@ impl Guests for Scripted {
     fn agent_answers(&self, id: u32, now: Moment) -> bool {
         let (running, time) = (self.running.get(&id), self.script(id).agent);
         running.zip(time).is_some_and(|(running, time)| now >= running.since + time)
+    }
+
+    fn filesystems(&self, id: u32) -> Vec<Value> {
+        if self.running.contains_key(&id) { self.filesystems.clone() } else { Vec::new() }
     }
 
     fn read_file(&self, id: u32, path: &str) -> Option<Vec<u8>> {

@@ -26,6 +26,8 @@ mod survey;
 mod tasks;
 mod undo;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use firstlight_shared::ids::GuestName;
 
@@ -47,6 +49,7 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Cluster,
+    recent: standing::Recent,
 }
 
 impl Proxmox {
@@ -60,6 +63,7 @@ impl Proxmox {
             defaults: config.defaults,
             reports: config.reports,
             cluster: Cluster::default(),
+            recent: standing::Recent::default(),
         })
     }
 }
@@ -130,6 +134,11 @@ impl Backend for Proxmox {
 
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
         self.survey_guests().await
+    }
+
+    fn survey_every(&self) -> Duration {
+        // Two lists of each node. That a guest stopped is seen sooner, by the looks for its beacon.
+        Duration::from_secs(10)
     }
 
     fn resources(&self, plan: &GuestPlan) -> Vec<String> {

@@ -10,7 +10,6 @@ use super::client::endpoint::guest::{Guest, Kind, ReadStatus};
 use super::client::endpoint::lxc::ReadInterfaces;
 use super::client::link::Address;
 use super::client::verdict::{Class, Patience};
-use super::qemu;
 use super::stamp;
 use super::standing::target;
 use crate::backend::{Observed, Placement};
@@ -33,7 +32,7 @@ impl super::Proxmox {
         let addresses = if running { self.addresses_of(&guest, &config).await? } else { Vec::new() };
         let mounts = match guest.kind {
             Kind::Lxc => mounts(&config),
-            Kind::Qemu => qemu::paths_with_disks(&placement.plan, &config),
+            Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
         };
         Ok(Observed { running, mac: first_mac(&config), addresses, mounts })
     }

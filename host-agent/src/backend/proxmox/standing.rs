@@ -5,8 +5,10 @@
 //! restore of ours works on it, or worked on it and ended badly. Anything else is somebody else's.
 
 mod read;
+mod recent;
 
 pub(super) use read::target;
+pub(super) use recent::Recent;
 
 use super::client::endpoint::config::GuestConfig;
 use super::client::endpoint::guest::{Guest, Kind};

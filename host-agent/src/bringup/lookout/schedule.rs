@@ -118,7 +118,9 @@ pub(super) fn next<'a>(
     if guests.clone().filter(|(_, guest)| guest.in_flight).count() >= AT_ONCE {
         return Next::Nothing;
     }
-    let (mut first, mut earliest): (Option<((bool, f64), u64)>, Option<Instant>) = (None, None);
+    // Whether it is urgent, how late it is, and its number.
+    let mut first: Option<(bool, f64, u64)> = None;
+    let mut earliest: Option<Instant> = None;
     for (number, guest) in guests.filter(|(_, guest)| !guest.in_flight) {
         let (due, often) = guest.due(several);
         if due > now {
@@ -127,14 +129,13 @@ pub(super) fn next<'a>(
         }
         let waited = guest.last.unwrap_or_else(|| guest.from.checked_sub(often).unwrap_or(guest.from));
         let lateness = now.duration_since(waited).as_secs_f64() / often.as_secs_f64();
-        let rank = (guest.urgent, lateness);
-        if first.is_none_or(|(best, _)| rank.0 > best.0 || rank.0 == best.0 && rank.1 > best.1) {
-            first = Some((rank, number));
+        if first.is_none_or(|best| (guest.urgent, lateness) > (best.0, best.1)) {
+            first = Some((guest.urgent, lateness, number));
         }
     }
     match (first, earliest) {
         (Some(_), _) if gate > now => Next::At(gate),
-        (Some((_, number)), _) => Next::Look(number),
+        (Some((.., number)), _) => Next::Look(number),
         (None, Some(earliest)) => Next::At(earliest.max(gate)),
         (None, None) => Next::Nothing,
     }

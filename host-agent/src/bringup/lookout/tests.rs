@@ -72,7 +72,7 @@ async fn fifty_guests_on_one_node_share_its_budget_and_other_nodes_have_their_ow
         assert!(count <= 8, "{count} looks in a second");
     }
     let counts = at_one.iter().fold(BTreeMap::<&str, u32>::new(), |mut counts, (_, job)| {
-        *counts.entry(job).or_default() += 1;
+        *counts.entry(job.as_str()).or_default() += 1;
         counts
     });
     assert_eq!((counts.len(), counts.values().min(), counts.values().max()), (50, Some(&2), Some(&2)));

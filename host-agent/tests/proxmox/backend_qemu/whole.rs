@@ -6,10 +6,11 @@ use firstlight_shared::wire::Claim;
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::example::MACHINE_GOLDEN;
 use firstlight_tests::simpve::guest::Kind;
+use firstlight_tests::simpve::guests::Scripted;
 use firstlight_tests::simpve::storage::Archive;
 use serde_json::{Value, json};
 
-use super::rig::{MAC, Rig, STAGES, UUID, VMID};
+use super::rig::{MAC, Rig, STAGES, UUID, VMID, quick};
 
 const GIB: u64 = 1 << 30;
 
@@ -66,6 +67,32 @@ async fn a_machine_is_what_was_asked_for_and_its_guest_can_tell() {
 
     rig.undo().await;
     assert_eq!(rig.sim.inventory(), before);
+}
+
+/// A configuration with the disk in it does not prove that the guest mounted it.
+#[tokio::test]
+async fn mounts_are_seen_where_the_machines_agent_sees_them() {
+    let disk = |serial: &str| json!([{ "bus-type": "scsi", "dev": "/dev/sdb", "serial": serial }]);
+    for (mountpoint, serial, expected) in [
+        ("/srv", "0QEMU_QEMU_HARDDISK_fl-0", vec![std::path::PathBuf::from("/srv")]),
+        ("/srv", "0QEMU_QEMU_HARDDISK_fl-1", vec![]),
+        ("/mnt", "0QEMU_QEMU_HARDDISK_fl-0", vec![]),
+    ] {
+        let mut rig = Rig::new(large(), |world| {
+            let mut guests = Scripted::of(&quick());
+            guests.filesystems = vec![
+                json!({ "mountpoint": "/", "name": "sda1", "type": "ext4", "disk": disk("0QEMU_QEMU_HARDDISK_drive-scsi0") }),
+                json!({ "mountpoint": mountpoint, "name": "sdb", "type": "ext4", "disk": disk(serial) }),
+                json!({ "mountpoint": "/proc", "name": "proc", "type": "proc" }),
+            ];
+            world.machines = Box::new(guests);
+        });
+        rig.bring_up().await.unwrap();
+        tokio::time::sleep(quick().agent).await;
+        let observed = rig.backend.observe(&rig.guest).await.unwrap();
+        assert_eq!(observed.mounts, expected, "{mountpoint} {serial}");
+        assert_eq!(observed.mac, Some(MAC.parse().unwrap()));
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ pub enum SettingsError {
 pub struct Client {
     nodes: Arc<Nodes>,
     patience: Patience,
+    durations: Arc<task::Durations>,
 }
 
 impl Client {
@@ -74,7 +75,7 @@ impl Client {
         let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
-        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience })
+        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, durations: Arc::default() })
     }
 
     /// The nodes' addresses, as they were given.
@@ -85,7 +86,7 @@ impl Client {
     /// The same client, more or less patient: none at all for what a person waits for.
     #[must_use]
     pub fn with_patience(&self, patience: Patience) -> Self {
-        Self { nodes: Arc::clone(&self.nodes), patience }
+        Self { patience, ..self.clone() }
     }
 
     /// Whom the server knows us as, and whose our tasks are: `USER@REALM!NAME`.

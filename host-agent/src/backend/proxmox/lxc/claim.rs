@@ -1,5 +1,6 @@
 //! The claim is taken out of the container's environment once it has been used.
 
+use super::check::Change;
 use super::wanted::is_ours;
 use super::{Fault, Placement, Proxmox, Standing};
 use crate::backend::proxmox::client::endpoint::config::{ChangeConfig, GuestConfig};
@@ -18,23 +19,25 @@ impl Proxmox {
                 return self.ours(placement).await.map(|_| ());
             }
         };
-        let Some((set, delete)) = without_claim(&ours.config) else { return Ok(()) };
+        let Some(Change { set, delete }) = without_claim(&ours.config) else { return Ok(()) };
         let digest = ours.config.digest().map(str::to_owned);
         self.ask(&ChangeConfig { guest: ours.guest, set, delete, digest }).await
     }
 }
 
-/// What is to be set and deleted; what others put into the environment stays. None: there is nothing of ours.
-fn without_claim(config: &GuestConfig) -> Option<(Vec<(String, String)>, Vec<String>)> {
+/// What others put into the environment stays. None: there is nothing of ours in it.
+fn without_claim(config: &GuestConfig) -> Option<Change> {
     let env = config.get("env")?;
     if !env.split('\0').any(is_ours) {
         return None;
     }
     let others: Vec<&str> = env.split('\0').filter(|line| !line.is_empty() && !is_ours(line)).collect();
-    Some(match others.is_empty() {
-        true => (Vec::new(), vec!["env".to_owned()]),
-        false => (vec![("env".to_owned(), others.join("\0"))], Vec::new()),
-    })
+    let mut change = Change::default();
+    match others.is_empty() {
+        true => change.delete.push("env".to_owned()),
+        false => change.set.push(("env".to_owned(), others.join("\0"))),
+    }
+    Some(change)
 }
 
 #[cfg(test)]
@@ -52,11 +55,11 @@ mod tests {
         assert_eq!(of(json!({"env": "A=1\0NOT_FIRSTLIGHT_CLAIM=x"})), None);
         assert_eq!(
             of(json!({"env": "FIRSTLIGHT_CLAIM=x\0container_uuid=y"})),
-            Some((Vec::new(), vec!["env".to_owned()]))
+            Some(Change { set: Vec::new(), delete: vec!["env".to_owned()] })
         );
         assert_eq!(
             of(json!({"env": "A=1\0FIRSTLIGHT_CLAIM=x\0B="})),
-            Some((vec![("env".to_owned(), "A=1\0B=".to_owned())], Vec::new()))
+            Some(Change { set: vec![("env".to_owned(), "A=1\0B=".to_owned())], delete: Vec::new() })
         );
     }
 }

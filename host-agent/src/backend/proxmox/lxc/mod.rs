@@ -34,7 +34,11 @@ use crate::outcome::{Act, Fault, Followed, Probe};
 
 impl Proxmox {
     pub(super) async fn probe_lxc(&self, stage: Stage, placement: &Placement) -> Result<Probe, Fault> {
-        match (stage, self.standing(placement).await?) {
+        let standing = match stage {
+            Stage::Restore => self.standing(placement).await?,
+            _ => self.ours_just_seen(placement).await?,
+        };
+        match (stage, standing) {
             (Stage::Restore, standing) => self.probe_restored_container(placement, standing).await,
             (Stage::Start, Standing::Ours(ours)) => {
                 self.probe_started_container(placement, &ours.guest).await
@@ -52,7 +56,17 @@ impl Proxmox {
         if stage == Stage::Restore {
             return self.restore_container(placement).await;
         }
-        let ours = match self.ours(placement).await {
+        let vmid = match standing::target(placement) {
+            Ok(guest) => guest.vmid,
+            Err(fault) => return Act::Refused(fault),
+        };
+        let just_seen = self.recent.get(vmid, &placement.job).filter(|_| stage == Stage::Start);
+        self.recent.forget(vmid);
+        let ours = match just_seen {
+            Some(ours) => Ok(ours),
+            None => self.ours(placement).await,
+        };
+        let ours = match ours {
             Ok(ours) => ours,
             Err(fault) => return act_of_look(fault),
         };
@@ -72,7 +86,12 @@ impl Proxmox {
         if stage == Stage::Restore {
             return self.verify_restored(placement, remarks).await;
         }
-        match self.probe_lxc(stage, placement).await {
+        let probed = match (stage, standing::target(placement)) {
+            // Its task has ended well: whose it is was looked at before.
+            (Stage::Start, Ok(guest)) => self.probe_started_container(placement, &guest).await,
+            _ => self.probe_lxc(stage, placement).await,
+        };
+        match probed {
             Ok(Probe::Present(_)) => Followed::Done(output(stage, placement, remarks)),
             Ok(Probe::Absent) if stage == Stage::Start => {
                 Followed::Failed(Fault::new("stopped-again", "it started, and stopped again at once"))

@@ -105,7 +105,10 @@ impl Proxmox {
             }
         };
         match self.verified(placement, &ours, remarks).await {
-            Ok(Ok(output)) => Followed::Done(output),
+            Ok(Ok(output)) => {
+                self.recent.put(&placement.job, &ours);
+                Followed::Done(output)
+            }
             Ok(Err(lost)) => Followed::Failed(lost),
             Err(fault) => Followed::Unknown(fault),
         }

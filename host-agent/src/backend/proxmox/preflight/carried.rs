@@ -33,6 +33,7 @@ pub(super) fn check(
     }
     check_addresses(plan, kind, archive)?;
     check_disk(plan, kind, archive)?;
+    check_agent(plan, kind, archive)?;
     check_mounts(plan, kind, archive)
 }
 
@@ -168,6 +169,22 @@ fn check_disk(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fau
         )),
         _ => Ok(()),
     }
+}
+
+/// Proxmox gives a machine disks, and the golden's fstab mounts them: only its agent can tell that it did.
+fn check_agent(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), Fault> {
+    let agent = archive.get("agent").unwrap_or_default();
+    let answers = agent.split(',').any(|part| matches!(part, "1" | "enabled=1"));
+    if kind != Kind::Qemu || plan.mounts.is_empty() || answers {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "unsupported-mount",
+        "mounts: the golden has no agent, and nobody else can tell what a machine has mounted",
+    )
+    .with_hint(
+        "`qm set VMID --agent 1` on the guest that the golden is made of, with qemu-guest-agent in it",
+    ))
 }
 
 /// A volume that the archive has must fit into the one that is wanted, and without it a size is needed.
@@ -359,8 +376,17 @@ mod tests {
             ("scsi1: l:b,serial=fl-1,size=2G\n", mount("/srv", Some(3 << 30)), true),
         ] {
             let plan = GuestPlan { mounts: vec![mount.clone()], ..plan() };
-            let said = check(&plan, Kind::Qemu, &archive(MACHINE, drive), false);
+            let said = check(&plan, Kind::Qemu, &archive(MACHINE, &format!("agent: 1\n{drive}")), false);
             assert_eq!(said.is_ok(), fits, "{drive}{mount:?}: {said:?}");
+        }
+        let plan = GuestPlan { mounts: vec![mount("/srv", Some(1 << 30))], ..plan() };
+        for (line, fits) in [
+            ("", false),
+            ("agent: 0\n", false),
+            ("agent: 1\n", true),
+            ("agent: enabled=1,fstrim_cloned_disks=1\n", true),
+        ] {
+            assert_eq!(check(&plan, Kind::Qemu, &archive(MACHINE, line), false).is_ok(), fits, "{line}");
         }
     }
 

@@ -3,15 +3,16 @@
 //! Nobody mounts a machine's disks from outside. A mount becomes an empty disk with the serial number `fl-N` (N counts the
 //! plan's mounts from 0), by which the guest finds and formats it, for one by a line in the golden's fstab:
 //! `/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_fl-0 /srv ext4 nofail,x-systemd.makefs,x-systemd.growfs 0 2`. That it is
-//! mounted is the guest's word; what the hypervisor knows is that the disk is there.
+//! mounted, and that the disk is this one, is asked of the machine's agent: a configuration alone proves neither.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::cloud;
 use crate::backend::proxmox::Proxmox;
 use crate::backend::proxmox::archive::size_of;
+use crate::backend::proxmox::client::endpoint::agent::Filesystem;
 use crate::backend::proxmox::client::endpoint::config::GuestConfig;
 use crate::backend::proxmox::client::properties::Properties;
 use crate::backend::proxmox::settings::Defaults;
@@ -79,10 +80,16 @@ fn of_mount(place: usize, config: &GuestConfig) -> Option<Drive> {
     all(config).into_iter().find(|drive| drive.properties.get("serial") == Some(&serial))
 }
 
-/// Mounts of the plan whose disks are there.
-pub(in crate::backend::proxmox) fn paths_with_disks(plan: &GuestPlan, config: &GuestConfig) -> Vec<PathBuf> {
-    let there = plan.mounts.iter().enumerate().filter(|(place, _)| of_mount(*place, config).is_some());
-    there.map(|(_, mount)| mount.path.clone()).collect()
+/// Mounts of the plan that are where they should be, from the disks that were made for them.
+pub(super) fn mounted(plan: &GuestPlan, seen: &[Filesystem]) -> Vec<PathBuf> {
+    let is_mounted = |(place, mount): &(usize, &Mount)| {
+        let serial = serial(*place);
+        // Behind the vendor's and the model's names, or alone.
+        let is_it = |known: &String| *known == serial || known.ends_with(&format!("_{serial}"));
+        let there = |known: &Filesystem| Path::new(&known.mountpoint) == mount.path;
+        seen.iter().any(|known| there(known) && known.serials.iter().any(is_it))
+    };
+    plan.mounts.iter().enumerate().filter(is_mounted).map(|(_, mount)| mount.path.clone()).collect()
 }
 
 pub(super) fn seen(plan: &GuestPlan, config: &GuestConfig) -> Probe {
@@ -303,7 +310,6 @@ mod tests {
         assert_eq!(output["disks"]["/a"]["disk"], "scsi2");
         let partly = drives("thin:c,size=2G");
         assert_eq!(seen(&guest.plan, &partly), Probe::Absent);
-        assert_eq!(paths_with_disks(&guest.plan, &partly), [PathBuf::from("/b")]);
         assert_eq!(seen(&guest.plan, &drives("thin:c,serial=fl-0,size=512M")), Probe::Absent);
         assert_eq!(seen(&placement(json!({})).plan, &partly), Probe::Present(json!({})));
     }
@@ -314,6 +320,27 @@ mod tests {
             [(GIB, "1"), (10 * GIB, "10"), (1536 * MIB, "1.5"), (MIB, "0.0009765625"), (1, "0.0009765625")]
         {
             assert_eq!(gibibytes(bytes), text);
+        }
+    }
+
+    #[test]
+    fn what_is_mounted_is_the_disk_that_was_made_for_it() {
+        let guest = placement(
+            json!({ "mounts": [{ "path": "/a", "size_bytes": 1 }, { "path": "/b", "size_bytes": 1 }] }),
+        );
+        let seen = |mountpoint: &str, serial: &str| Filesystem {
+            mountpoint: mountpoint.to_owned(),
+            serials: vec![serial.to_owned()],
+        };
+        for (first, second, expected) in [
+            (seen("/a", "0QEMU_QEMU_HARDDISK_fl-0"), seen("/b", "fl-1"), vec!["/a", "/b"]),
+            (seen("/a", "0QEMU_QEMU_HARDDISK_fl-1"), seen("/b", "fl-0"), vec![]),
+            (seen("/a/", "QEMU_HARDDISK_fl-0"), seen("/b", "fl-11"), vec!["/a"]),
+            (seen("/", "0QEMU_QEMU_HARDDISK_drive-scsi0"), seen("/b", "xfl-1"), vec![]),
+        ] {
+            let shown = format!("{first:?} {second:?}");
+            let found = mounted(&guest.plan, &[first, second]);
+            assert_eq!(found, expected.into_iter().map(PathBuf::from).collect::<Vec<_>>(), "{shown}");
         }
     }
 }

@@ -17,8 +17,6 @@ mod start;
 mod testing;
 mod undo;
 
-pub(super) use disks::paths_with_disks;
-
 use super::client::endpoint::config::ChangeConfig;
 use super::fault::{act_of, act_of_look};
 use super::standing::{Ours, Standing};

@@ -1,15 +1,17 @@
 //! What passes between us and a running machine beside its network: its report, and its claim.
 
+use std::path::PathBuf;
+
 use firstlight_shared::wire::MAX_ENVELOPE;
 
-use super::smbios;
-use crate::backend::Placement;
+use super::{disks, smbios};
 use crate::backend::proxmox::Proxmox;
-use crate::backend::proxmox::client::endpoint::agent::{GuestFile, ReadGuestFile};
+use crate::backend::proxmox::client::endpoint::agent::{GuestFile, ReadFilesystems, ReadGuestFile};
 use crate::backend::proxmox::client::endpoint::config::ChangeConfig;
 use crate::backend::proxmox::client::endpoint::guest::Guest;
 use crate::backend::proxmox::client::verdict::{ApiError, Class, Code};
 use crate::backend::proxmox::standing::{Standing, target};
+use crate::backend::{GuestPlan, Placement};
 use crate::outcome::Fault;
 
 /// Where the guest's agent always leaves its report.
@@ -52,6 +54,22 @@ impl Proxmox {
         let count = u32::try_from(MAX_ENVELOPE + 1).unwrap_or(u32::MAX);
         let guest = machine.clone();
         self.client.send(&ReadGuestFile { guest, file: REPORT.to_owned(), count, encoded }).await
+    }
+
+    /// Where the machine has mounted its plan's disks, in its agent's words; nowhere, if there are none.
+    pub(in crate::backend::proxmox) async fn mounted_in_machine(
+        &self,
+        plan: &GuestPlan,
+        machine: &Guest,
+    ) -> Result<Vec<PathBuf>, Fault> {
+        if plan.mounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.client.send(&ReadFilesystems { guest: machine.clone() }).await {
+            Ok(seen) => Ok(disks::mounted(plan, &seen)),
+            Err(error) if shows_nothing(&error) => Ok(Vec::new()),
+            Err(error) => Err(Fault::from(&error)),
+        }
     }
 
     /// The serial goes, the UUID stays. On a running machine it waits for its next stop.

@@ -31,6 +31,10 @@ impl Proxmox {
         placement: &Placement,
     ) -> Result<Standing, Fault> {
         let target = target(placement)?;
+        // Before anything was asked for there is nothing to find, but somebody else's.
+        if !placement.tasks.contains_key(RESTORE) && self.is_vacant(&target).await? {
+            return Ok(Standing::Free);
+        }
         let mut config = self.see(&target).await?;
         if let Some(decided) = by_stamp(&placement.job, &config) {
             return Ok(decided);
@@ -50,6 +54,26 @@ impl Proxmox {
             config = self.see_elsewhere(&target).await?;
         }
         Ok(decide(&placement.job, &target, Facts { config, restoring, free }))
+    }
+
+    /// No guest has the VMID. A restore has one before its task begins: whatever may still be under way has made nothing
+    /// yet, and repeats this request.
+    async fn is_vacant(&self, target: &Guest) -> Result<bool, Fault> {
+        self.client.is_free(target.vmid).await.map_err(|error| Fault::from(&error))
+    }
+
+    /// The guest, if it is ours and finished; as it was seen a moment ago, if nothing was changed since.
+    ///
+    /// # Errors
+    /// As [`Proxmox::ours`].
+    pub(in crate::backend::proxmox) async fn ours_just_seen(
+        &self,
+        placement: &Placement,
+    ) -> Result<Standing, Fault> {
+        match self.recent.get(target(placement)?.vmid, &placement.job) {
+            Some(ours) => Ok(Standing::Ours(ours)),
+            None => self.standing(placement).await,
+        }
     }
 
     /// The guest, if it is ours and finished.

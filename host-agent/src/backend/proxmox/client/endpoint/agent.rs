@@ -113,6 +113,49 @@ impl Endpoint for ReadGuestFile {
     }
 }
 
+/// What is mounted in the guest, as its agent sees it. Wants VM.GuestAgent.Audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFilesystems {
+    pub guest: Guest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filesystem {
+    pub mountpoint: String,
+    /// Of the disks below it, as udev's ID_SERIAL has them: `0QEMU_QEMU_HARDDISK_fl-0`.
+    pub serials: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RawFilesystem {
+    mountpoint: String,
+    #[serde(default)]
+    disk: Vec<RawDisk>,
+}
+
+#[derive(Deserialize)]
+struct RawDisk {
+    #[serde(default, deserialize_with = "lenient::text")]
+    serial: Option<String>,
+}
+
+impl Endpoint for ReadFilesystems {
+    type Answer = Vec<Filesystem>;
+
+    fn call(&self) -> Call {
+        Call::new(Method::Get, self.guest.path("/agent/get-fsinfo")).at(Pace::Agent)
+    }
+
+    fn read(data: Value) -> Result<Vec<Filesystem>, Unreadable> {
+        let wrapped: Wrapped<Vec<RawFilesystem>> = parse(data)?;
+        let filesystem = |raw: RawFilesystem| Filesystem {
+            mountpoint: raw.mountpoint,
+            serials: raw.disk.into_iter().filter_map(|disk| disk.serial).collect(),
+        };
+        Ok(wrapped.result.into_iter().map(filesystem).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
