@@ -23,7 +23,7 @@ struct Rig {
     // In the order of their ends.
     companion: Companion,
     pve: FakePve,
-    place: Place,
+    _place: Place,
 }
 
 impl Rig {
@@ -34,7 +34,7 @@ impl Rig {
         let token = format!("lab@pve!host={}", crate::server::SECRET);
         let place = Place::new(&proxmox, &token, "warn,firstlight=debug");
         let companion = Companion::start(&place).await;
-        Self { pve, place, companion }
+        Self { companion, pve, _place: place }
     }
 
     fn tell(&mut self, what: &str, words: Value) {

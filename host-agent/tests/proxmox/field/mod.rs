@@ -1,6 +1,7 @@
 //! A cluster, the companion as a program of its own, and guests that report: what a whole bring-up needs.
 
 #[path = "../../hypervisor/call.rs"]
+#[allow(dead_code, reason = "why there is no answer is shown by others")]
 mod call;
 mod companion;
 mod guests;
@@ -9,8 +10,8 @@ mod post;
 #[path = "../../hypervisor/report.rs"]
 pub(crate) mod report;
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use firstlight::backend::proxmox::client::call::Limits;
@@ -39,7 +40,6 @@ pub(crate) const MOUNT: &str = "/mnt/spike-test";
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
-    pub(crate) reports: SocketAddr,
 }
 
 impl Place {
@@ -47,7 +47,7 @@ impl Place {
     pub(crate) fn new(proxmox: &str, token: &str, level: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("firstlight-pve-").tempdir().unwrap();
         let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let place = Self { folder, reports };
+        let place = Self { folder };
         place.write("token", &format!("{token}\n"));
         let text = format!(
             "state = {state:?}\n[companion]\nname = \"one\"\nlease = \"2s\"\ngrace = \"1s\"\ndrain = \"2s\"\n\
@@ -166,9 +166,4 @@ pub(crate) async fn until(what: &str, limit: Duration, mut look: impl AsyncFnMut
         assert!(tokio::time::Instant::now() < ends, "waited {limit:?} for {what} in vain");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Whether a file holds these bytes.
-pub(crate) fn holds(path: &Path, bytes: &[u8]) -> bool {
-    std::fs::read(path).is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
 }
