@@ -161,6 +161,8 @@ impl Rig {
     }
 
     pub(super) fn edit(&self, key: &str, value: Option<&str>) {
+        // What the backend has seen of a guest counts for a moment.
+        std::thread::sleep(std::time::Duration::from_millis(600));
         self.sim.with_world(|world| {
             let config = &mut world.guests.get_mut(&VMID).unwrap().config;
             match value {

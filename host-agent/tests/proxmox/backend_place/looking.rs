@@ -88,7 +88,13 @@ async fn a_silent_agent_is_left_alone_and_a_machine_without_one_is_looked_at_all
 
 #[tokio::test]
 async fn a_guest_is_observed_as_the_hypervisor_has_it() {
-    let rig = Rig::new(2, |_| {});
+    let disk = json!([{ "bus-type": "scsi", "dev": "/dev/sdb", "serial": "0QEMU_QEMU_HARDDISK_fl-0" }]);
+    let mounted = json!({ "mountpoint": "/srv/db", "name": "sdb", "type": "ext4", "disk": disk });
+    let rig = Rig::new(2, |world| {
+        let mut guests = Scripted::of(&world.profile);
+        guests.filesystems = vec![mounted];
+        world.machines = Box::new(guests);
+    });
     container(&rig, "job-1");
     let guest = placement(101, "pve1", "job-1", plan(json!({})));
     let observed = rig.backend.observe(&guest).await.unwrap();

@@ -1,5 +1,5 @@
-//! Whether this token on this cluster can do what is asked: what there is ([`facts`]), what is needed ([`needs`]), and what
-//! follows ([`findings`]). Changes nothing anywhere.
+//! Whether this token on this cluster can do what is asked: what there is (`facts`), what is needed (`needs`), and what
+//! follows (`findings`). Changes nothing anywhere.
 //!
 //! What could not be checked is never well: a finding says so and why.
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::Ours;
 
-/// As long as the stages between a restore and a start take where nothing is left to do.
-const MOMENT: Duration = Duration::from_secs(2);
+/// The stages between a restore and a start take less where nothing is left to do.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// By VMID: when it was seen, for which job, and how.
 #[derive(Debug, Default)]
