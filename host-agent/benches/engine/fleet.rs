@@ -15,8 +15,9 @@ use serde_json::json;
 
 use crate::backend::{InstantBackend, InstantGuest, NAME};
 use crate::load::{self, Line};
+use crate::percentile::percentile;
 use crate::report::Guest;
-use crate::table::{Row, Table, percentile};
+use crate::table::{Row, Table};
 
 const RESIDENT: f64 = 250.0;
 const MOVED_ON: f64 = 5.0;

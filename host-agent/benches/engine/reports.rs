@@ -13,8 +13,9 @@ use firstlight_shared::secret::Secret;
 use firstlight_shared::wire::Claim;
 use tokio::net::TcpListener;
 
+use crate::percentile::percentile;
 use crate::report::Guest;
-use crate::table::{Row, Table, percentile};
+use crate::table::{Row, Table};
 use crate::{bare, load};
 
 const RATE: f64 = 2000.0;

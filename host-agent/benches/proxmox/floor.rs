@@ -17,7 +17,7 @@ pub(crate) struct Floor {
 /// Where a guest is: its number, and the task that it waits for.
 enum Stage {
     Restoring(u32, String),
-    Starting(u32, String),
+    Starting(String),
 }
 
 pub(crate) fn of(count: usize) -> Floor {
@@ -40,9 +40,9 @@ pub(crate) fn of(count: usize) -> Floor {
             .into_iter()
             .filter_map(|stage| match stage {
                 Stage::Restoring(id, task) if ended(&world, &task) => {
-                    Some(Stage::Starting(id, start(&mut world, id)))
+                    Some(Stage::Starting(start(&mut world, id)))
                 }
-                Stage::Starting(_, task) if ended(&world, &task) => {
+                Stage::Starting(task) if ended(&world, &task) => {
                     done = done.max(world.now() + beacon);
                     None
                 }

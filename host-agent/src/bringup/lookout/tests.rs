@@ -68,7 +68,7 @@ async fn fifty_guests_on_one_node_share_its_budget_and_other_nodes_have_their_ow
     let within =
         |(at, _): &&(Instant, String), from: Instant| *at >= from && *at < from + Duration::from_secs(1);
     for (from, _) in &at_one {
-        let count = at_one.iter().filter(|look| within(*look, *from)).count();
+        let count = at_one.iter().filter(|look| within(look, *from)).count();
         assert!(count <= 8, "{count} looks in a second");
     }
     let counts = at_one.iter().fold(BTreeMap::<&str, u32>::new(), |mut counts, (_, job)| {

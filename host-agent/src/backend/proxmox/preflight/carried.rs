@@ -230,7 +230,7 @@ fn check_mounts(plan: &GuestPlan, kind: Kind, archive: &Archive) -> Result<(), F
 /// In the largest unit that is exact.
 pub(super) fn shown(bytes: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    let unit = UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0);
+    let unit = UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{bytes} bytes"), |(unit, letter)| format!("{}{letter}", bytes / unit))
 }
 
