@@ -169,7 +169,10 @@ async fn lock(writing: &mut Writing<'_>, claim: &str) -> Result<(), StoreError> 
     Ok(())
 }
 
-async fn candidates(sql: &mut sqlx::AnyConnection, claim: &str) -> Result<Vec<Candidate>, StoreError> {
+pub(super) async fn candidates(
+    sql: &mut sqlx::AnyConnection,
+    claim: &str,
+) -> Result<Vec<Candidate>, StoreError> {
     let select =
         format!("SELECT {COLUMNS} FROM candidates WHERE claim_id = $1 ORDER BY received_at_ms, sha256");
     let rows = sqlx::query(AssertSqlSafe(select))

@@ -9,7 +9,7 @@ use super::error::failed;
 use super::lists::page;
 use super::query::Query;
 use super::rows::{parsed, signed, text, unsigned};
-use super::{Refused, Store, StoreError, candidates, identities, refusals};
+use super::{Candidate, Refused, Store, StoreError, candidates, identities, refusals};
 use crate::job::Change;
 
 /// A report that was taken, with the acknowledgement that its bytes get for ever.
@@ -68,8 +68,15 @@ impl Store {
                 if !take(writing, &report, identities).await? {
                     return Ok(false);
                 }
+                // What was refuted since the caller looked is on record already.
+                let standing = candidates::candidates(&mut *writing.sql, &report.claim_id).await?;
+                let stands = |refused: &&Refused| {
+                    let is_it =
+                        |one: &Candidate| Some(&one.sha256) == refused.sha256.as_ref() && !one.refuted;
+                    standing.iter().any(is_it)
+                };
                 candidates::forget(writing, &report.claim_id).await?;
-                for refused in &refused {
+                for refused in refused.iter().filter(stands) {
                     refusals::insert(writing, refused, false).await?;
                 }
                 Ok(true)
