@@ -161,6 +161,10 @@ pub struct Placement {
     pub plan: GuestPlan,
     pub allocation: Allocation,
     pub claim: Claim,
+    /// Its first stage has ended well: a guest of ours was there.
+    pub made: bool,
+    /// Somebody else made it: nothing of it is ours, and it carries no stamp of this job.
+    pub adopted: bool,
     /// The remote tasks that the journal knows, by the name of their step: what one of them made is ours.
     pub tasks: BTreeMap<String, String>,
 }

@@ -74,6 +74,12 @@ pub fn verdict_by_beacon(
     } else if beacon.state != State::Ready.as_str() {
         problem("not-ready", format!("the guest's beacon says {}, not ready", beacon.state));
     }
+    if beacon.host_key.is_none() {
+        problem(
+            "no-host-key",
+            "its beacon shows no SSH host key that could be compared, and no report came".to_owned(),
+        );
+    }
     if !expected.require.is_empty() {
         let checks = expected.require.join(", ");
         problem("report-missing", format!("the spec requires checks that only a report shows: {checks}"));
@@ -98,6 +104,8 @@ mod tests {
             job: "j2".into(),
         };
         let wish = ["sshd".to_owned()];
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+        let key = HostKey::of(&line.parse().unwrap()).unwrap();
         for (state, require, observed, shared, codes) in [
             ("ready", &[][..], &there, &[][..], &[][..]),
             ("degraded", &[], &there, &[], &["check-failed"]),
@@ -113,7 +121,7 @@ mod tests {
                 reason: "none".into(),
                 generation: 1,
                 report_sha256: None,
-                host_key: None,
+                host_key: Some(key.clone()),
             };
             let expected = Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require };
             let found: Vec<_> = verdict_by_beacon(&beacon, &expected, observed, shared)
@@ -122,5 +130,15 @@ mod tests {
                 .collect();
             assert_eq!(found, codes, "{state}");
         }
+        let silent = BeaconView {
+            state: "ready".into(),
+            reason: "none".into(),
+            generation: 1,
+            report_sha256: None,
+            host_key: None,
+        };
+        let expected = Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require: &[] };
+        let found = verdict_by_beacon(&silent, &expected, &there, &[]);
+        assert_eq!(found[0].code, "no-host-key", "a key that nobody can compare proves nothing");
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
             slot: None,
         },
         claim,
+        made: false,
+        adopted: false,
         tasks: std::collections::BTreeMap::new(),
     }
 }

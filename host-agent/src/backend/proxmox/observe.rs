@@ -23,10 +23,15 @@ impl super::Proxmox {
         let Some((guest, config)) = self.config_of(guest).await? else {
             return Ok(Observed { running: false, mac: None, addresses: Vec::new(), mounts: Vec::new() });
         };
-        if let Some(job) = stamp::job_of(config.description().unwrap_or_default())
-            && job != placement.job
-        {
-            return Err(Fault::new("foreign", format!("{guest} carries the stamp of job {job}")));
+        // A guest that somebody else made may be a copy of one of ours, notes and all.
+        if !placement.adopted {
+            match stamp::job_of(config.description().unwrap_or_default()) {
+                Some(job) if job == placement.job => {}
+                Some(job) => {
+                    return Err(Fault::new("foreign", format!("{guest} carries the stamp of job {job}")));
+                }
+                None => return Err(unstamped(&guest, &placement.job)),
+            }
         }
         let running = self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running();
         let addresses = if running { self.addresses_of(&guest, &config).await? } else { Vec::new() };
@@ -91,6 +96,11 @@ impl super::Proxmox {
     }
 }
 
+fn unstamped(guest: &Guest, job: &str) -> Fault {
+    let fault = Fault::new("unstamped", format!("{guest} does not carry the stamp of job {job} any more"));
+    fault.with_hint(format!("put the line `{}` back into its notes, and try again", stamp::line(job)))
+}
+
 /// The address that this machine would have as a sender to that node. Nothing is sent.
 async fn own_address(node: &Address) -> std::io::Result<IpAddr> {
     let mut last = std::io::Error::other("the name has no address");
@@ -117,7 +127,7 @@ fn has_agent(config: &GuestConfig) -> bool {
     agent.unnamed().or_else(|| agent.get("enabled")).is_some_and(|flag| flag == "1")
 }
 
-fn first_mac(config: &GuestConfig) -> Option<firstlight_shared::ids::MacAddress> {
+pub(super) fn first_mac(config: &GuestConfig) -> Option<firstlight_shared::ids::MacAddress> {
     let first = config.family("net").min_by_key(|(number, _)| *number);
     first?.1.mac()?.parse().ok()
 }

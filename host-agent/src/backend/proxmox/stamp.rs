@@ -10,6 +10,11 @@ pub(super) fn stamped(job: &str, guest: &str) -> String {
     )
 }
 
+/// The line that says whose it is.
+pub(super) fn line(job: &str) -> String {
+    format!("{MARK}{job}")
+}
+
 /// The job that a description names. None: it is nobody's of ours.
 pub(super) fn job_of(description: &str) -> Option<&str> {
     let job = description.lines().find_map(|line| line.trim().strip_prefix(MARK))?.trim();

@@ -5,12 +5,14 @@
 
 mod images;
 
-use super::client::endpoint::config::{ChangeConfig, GuestConfig};
+use super::client::endpoint::config::{ChangeConfig, GuestConfig, ReadConfig};
 use super::client::endpoint::guest::{Destroy, Guest, Kind, Stop};
 use super::client::endpoint::task::StopTask;
 use super::client::upid::Upid;
 use super::client::verdict::{ApiError, Class, Code};
-use super::standing::{Ours, Standing, Unfinished};
+use super::observe::first_mac;
+use super::stamp;
+use super::standing::{Ours, Standing, Unfinished, target};
 use super::{Proxmox, kind};
 use crate::backend::{Placement, Stage};
 use crate::outcome::{Fault, Undo};
@@ -39,8 +41,8 @@ impl Proxmox {
 
     async fn destroy_container(&self, placement: &Placement) -> Result<Undo, Fault> {
         match self.standing(placement).await? {
-            // Another's is not ours to touch, and with that ours is not there.
-            Standing::Free | Standing::Other(_) => Ok(Undo::Absent),
+            Standing::Free => Ok(Undo::Absent),
+            Standing::Other(what) => self.leave_to_others(placement, what).await,
             Standing::Hidden(fault) => Err(fault),
             Standing::Making(upid) => self.interrupt_restore(upid).await,
             Standing::Ours(Ours { guest, config }) => {
@@ -53,6 +55,32 @@ impl Proxmox {
             }
             Standing::Unfinished(unfinished) => Err(unfinished.fault()),
         }
+    }
+
+    /// Another's is not ours to touch, and with that ours is not there. But one that was made, and has lost its stamp since
+    /// (somebody wrote other notes), may still be it: that is for people to say.
+    pub(super) async fn leave_to_others(&self, placement: &Placement, what: String) -> Result<Undo, Fault> {
+        if !placement.made {
+            return Ok(Undo::Absent);
+        }
+        let guest = target(placement)?;
+        let config = match self.client.send(&ReadConfig { guest: guest.clone(), current: false }).await {
+            Ok(config) => config,
+            Err(error) if error.class == Class::Gone => return Ok(Undo::Absent),
+            Err(error) => return Err(Fault::from(&error)),
+        };
+        let stamped = stamp::job_of(config.description().unwrap_or_default()).is_some();
+        let is_same = first_mac(&config) == Some(placement.allocation.mac);
+        if stamped || !is_same {
+            return Ok(Undo::Absent);
+        }
+        let mark = stamp::line(&placement.job);
+        let fault =
+            Fault::new("not-recognised", format!("{what}, and has the MAC of the guest that it made"));
+        Err(fault.with_hint(format!(
+            "if it is that guest: put the line `{mark}` into its notes and ask again; if not: `firstlight abandon {}`",
+            placement.plan.name
+        )))
     }
 
     /// Nobody wants what it makes; it tidies up after itself.
@@ -92,9 +120,8 @@ impl Proxmox {
     async fn stop_container(&self, placement: &Placement) -> Result<Undo, Fault> {
         let guest = match self.standing(placement).await? {
             Standing::Ours(ours) => ours.guest,
-            Standing::Free | Standing::Other(_) | Standing::Making(_) | Standing::Unfinished(_) => {
-                return Ok(Undo::Absent);
-            }
+            Standing::Free | Standing::Making(_) | Standing::Unfinished(_) => return Ok(Undo::Absent),
+            Standing::Other(what) => return self.leave_to_others(placement, what).await,
             Standing::Hidden(fault) => return Err(fault),
         };
         if !self.is_up(&guest).await? {

@@ -39,6 +39,8 @@ fn placement(job: &str, node: &str) -> Placement {
             pin: None,
             machine_id: None,
         },
+        made: false,
+        adopted: false,
         tasks: BTreeMap::new(),
     }
 }

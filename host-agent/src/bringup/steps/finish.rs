@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Common, FAST, is_by_beacon_alone, nothing, store_fault};
+use super::{Common, FAST, FINISH, is_by_beacon_alone, nothing, store_fault};
 use crate::backend::ClaimChannel;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
@@ -14,7 +14,7 @@ pub(super) struct Finish(pub(super) Arc<Common>);
 #[async_trait]
 impl Step for Finish {
     fn name(&self) -> &'static str {
-        "finish"
+        FINISH
     }
 
     fn deadline(&self) -> Option<std::time::Duration> {

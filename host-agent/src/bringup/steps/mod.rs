@@ -33,6 +33,7 @@ pub(super) const ALLOCATE: &str = "allocate";
 /// Stands in its place where the guest is somebody else's, with the same output.
 pub(super) const ADOPT: &str = "adopt";
 pub(super) const RESTORE: &str = "restore";
+pub(super) const FINISH: &str = "finish";
 const START: &str = "start";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
@@ -94,7 +95,9 @@ impl Allocated {
         if let (Some(slot), Some(id)) = (&mut allocation.slot, id_in_use(state)) {
             slot.id = id;
         }
-        Placement { job: job.to_owned(), plan, allocation, claim, tasks: state.tasks.clone() }
+        let made = state.outputs.contains_key(RESTORE);
+        let tasks = state.tasks.clone();
+        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks }
     }
 }
 
@@ -218,6 +221,7 @@ impl Common {
         let allocated = Allocated::of(context.state)
             .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest yet"))?;
         let mut placement = allocated.placement(&self.job, self.spec.plan.clone(), context.state);
+        placement.adopted = self.spec.adopt.is_some();
         let uuid = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
         placement.claim.machine_id =
             uuid.and_then(|uuid| uuid.parse::<MachineId>().ok()).map(|id| id.derived());

@@ -52,6 +52,26 @@ async fn another_jobs_guest_is_not_ours_to_remove() {
     assert!(!rig.config().is_empty(), "somebody took the stamp away, and with it our say");
 }
 
+/// Notes are edited every day: a guest that was made, and has our MAC, is not said to be gone.
+#[tokio::test]
+async fn a_guest_that_lost_its_stamp_is_for_people_to_say() {
+    let mut rig = Rig::new(large());
+    rig.up().await;
+    rig.guest.made = true;
+    let stamp = rig.value("description");
+    rig.edit("description", Some("customer X\n"));
+    let before = rig.sim.inventory();
+    for stage in [Stage::Start, Stage::Restore] {
+        let Undo::Failed(fault) = rig.backend.undo(stage, &rig.guest).await else { panic!("{stage:?}") };
+        assert_eq!(fault.code, "not-recognised");
+        assert!(fault.hint.unwrap().contains(&format!("`firstlight-job: {}`", rig.guest.job)));
+    }
+    assert_eq!(rig.sim.inventory(), before);
+    rig.edit("description", Some(&stamp));
+    assert_eq!(rig.down().await, Ok(0));
+    assert!(rig.config().is_empty());
+}
+
 #[tokio::test]
 async fn a_guest_that_was_moved_meanwhile_is_found() {
     let mut rig = Rig::new(json!({}));

@@ -120,7 +120,10 @@ async fn a_guest_is_observed_as_the_hypervisor_has_it() {
     rig.start("pve1", GuestKind::Qemu, 300).await;
     let mut wanted = machine_plan();
     wanted.mounts = plan(json!({ "mounts": [{ "path": "/srv/db", "size_bytes": 1 << 30 }] })).mounts;
-    let observed = rig.backend.observe(&placement(300, "pve1", "job-1", wanted)).await.unwrap();
+    let guest = placement(300, "pve1", "job-1", wanted);
+    assert_eq!(rig.backend.observe(&guest).await.unwrap_err().code, "unstamped");
+    rig.set(300, "description", &stamp("job-1"));
+    let observed = rig.backend.observe(&guest).await.unwrap();
     assert!(observed.running);
     assert_eq!(observed.mounts, [std::path::PathBuf::from("/srv/db")], "its disk is there");
     assert_eq!(observed.mac, Some(MAC.parse().unwrap()));
@@ -172,5 +175,8 @@ async fn somebody_elses_guest_is_adopted_by_number_or_name() {
     let adopted = rig.backend.adopt("300").await.unwrap();
     let mut guest = placement(300, "pve1", "job-7", machine_plan());
     guest.allocation = adopted.allocation;
+    guest.adopted = true;
+    assert!(rig.backend.observe(&guest).await.unwrap().running);
+    rig.set(300, "description", &stamp("job-1")); // a copy of one of ours, notes and all
     assert!(rig.backend.observe(&guest).await.unwrap().running);
 }

@@ -116,6 +116,8 @@ pub(crate) fn placement(vmid: u32, node: &str, job: &str, plan: GuestPlan) -> Pl
             slot: Some(slot),
         },
         claim: serde_json::from_value(json!({ "version": 1, "id": "0b6c4d1e9f0b6c4d" })).unwrap(),
+        made: false,
+        adopted: false,
         tasks: std::collections::BTreeMap::new(),
     }
 }

@@ -174,6 +174,8 @@ pub(crate) fn placement(fields: Value) -> Placement {
         plan: serde_json::from_value(plan).unwrap(),
         allocation,
         claim: serde_json::from_value(claim).unwrap(),
+        made: false,
+        adopted: false,
         tasks: BTreeMap::new(),
     }
 }

@@ -45,7 +45,7 @@ impl Proxmox {
             Ok(Standing::Ours(_)) => return Act::Applied(tasks::output(Stage::Restore, guest, Vec::new())),
             Ok(Standing::Making(upid)) => return Act::Started(upid.to_string()),
             Ok(Standing::Unfinished(left)) if is_untouched(&left) => {
-                if let Err(fault) = self.clear(&left).await {
+                if let Err(fault) = self.clear(guest, &left).await {
                     return Act::Unknown(fault);
                 }
             }
@@ -91,8 +91,9 @@ impl Proxmox {
     }
 
     /// Removes what a restore left that did not even begin.
-    async fn clear(&self, left: &Unfinished) -> Result<(), Fault> {
-        let destroy = Destroy { guest: left.guest.clone(), force: false, unreferenced_disks: true };
+    async fn clear(&self, placement: &Placement, left: &Unfinished) -> Result<(), Fault> {
+        let unreferenced_disks = self.has_only_our_images(placement, &left.guest).await;
+        let destroy = Destroy { guest: left.guest.clone(), force: false, unreferenced_disks };
         let upid = self.client.send(&destroy).await.map_err(|error| Fault::from(&error))?;
         match self.client.follow(&upid, Instant::now() + REMOVAL).await {
             TaskEnd::Done { .. } => Ok(()),

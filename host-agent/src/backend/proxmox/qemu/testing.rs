@@ -41,6 +41,8 @@ pub(super) fn placement(fields: Value) -> Placement {
         plan,
         allocation,
         claim,
+        made: false,
+        adopted: false,
         tasks: std::collections::BTreeMap::new(),
     }
 }

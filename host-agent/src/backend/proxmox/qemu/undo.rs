@@ -31,7 +31,11 @@ impl Proxmox {
     }
 
     async fn unstart(&self, guest: &Placement) -> Result<Undo, Fault> {
-        let Standing::Ours(ours) = self.standing(guest).await? else { return Ok(Undo::Absent) };
+        let ours = match self.standing(guest).await? {
+            Standing::Ours(ours) => ours,
+            Standing::Other(what) => return self.leave_to_others(guest, what).await,
+            _ => return Ok(Undo::Absent),
+        };
         if !self.runs(&ours.guest).await? {
             return Ok(Undo::Absent);
         }
@@ -40,7 +44,8 @@ impl Proxmox {
 
     async fn unrestore(&self, guest: &Placement) -> Result<Undo, Fault> {
         let machine = match self.standing(guest).await? {
-            Standing::Free | Standing::Other(_) => return Ok(Undo::Absent),
+            Standing::Free => return Ok(Undo::Absent),
+            Standing::Other(what) => return self.leave_to_others(guest, what).await,
             Standing::Ours(Ours { guest, .. }) => guest,
             Standing::Unfinished(left) if left.removable => left.guest,
             Standing::Unfinished(left) => return Err(left.fault()),
@@ -64,7 +69,9 @@ impl Proxmox {
         {
             self.wait_a_little(&upid).await?;
         }
-        let destroy = Destroy { guest: machine, force: false, unreferenced_disks: true };
+        // Images that no configuration names may be somebody's, left under this VMID before us.
+        let unreferenced_disks = self.has_only_our_images(guest, &machine).await;
+        let destroy = Destroy { guest: machine, force: false, unreferenced_disks };
         match self.client.send(&destroy).await {
             Ok(upid) => Ok(Undo::Started(upid.to_string())),
             Err(error) if error.class == Class::Gone => Ok(Undo::Absent),

@@ -56,7 +56,11 @@ impl Proxmox {
     }
 
     /// Whether all images of the VMID were made since it was chosen: then Proxmox may remove them with the guest.
-    pub(super) async fn has_only_our_images(&self, placement: &Placement, guest: &Guest) -> bool {
+    pub(in crate::backend::proxmox) async fn has_only_our_images(
+        &self,
+        placement: &Placement,
+        guest: &Guest,
+    ) -> bool {
         match self.images(placement, guest).await {
             Ok(images) => images.iter().all(|image| image.ours == Some(true)),
             Err(fault) => {

@@ -24,7 +24,15 @@ fn placement(more: Value) -> Placement {
         slot: Some(slot),
     };
     let claim = serde_json::from_value(json!({ "version": 1, "id": "c", "secret": "00ff" })).unwrap();
-    Placement { job: "j1".to_owned(), plan, allocation, claim, tasks: std::collections::BTreeMap::new() }
+    Placement {
+        job: "j1".to_owned(),
+        plan,
+        allocation,
+        claim,
+        made: false,
+        adopted: false,
+        tasks: std::collections::BTreeMap::new(),
+    }
 }
 
 /// What would be sent, but for what is the same each time.
