@@ -18,6 +18,7 @@ mod hostile_reports;
 mod images;
 mod jobs;
 mod machine;
+mod proxmox;
 mod scenarios;
 mod second_boot;
 mod ssh_keys;

@@ -76,6 +76,9 @@ pub enum Task {
         /// How many pairs of guests are booted (guest)
         #[arg(long, default_value_t = 30)]
         boots: usize,
+        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox)
+        #[arg(long, value_name = "COUNT")]
+        guests: Vec<usize>,
     },
 }
 
@@ -87,12 +90,23 @@ pub struct DemoArguments {
     /// Print one JSON document instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Leave guests and companion running, and say how to reach and remove them
+    /// What the clones are made with
+    #[arg(long, value_enum, default_value_t = DemoBackend::Local)]
+    pub backend: DemoBackend,
+    /// Leave guests and companion running, and say how to reach and remove them (a simulated cluster: until Ctrl-C)
     #[arg(long)]
     pub keep: bool,
-    /// The companion's state folder [default: .firstlight/demo]
+    /// The companion's state folder [default: .firstlight/demo, or .firstlight/demo-BACKEND]
     #[arg(long)]
     pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DemoBackend {
+    /// The companion's own guests, by systemd-nspawn
+    Local,
+    /// A simulated Proxmox VE, whose containers are real
+    ProxmoxSim,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -109,6 +123,9 @@ pub struct SimpveArguments {
     /// Write the cluster's CA here
     #[arg(long)]
     pub ca: Option<PathBuf>,
+    /// Boot containers for real, from this golden (a root file system as tar; root)
+    #[arg(long, value_name = "GOLDEN_TAR")]
+    pub real: Option<PathBuf>,
 }
 
 fn factor(text: &str) -> Result<f64, String> {
@@ -126,4 +143,6 @@ pub enum BenchSubject {
     Guest,
     /// The job engine, its store and the intake of reports, each beside its aim
     Engine,
+    /// Bring-ups on a simulated Proxmox VE with the times of the real one, against the floor and the usual script
+    Proxmox,
 }

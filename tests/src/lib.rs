@@ -7,6 +7,7 @@ pub mod args;
 pub mod build;
 pub mod check;
 pub mod demo;
+pub mod fakepve;
 pub mod figures;
 pub mod fuzz;
 pub mod golden;

@@ -33,9 +33,10 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Simpve(arguments) => simpve::serve(&arguments)?,
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
-        Task::Bench { subject, dev, jobs, only, seed, runs, boots } => match subject {
+        Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests } => match subject {
             BenchSubject::Skeleton => figures::skeleton(!dev)?,
             BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
+            BenchSubject::Proxmox => figures::proxmox(&guests)?,
             BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
         },
     }

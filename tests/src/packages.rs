@@ -46,6 +46,9 @@ pub const TESTS: &[Tool] = &[
 /// For the tests on a database.
 pub const POSTGRESQL: &[Tool] = &[tool("initdb", "postgresql"), tool("setpriv", "util-linux")];
 
+/// For the test server of others that speaks Proxmox's API.
+pub const PYTHON: &[Tool] = &[tool("python3", "python3")];
+
 /// Where Debian keeps PostgreSQL's programs, a folder per version.
 const POSTGRESQL_FOLDER: &str = "/usr/lib/postgresql";
 
@@ -64,11 +67,16 @@ pub fn ensure(tools: &[Tool]) -> Result<()> {
             packages.join(", ")
         );
     }
+    install(&packages)
+}
+
+/// Installs Debian packages, as root.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("missing packages: run `apt-get install {}` as root, or run this as root", packages.join(" "));
     }
     eprintln!("installing missing packages: {}", packages.join(" "));
-    let install = || run::must(apt().args(["install", "--no-install-recommends"]).args(&packages));
+    let install = || run::must(apt().args(["install", "--no-install-recommends"]).args(packages));
     // A fresh machine has no package lists yet, one in use need not wait for them.
     install().or_else(|_| run::must(apt().arg("update")).and_then(|_| install()))?;
     Ok(())

@@ -11,6 +11,8 @@ pub const COMPANION_VARIABLE: &str = "FIRSTLIGHT_BIN";
 pub const GUEST_VARIABLE: &str = "FIRSTLIGHT_GUEST_BIN";
 /// The folder of goldens, one `VARIANT.tar` each, and `login_key`.
 pub const GOLDENS_VARIABLE: &str = "FIRSTLIGHT_GOLDENS";
+/// A Python that has the package `fakepve`.
+pub const FAKEPVE_VARIABLE: &str = "FIRSTLIGHT_FAKEPVE";
 /// Set by `cargo xtask test --full`: run the long matrices too.
 pub const FULL_VARIABLE: &str = "FIRSTLIGHT_FULL";
 

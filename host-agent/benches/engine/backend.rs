@@ -69,7 +69,12 @@ impl Backend for InstantBackend {
     async fn allocate(&self, _: &GuestPlan, _: &Taken) -> Result<Allocation, Fault> {
         let [_, a, b, c] = (self.chosen.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes();
         let address = IpAddr::V4(Ipv4Addr::new(10, a, b, c));
-        Ok(Allocation { mac: MacAddress::local([2, 0, 0], [a, b, c]), addresses: vec![address] })
+        Ok(Allocation {
+            mac: MacAddress::local([2, 0, 0], [a, b, c]),
+            addresses: vec![address],
+            more_macs: Vec::new(),
+            slot: None,
+        })
     }
 
     async fn probe(&self, _: Stage, _: &Placement) -> Result<Probe, Fault> {

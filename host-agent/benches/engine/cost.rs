@@ -126,12 +126,13 @@ impl Sagas for Idle {
     }
 }
 
+#[async_trait]
 impl Saga for IdleSaga {
     fn steps(&self) -> &[Box<dyn Step>] {
         &self.0
     }
 
-    fn leftovers(&self, _: &Context<'_>) -> Vec<String> {
+    async fn leftovers(&self, _: &Context<'_>) -> Vec<String> {
         Vec::new()
     }
 }

@@ -15,8 +15,9 @@ use serde_json::json;
 
 use crate::backend::{InstantBackend, InstantGuest, NAME};
 use crate::load::{self, Line};
+use crate::percentile::percentile;
 use crate::report::Guest;
-use crate::table::{Row, Table, percentile};
+use crate::table::{Row, Table};
 
 const RESIDENT: f64 = 250.0;
 const MOVED_ON: f64 = 5.0;
@@ -71,7 +72,7 @@ impl Fleet {
             self.backend.guests().iter().map(|(job, guest)| (job.clone(), guest.clone())).collect();
         let sign = |(job, guest): (String, InstantGuest)| {
             let played = Guest { name: guest.name, mac: guest.mac, address: guest.address };
-            (job, played.report(&guest.claim))
+            (job, played.report(Some(&guest.claim)))
         };
         tokio::task::spawn_blocking(move || guests.into_iter().map(sign).collect()).await.unwrap()
     }

@@ -9,6 +9,7 @@ mod cost;
 mod fleet;
 mod growth;
 mod load;
+mod percentile;
 mod reports;
 mod table;
 mod walk;

@@ -13,8 +13,9 @@ use firstlight_shared::secret::Secret;
 use firstlight_shared::wire::Claim;
 use tokio::net::TcpListener;
 
+use crate::percentile::percentile;
 use crate::report::Guest;
-use crate::table::{Row, Table, percentile};
+use crate::table::{Row, Table};
 use crate::{bare, load};
 
 const RATE: f64 = 2000.0;
@@ -111,7 +112,7 @@ fn report(number: usize) -> String {
         mac: MacAddress::local([2, 0, 0], [a, b, c]),
         address: std::net::IpAddr::from([10, a, b, c]),
     };
-    guest.report(&claim(number))
+    guest.report(Some(&claim(number)))
 }
 
 /// The companion's own listener on this store, and nothing else of a companion.

@@ -3,29 +3,97 @@
 pub mod local;
 pub mod proxmox;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::ids::{GuestName, MacAddress};
-use firstlight_shared::wire::Claim;
+use firstlight_shared::wire::{Claim, Intent};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
-/// One guest as it is wanted; everything here is decided (and journaled) before anything is done.
+/// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
+/// have, it refuses in `preflight`, with the field's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GuestPlan {
     #[schema(value_type = String, example = "web-01")]
     pub name: GuestName,
-    /// Absolute path of the golden archive.
-    #[schema(value_type = String)]
-    pub golden: PathBuf,
+    /// As the backend names it: the absolute path of an archive (local), a volume such as
+    /// `local:backup/vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst` (proxmox).
+    pub golden: String,
+    #[schema(value_type = String, example = "provision")]
+    #[serde(default)]
+    pub intent: Intent,
+    /// None: the backend's only or usual kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Where it is made; what is not said is the backend's own choice.
+    #[serde(default)]
+    pub place: Place,
+    #[serde(default)]
+    pub nics: Vec<Nic>,
     #[serde(default)]
     pub mounts: Vec<Mount>,
-    /// Sizes the operator asked for; a backend that cannot honour one refuses it in `preflight`.
+    /// Sizes the operator asked for.
     #[serde(default)]
     pub size: Size,
+    /// Beside the backend's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whether it starts with its node; None: it does not, whatever the golden says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onboot: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Lxc,
+    Vm,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lxc => "lxc",
+            Self::Vm => "vm",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Place {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Of the root disk, and of mounts that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// A number that the operator chose; None: the next free one of the backend's range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmid: Option<u32>,
+}
+
+/// One interface. Without any, the guest has the golden's, each with a MAC of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Nic {
+    /// None: the backend's usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    /// `dhcp`, or an IPv4 address with its prefix length; None: as the golden or the backend has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub gateway: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -42,20 +110,47 @@ pub struct Mount {
     #[schema(value_type = String)]
     pub path: PathBuf,
     pub size_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+    /// Whether the hypervisor's backups of the guest hold it. None: they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
 }
 
 /// What was chosen for a guest. Journaled before use, so that a repeated request is the same request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allocation {
+    /// Of the first interface.
     pub mac: MacAddress,
+    /// Of the others, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_macs: Vec<MacAddress>,
     pub addresses: Vec<IpAddr>,
+    /// None: the backend finds its guests by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Slot>,
 }
 
-/// MACs and addresses that known guests hold.
+/// What a guest is to the hypervisor, where we choose that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Unique among the hypervisor's guests: a VMID.
+    pub id: String,
+    pub node: String,
+    /// Becomes the machine-id of a guest that has none (DMI product UUID, `container_uuid`): 32 hexadecimal digits with
+    /// dashes. None: it cannot be fixed in advance, or shall not (intent restore).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// By the node's clock, seconds since 1970: tasks of this guest are not older.
+    pub since_s: u64,
+}
+
+/// What known guests hold, and what was found to be somebody else's.
 #[derive(Debug, Clone, Default)]
 pub struct Taken {
     pub macs: Vec<MacAddress>,
     pub addresses: Vec<IpAddr>,
+    pub ids: Vec<String>,
 }
 
 /// A guest with all that was chosen for it: what the steps work on.
@@ -66,7 +161,43 @@ pub struct Placement {
     pub plan: GuestPlan,
     pub allocation: Allocation,
     pub claim: Claim,
+    /// Its first stage has ended well: a guest of ours was there.
+    pub made: bool,
+    /// Somebody else made it: nothing of it is ours, and it carries no stamp of this job.
+    pub adopted: bool,
+    /// The remote tasks that the journal knows, by the name of their step: what one of them made is ours.
+    pub tasks: BTreeMap<String, String>,
 }
+
+/// How a claim comes to a guest of this backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimChannel {
+    /// Nobody but the guest reads it: the claim carries its secret.
+    Secret,
+    /// Others may read it: the claim carries no secret, and what binds a report is the beacon.
+    Open,
+}
+
+/// What a hypervisor lists of a running guest, without trusting it or any network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    pub running: bool,
+    /// All of them, `lo`'s included: among them the beacon's (see [`firstlight_shared::beacon`]).
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How often guests may be looked at: a look costs the hypervisor something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookBudget {
+    /// Looks per second on one node, whatever the number of guests.
+    pub per_second: u32,
+    /// No guest of this backend has a beacon earlier after its start.
+    pub not_before: Duration,
+}
+
+/// [`Act::Refused`] with this code: the id of the slot is somebody else's, nothing was made. Another one is chosen, and it
+/// is tried again.
+pub const ID_TAKEN: &str = "id-taken";
 
 /// The steps of a bring-up that a backend carries out, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +240,14 @@ pub struct Surveyed {
     pub running: bool,
 }
 
+/// A guest that somebody else made, as the hypervisor has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    pub name: GuestName,
+    pub kind: Option<Kind>,
+    pub allocation: Allocation,
+}
+
 #[async_trait]
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// As written in specs.
@@ -131,7 +270,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Removes what all guests share, if no guest is left. Idempotent.
     async fn release(&self) -> Result<(), Fault>;
 
-    /// Chooses MAC and addresses apart from those taken. Touches nothing.
+    /// Chooses MACs, addresses and (where the backend has them) a slot, apart from those taken. Touches nothing. Asked again
+    /// when an id turned out to be taken: only the slot counts then.
     async fn allocate(&self, plan: &GuestPlan, taken: &Taken) -> Result<Allocation, Fault>;
 
     async fn probe(&self, stage: Stage, guest: &Placement) -> Result<Probe, Fault>;
@@ -155,10 +295,43 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Everything that carries a stamp of ours, in one look at the hypervisor, however many guests there are.
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault>;
 
+    /// Between two surveys: as seldom as they cost the hypervisor something.
+    fn survey_every(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
     /// What a bring-up works on, as `kind:name`: `node:pve1`, `storage:local-lvm`. See `job::Limits`.
     fn resources(&self, plan: &GuestPlan) -> Vec<String>;
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault>;
+
+    /// How its guests get their claims.
+    fn claim_channel(&self) -> ClaimChannel {
+        ClaimChannel::Secret
+    }
+
+    /// How often [`Backend::look`] may be asked. None: it never is, this backend shows no beacons.
+    fn look_budget(&self) -> Option<LookBudget> {
+        None
+    }
+
+    /// Where looks at this guest count: its node.
+    fn look_at(&self, guest: &Placement) -> String {
+        guest.allocation.slot.as_ref().map(|slot| slot.node.clone()).unwrap_or_default()
+    }
+
+    /// The guest's addresses as the hypervisor lists them, now.
+    async fn look(&self, _guest: &Placement) -> Result<Look, Fault> {
+        Err(Fault::new("no-looks", format!("`{}` lists no addresses of guests", self.name())))
+    }
+
+    /// A guest that is there already, made by somebody else: by its name or its id. For `wait`. Looks only.
+    async fn adopt(&self, name_or_id: &str) -> Result<Adopted, Fault> {
+        Err(Fault::new(
+            "no-adoption",
+            format!("`{}` cannot wait for `{name_or_id}`: it knows its own guests only", self.name()),
+        ))
+    }
 
     /// Reads the guest's report file through the hypervisor, if there is one and the backend can.
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault>;

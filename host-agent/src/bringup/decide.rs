@@ -7,6 +7,8 @@
 //! | queued, running, waiting | joined | refused, with every difference |
 //! | asked to unwind, unwinding | refused: wait | refused: wait |
 //! | needs an operator | refused: retry or destroy | refused: retry or destroy |
+//!
+//! A guest that somebody else made, and that is only waited for, is never what a spec wants: refused, whatever its job does.
 
 use std::fmt::Debug;
 
@@ -40,6 +42,10 @@ pub(super) fn decide(wanted: &GuestSpec, there: Option<&There>) -> Decision {
         Some(spec) => differences(spec, wanted),
         None => vec!["spec: (of another version) -> the spec given".to_owned()],
     };
+    if there.spec.as_ref().is_some_and(|spec| spec.adopt.is_some()) {
+        let differences = vec!["made by: somebody else -> this spec".to_owned()];
+        return Decision::Refuse { job, differences, fault: not_ours(wanted, there) };
+    }
     let refuse = |fault| Decision::Refuse { job: job.clone(), differences: differences.clone(), fault };
     if there.unwinding || there.phase == Phase::Unwinding {
         return refuse(unwinding(wanted, there));
@@ -66,6 +72,14 @@ fn exists(wanted: &GuestSpec, there: &There, differences: &[String]) -> Fault {
     .with_hint(format!(
         "choose another name, make the spec as it was, or remove the guest first with `firstlight destroy {name}`"
     ))
+}
+
+fn not_ours(wanted: &GuestSpec, there: &There) -> Fault {
+    let name = &wanted.plan.name;
+    let message =
+        format!("guest {name} is there, made by somebody else (job {} only waits for it)", there.job);
+    Fault::new("guest-exists", message)
+        .with_hint(format!("choose another name, or forget that guest with `firstlight abandon {name}`"))
 }
 
 fn unwinding(wanted: &GuestSpec, there: &There) -> Fault {
@@ -104,7 +118,16 @@ pub(super) fn differences(there: &GuestSpec, wanted: &GuestSpec) -> Vec<String> 
     compare("memory", &shown(size.memory_bytes), &shown(wanted_size.memory_bytes));
     compare("disk", &shown(size.disk_bytes), &shown(wanted_size.disk_bytes));
     compare("mounts", &mounts(there), &mounts(wanted));
-    compare("intent", &there.intent, &wanted.intent);
+    compare("intent", &there.plan.intent, &wanted.plan.intent);
+    compare("kind", &kind(there), &kind(wanted));
+    let (place, wanted_place) = (&there.plan.place, &wanted.plan.place);
+    compare("node", &shown(place.node.as_ref()), &shown(wanted_place.node.as_ref()));
+    compare("storage", &shown(place.storage.as_ref()), &shown(wanted_place.storage.as_ref()));
+    compare("pool", &shown(place.pool.as_ref()), &shown(wanted_place.pool.as_ref()));
+    compare("vmid", &shown(place.vmid), &shown(wanted_place.vmid));
+    compare("nics", &there.plan.nics, &wanted.plan.nics);
+    compare("tags", &there.plan.tags, &wanted.plan.tags);
+    compare("onboot", &shown(there.plan.onboot), &shown(wanted.plan.onboot));
     compare("on_failure = keep", &there.keep_on_failure, &wanted.keep_on_failure);
     compare("readiness.timeout", &seconds(Some(there.timeout_ms)), &seconds(Some(wanted.timeout_ms)));
     compare("readiness.require", &there.require, &wanted.require);
@@ -135,10 +158,24 @@ fn seconds(milliseconds: Option<u64>) -> Plain {
     }))
 }
 
+fn kind(spec: &GuestSpec) -> Plain {
+    shown(spec.plan.kind.map(crate::backend::Kind::as_str))
+}
+
 fn mounts(spec: &GuestSpec) -> Plain {
-    let one = |mount: &crate::backend::Mount| match mount.size_bytes {
-        Some(bytes) => format!("{} of {bytes}", mount.path.display()),
-        None => mount.path.display().to_string(),
+    let one = |mount: &crate::backend::Mount| {
+        let mut words = mount.path.display().to_string();
+        if let Some(bytes) = mount.size_bytes {
+            words += &format!(" of {bytes}");
+        }
+        if let Some(storage) = &mount.storage {
+            words += &format!(" on {storage}");
+        }
+        match mount.backup {
+            Some(false) => words + " without backup",
+            Some(true) => words + " with backup",
+            None => words,
+        }
     };
     Plain(format!("[{}]", spec.plan.mounts.iter().map(one).collect::<Vec<_>>().join(", ")))
 }
@@ -196,6 +233,25 @@ mod tests {
             assert_eq!(told, answer, "{phase:?}, asked to unwind: {unwinding}, {wanted:?}");
         }
         assert_eq!(decide(&spec(same), None), Decision::Create);
+    }
+
+    #[test]
+    fn a_guest_that_somebody_else_made_is_no_guest_of_a_spec() {
+        let mut adopted = spec("");
+        adopted.adopt = Some(
+            serde_json::from_str(
+                r#"{"name":"web-01","kind":"vm","allocation":{"mac":"02:f1:57:00:00:01","addresses":[]}}"#,
+            )
+            .unwrap(),
+        );
+        for phase in [Phase::Queued, Phase::Waiting, Phase::Done, Phase::NeedsOperator, Phase::Unwinding] {
+            let there = There { job: "j1".into(), phase, spec: Some(adopted.clone()), unwinding: false };
+            let Decision::Refuse { fault, .. } = decide(&spec(""), Some(&there)) else { panic!("{phase:?}") };
+            assert_eq!(fault.code, "guest-exists", "{phase:?}");
+            assert!(fault.hint.is_some_and(|hint| hint.contains("firstlight abandon web-01")), "{phase:?}");
+        }
+        let gone = There { job: "j1".into(), phase: Phase::Abandoned, spec: Some(adopted), unwinding: false };
+        assert_eq!(decide(&spec(""), Some(&gone)), Decision::Create);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Lists, page by page, as the store keeps them: no journal is folded for a list.
 
+use std::net::IpAddr;
+
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::Trust;
+use serde::Deserialize as _;
 
 use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
 use super::service::Bringups;
-use super::steps::Allocated;
+use super::steps::{Allocated, VERIFY, beacon_of};
 use super::view::{KnownHost, ReportView};
-use crate::job::{Limits, Phase, Recorded, Taken};
+use crate::backend::Observed;
+use crate::job::{Limits, Phase, Recorded, State, Taken};
 use crate::store::{JobRow, StoreError, StoredReport};
 
 impl Bringups {
@@ -82,14 +86,26 @@ impl Bringups {
             return Ok(None);
         }
         let (report, state) = (self.store.report_of_job(&row.id).await?, self.state(&row.id).await?);
-        let opened = report.and_then(|stored| stored.envelope.open().ok());
-        let (Some(opened), Some(state)) = (opened, state) else { return Ok(None) };
-        let addresses =
-            Allocated::of(&state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
-        let names =
-            std::iter::once(row.guest.clone()).chain(addresses.iter().map(ToString::to_string)).collect();
-        Ok(Some(KnownHost { guest: row.guest, names, keys: opened.report.identity.ssh_host_keys }))
+        let Some(state) = state else { return Ok(None) };
+        let keys = match report {
+            Some(stored) => stored.envelope.open().ok().map(|opened| opened.report.identity.ssh_host_keys),
+            None => beacon_of(&state).and_then(|beacon| beacon.host_key).map(|key| vec![key]),
+        };
+        let Some(keys) = keys else { return Ok(None) };
+        let addresses = reached_at(&state).into_iter().map(|address| address.to_string());
+        let names = std::iter::once(row.guest.clone()).chain(addresses).collect();
+        Ok(Some(KnownHost { guest: row.guest, names, keys }))
     }
+}
+
+/// The addresses that we chose; where the guest's network does, those that the hypervisor listed of it.
+fn reached_at(state: &State) -> Vec<IpAddr> {
+    let chosen = Allocated::of(state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
+    if !chosen.is_empty() {
+        return chosen;
+    }
+    let observed = state.outputs.get(VERIFY).and_then(|output| output.get("observed"));
+    observed.and_then(|observed| Observed::deserialize(observed).ok()).map_or(chosen, |seen| seen.addresses)
 }
 
 /// Why a queued job has not begun, for people.

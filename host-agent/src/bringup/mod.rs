@@ -1,9 +1,10 @@
-//! The one saga: bring a guest up. Owns the steps and the service that submits, resumes and unwinds them.
+//! The one saga: bring a guest up, or wait for one that somebody else made. Owns the steps and the service that submits, resumes and unwinds them.
 
 mod api;
 mod decide;
 mod endpoints;
 mod lists;
+mod lookout;
 mod requests;
 mod sagas;
 mod service;
@@ -12,6 +13,7 @@ mod steps;
 mod submit;
 mod timeline;
 mod view;
+mod wait;
 mod waiters;
 mod watch;
 
@@ -24,6 +26,7 @@ pub use api::{
 };
 pub use endpoints::{Endpoints, ServeReports};
 pub use service::{Bringups, Parts};
-pub use spec::{GuestSpec, SpecError, load_spec, parse_spec};
+pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_spec};
 pub use submit::SubmitError;
 pub use view::{GuestView, KnownHost, ReportView, Summary};
+pub use wait::WaitFor;

@@ -5,6 +5,7 @@ use firstlight_shared::text::escape;
 
 use super::service::{Bringups, store_fault};
 use super::submit::new_id;
+use super::wait::is_adoption;
 use crate::clock::now_ms;
 use crate::job::{
     Asked, Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
@@ -20,6 +21,10 @@ impl Bringups {
             Phase::Queued | Phase::Running | Phase::Waiting | Phase::Unwinding => {
                 self.unwind(row, by, reason).await
             }
+            Phase::Done | Phase::NeedsOperator if self.is_adopted(&row.id).await? => {
+                let hint = format!("`firstlight abandon {}` forgets the guest", row.guest);
+                Err(ended(&row).with_hint(hint))
+            }
             Phase::Done | Phase::NeedsOperator => {
                 let hint = format!("remove the guest with `firstlight destroy {}`", row.guest);
                 Err(ended(&row).with_hint(hint))
@@ -28,13 +33,33 @@ impl Bringups {
         }
     }
 
-    /// Asks for everything of this guest to be undone. Answers the job to follow.
-    pub async fn destroy(&self, guest: &str, by: &str, reason: &str) -> Result<String, Fault> {
+    /// Why this guest cannot be destroyed, if that is so; looks only.
+    pub async fn destroyable(&self, guest: &str) -> Result<(), Fault> {
+        self.to_destroy(guest).await.map(drop)
+    }
+
+    async fn to_destroy(&self, guest: &str) -> Result<JobRow, Fault> {
         let row = self.store.job_of_guest(guest).await.map_err(store_fault)?;
         let row = row.filter(|row| !row.phase.is_gone()).ok_or_else(|| {
             Fault::new("no-such-guest", format!("there is no guest {}", escape(guest, 80)))
                 .with_hint("`firstlight jobs` lists what there is")
         })?;
+        if !self.is_adopted(&row.id).await? {
+            return Ok(row);
+        }
+        let name = &row.guest;
+        let message = format!("guest {name} was made by somebody else: it is not ours to destroy");
+        Err(Fault::new("guest-not-ours", message).with_hint(match row.phase {
+            Phase::Done | Phase::NeedsOperator => {
+                format!("`firstlight abandon {name}` forgets it; remove it with the tool that made it")
+            }
+            _ => format!("`firstlight cancel {name}` ends the wait; remove it with the tool that made it"),
+        }))
+    }
+
+    /// Asks for everything of this guest to be undone. Answers the job to follow.
+    pub async fn destroy(&self, guest: &str, by: &str, reason: &str) -> Result<String, Fault> {
+        let row = self.to_destroy(guest).await?;
         self.unwind(row, by, reason).await
     }
 
@@ -65,10 +90,13 @@ impl Bringups {
         })
     }
 
-    /// Leaves everything of a job that needs an operator as it is, and frees the guest's name.
+    /// Leaves everything of a job that needs an operator as it is, and frees the guest's name. A guest that somebody else
+    /// made is forgotten like this when it is ready, too.
     pub async fn abandon(&self, job: &str, by: &str, reason: &str) -> Result<String, Fault> {
         let row = self.row(job).await?;
         match row.phase {
+            // Nothing of it is ours but its rows: they go.
+            Phase::Done if self.is_adopted(&row.id).await? => self.unwind(row, by, reason).await,
             Phase::NeedsOperator => self.ask(row, RequestKind::Abandon, by, reason).await,
             Phase::Abandoned => Ok(row.id),
             phase if phase.is_final() => Err(ended(&row)),
@@ -90,6 +118,9 @@ impl Bringups {
                 }
             }
             Phase::RolledBack | Phase::Abandoned => self.repeat(&row, state, by).await,
+            Phase::Done if is_adoption(state) => {
+                Err(ended(&row).with_hint("`firstlight wait --again` waits for its next report"))
+            }
             Phase::Done => {
                 let hint = format!("`firstlight destroy {}` first, then apply its spec again", row.guest);
                 Err(ended(&row).with_hint(hint))

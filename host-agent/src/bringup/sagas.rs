@@ -43,8 +43,12 @@ impl Bringups {
     pub(super) async fn again(&self, job: &str, state: &State) -> Result<JobSpec, Fault> {
         let mut spec = spec_of(state)?;
         let backend = self.backend(&spec.backend)?;
-        backend.preflight(&spec.plan).await?;
-        spec.golden_mark = backend.golden_mark(&spec.plan).await.ok();
+        if let Some(before) = spec.adopt.clone() {
+            spec = self.adopt_again(spec, &before).await?;
+        } else {
+            backend.preflight(&spec.plan).await?;
+            spec.golden_mark = backend.golden_mark(&spec.plan).await.ok();
+        }
         let made = self.job_spec(&spec)?;
         Ok(JobSpec { batch: state.spec.batch.clone(), retry_of: Some(job.to_owned()), ..made })
     }

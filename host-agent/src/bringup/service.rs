@@ -9,6 +9,7 @@ use firstlight_shared::text::escape;
 use tokio::sync::{broadcast, watch};
 
 use super::endpoints::Endpoints;
+use super::lookout::Lookout;
 use super::steps::Known;
 use super::waiters::Waiters;
 use crate::backend::Backend;
@@ -24,6 +25,7 @@ pub struct Bringups {
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) waiters: Waiters,
+    pub(super) lookout: Lookout,
     /// MACs and addresses are chosen one at a time, apart from those that are known to be taken, by backend.
     pub(super) choosing: tokio::sync::Mutex<HashMap<&'static str, Known>>,
     /// For steps, which must not keep it alive.
@@ -62,6 +64,7 @@ impl Bringups {
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
             waiters: Waiters::default(),
+            lookout: Lookout::default(),
             choosing: tokio::sync::Mutex::default(),
             me: Weak::clone(me),
             works: AtomicBool::new(false),
@@ -117,7 +120,16 @@ impl Bringups {
     pub(super) fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
         let found = self.backends.iter().find(|backend| backend.name() == name).cloned();
         found.ok_or_else(|| {
-            Fault::new("no-such-backend", format!("there is no backend `{}` here", escape(name, 40)))
+            let known: Vec<String> =
+                self.backends.iter().map(|backend| format!("`{}`", backend.name())).collect();
+            let said =
+                format!("there is no backend `{}` here: it has {}", escape(name, 40), known.join(" and "));
+            let fault = Fault::new("no-such-backend", said);
+            match name {
+                "proxmox" => fault
+                    .with_hint("[proxmox] of the companion's configuration makes it: see docs/proxmox.md"),
+                _ => fault,
+            }
         })
     }
 

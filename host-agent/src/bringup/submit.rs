@@ -46,6 +46,7 @@ impl Bringups {
     async fn prepare(&self, specs: &[GuestSpec], by: &str) -> Result<(Vec<Submitted>, Vec<NewJob>), Fault> {
         let (mut submitted, mut jobs, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         let batch = new_id();
+        refuse_adopted(specs)?;
         for spec in specs {
             let spec = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
@@ -98,7 +99,8 @@ impl Bringups {
             steps: BringUp::new(self.me.clone(), Arc::clone(&backend), spec.clone(), "").step_infos(),
             keep_on_failure: spec.keep_on_failure,
             batch: String::new(),
-            resources: backend.resources(&spec.plan),
+            // Who only waits works on nothing.
+            resources: if spec.adopt.is_some() { Vec::new() } else { backend.resources(&spec.plan) },
             deadline_ms: spec.deadline_ms,
             retry_of: None,
             by: String::new(),
@@ -128,6 +130,7 @@ impl Bringups {
     /// What [`Bringups::submit`] would do with these guests. Changes nothing.
     pub async fn plan(&self, specs: &[GuestSpec]) -> Result<Vec<PlannedGuest>, Fault> {
         let mut planned = Vec::new();
+        refuse_adopted(specs)?;
         for spec in specs {
             let spec = self.marked(spec).await;
             let name = &spec.plan.name;
@@ -183,6 +186,18 @@ impl Bringups {
                 .with_hint("it would wait in the queue until `[limits]` says otherwise")
         }));
         Ok(())
+    }
+}
+
+/// Nobody but the companion says that a guest is there already.
+fn refuse_adopted(specs: &[GuestSpec]) -> Result<(), Fault> {
+    match specs.iter().find(|spec| spec.adopt.is_some()) {
+        None => Ok(()),
+        Some(spec) => {
+            let message = format!("guest {}: `adopt` is no word of a spec", spec.plan.name);
+            Err(Fault::new("bad-request", message)
+                .with_hint("`firstlight wait` waits for guests that another tool made"))
+        }
     }
 }
 

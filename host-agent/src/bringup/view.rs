@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::api::StepView;
 use super::sagas::spec_of;
 use super::service::Bringups;
-use super::steps::{Allocated, VERIFY, destroy_command};
+use super::steps::{Allocated, VERIFY, beacon_of, destroy_command, forget_command, is_by_beacon_alone};
 use super::timeline::timeline;
+use super::wait::is_adoption;
 use crate::backend::Observed;
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
+use crate::intake::BeaconView;
 use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
 use crate::outcome::Fault;
 use crate::store::{JobRow, StoreError, StoredReport};
@@ -25,11 +27,20 @@ pub struct GuestView {
     pub name: String,
     pub job: String,
     pub backend: String,
+    /// Somebody else made the guest: it is waited for, and never touched.
+    #[serde(default)]
+    pub adopted: bool,
     pub state: Phase,
     /// The step at work, or where it failed.
     pub step: Option<String>,
     #[schema(value_type = Option<String>, example = "attested")]
     pub trust: Option<Trust>,
+    /// The guest's beacon, if one ended the wait for it.
+    #[serde(default)]
+    pub beacon: Option<BeaconView>,
+    /// The guest was found ready by its beacon; no report has come so far.
+    #[serde(default)]
+    pub by_beacon_alone: bool,
     pub mac: Option<String>,
     #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
@@ -127,11 +138,14 @@ impl Bringups {
         if state.phase == Phase::Abandoned {
             view.drop_outlived(self.store.job_of_guest(&state.spec.guest).await?);
         }
-        let identities = report.as_ref().and_then(|stored| view.add_report(stored));
+        let identities = match &report {
+            Some(stored) => view.add_report(stored),
+            None => view.add_beacon(is_by_beacon_alone(&state)),
+        };
         let allocated = Allocated::of(&state).filter(|_| !state.phase.is_gone());
         if let (Some(allocated), Ok(backend)) = (allocated, self.backend(&state.spec.backend)) {
             let spec = spec_of(&state).ok();
-            view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan)));
+            view.reach = spec.and_then(|spec| backend.reach(&allocated.placement(job, spec.plan, &state)));
         }
         Ok(Some((view, identities)))
     }
@@ -197,9 +211,12 @@ impl GuestView {
             name: state.spec.guest.clone(),
             job: job.to_owned(),
             backend: state.spec.backend.clone(),
+            adopted: is_adoption(state),
             state: state.phase,
             step: state.current_step().map(|info| info.name.clone()),
             trust: None,
+            beacon: beacon_of(state),
+            by_beacon_alone: false,
             mac: allocated.map(|allocated| allocated.allocation.mac.to_string()),
             addresses,
             machine_id: None,
@@ -228,8 +245,8 @@ impl GuestView {
     /// An abandoned job has the name no more: `destroy` would fail, and once the name is another job's (`newest` is the one
     /// that has it, or had it last), every command would hit that one's guest.
     fn drop_outlived(&mut self, newest: Option<JobRow>) {
-        let destroy = destroy_command(&self.name);
-        self.leftovers.retain(|command| *command != destroy);
+        let outlived = [destroy_command(&self.name), forget_command(&self.name)];
+        self.leftovers.retain(|command| !outlived.contains(command));
         let other = newest.filter(|row| row.id != self.job && row.phase != Phase::RolledBack);
         if let Some(other) = other {
             self.leftovers.clear();
@@ -242,9 +259,12 @@ impl GuestView {
             name: row.guest,
             job: row.id,
             backend: row.backend,
+            adopted: false,
             state: row.phase,
             step: row.step,
             trust: row.trust,
+            beacon: None,
+            by_beacon_alone: false,
             mac: None,
             addresses: Vec::new(),
             machine_id: None,
@@ -268,6 +288,15 @@ impl GuestView {
             can_retry: false,
             steps: Vec::new(),
         }
+    }
+
+    /// What is known without a report. `vouches`: it was verified and found to be enough.
+    fn add_beacon(&mut self, vouches: bool) -> Option<Identities> {
+        let beacon = self.beacon.as_ref().filter(|_| vouches)?;
+        self.trust = Some(Trust::Attested);
+        self.by_beacon_alone = true;
+        self.ssh_host_keys = beacon.host_key.clone().into_iter().collect();
+        Some(Identities { guest: self.name.clone(), values: beacon.identities() })
     }
 
     /// Everything from a guest is escaped here, so that no view has to think of it. Answers whose identities it told.

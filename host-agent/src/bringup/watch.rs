@@ -10,17 +10,19 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::service::{Bringups, store_fault};
+use super::steps::FINISH;
 use crate::backend::{Backend, Surveyed};
+use crate::clock::now_ms;
 use crate::job::{Change, JobStore, Phase, Request, RequestKind};
 use crate::outcome::Fault;
 
-/// Between two looks at a hypervisor.
-const SURVEY: Duration = Duration::from_secs(2);
 /// A look that takes longer is given up; the next one may be luckier.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a part of a guest may be seen after its job was rolled back before it is swept: whoever removes it may only be
 /// slow to be seen.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long after a job's end a request of it may still be carried out, in milliseconds.
+const LATE: u64 = 15 * 60 * 1000;
 /// A part that is still there so long after it was swept is swept again.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -68,7 +70,7 @@ impl Bringups {
             {
                 self.surveyed(backend, &found, &mut seen, &mut troubles).await;
             }
-            tokio::time::sleep(SURVEY).await;
+            tokio::time::sleep(backend.survey_every()).await;
         }
     }
 
@@ -112,10 +114,16 @@ impl Bringups {
         let mut owners = BTreeMap::new();
         for one in found {
             let owner = match &one.job {
-                Some(job) => phases.get(job).map(|phase| Owner { job: job.clone(), phase: *phase }),
+                Some(job) => match phases.get(job) {
+                    Some(phase) => Some(self.owner(job, *phase).await?),
+                    None => None,
+                },
                 None => {
                     let newest = self.store.job_of_guest(&one.guest).await.map_err(store_fault)?;
-                    newest.map(|row| Owner { job: row.id, phase: row.phase })
+                    match newest {
+                        Some(row) => Some(self.owner(&row.id, row.phase).await?),
+                        None => None,
+                    }
                 }
             };
             owners.extend(owner.map(|owner| (one.clone(), owner)));
@@ -123,10 +131,22 @@ impl Bringups {
         Ok(owners)
     }
 
+    /// Of a job that was rolled back it is asked when; a guest that had been ready had no request under way any more.
+    async fn owner(&self, job: &str, phase: Phase) -> Result<Owner, Fault> {
+        let mut recent = true;
+        if phase == Phase::RolledBack
+            && let Some(state) = self.state(job).await.map_err(store_fault)?
+        {
+            let since = state.ended_ms.map_or(0, |ended| now_ms().saturating_sub(ended));
+            recent = since < LATE && !state.outputs.contains_key(FINISH);
+        }
+        Ok(Owner { job: job.to_owned(), phase, recent })
+    }
+
     pub(super) async fn act_on(&self, backend: &dyn Backend, verdict: Verdict) {
         for stranger in verdict.strangers {
             tracing::warn!(backend = backend.name(), guest = %stranger.guest, job = ?stranger.job,
-                "something here carries our mark, and no job of ours is known for it; it is left alone");
+                "something here carries our mark, and is no living job's of ours; it is left alone");
         }
         for job in verdict.sweep {
             tracing::warn!(backend = backend.name(), %job, "something of a job that was rolled back is here; it is removed");
@@ -179,6 +199,9 @@ impl Trouble {
 pub(super) struct Owner {
     job: String,
     phase: Phase,
+    /// A request of the job may still be under way: it ended a short while ago. Whatever comes later came by somebody
+    /// else: a guest's backup carries its stamp, too.
+    recent: bool,
 }
 
 /// Parts that should not be there, since when they are seen.
@@ -205,7 +228,7 @@ impl Sightings {
         let gone: BTreeSet<&String> = found
             .iter()
             .filter_map(|one| owners.get(one))
-            .filter(|owner| owner.phase == Phase::RolledBack)
+            .filter(|owner| owner.phase == Phase::RolledBack && owner.recent)
             .map(|owner| &owner.job)
             .collect();
         self.due.retain(|job, _| gone.contains(job));
@@ -216,8 +239,9 @@ impl Sightings {
                 verdict.sweep.push(job.clone());
             }
         }
+        let returned = |owner: &Owner| owner.phase == Phase::RolledBack && !owner.recent;
         let strangers: BTreeSet<Surveyed> =
-            found.iter().filter(|one| !owners.contains_key(*one)).cloned().collect();
+            found.iter().filter(|one| owners.get(*one).is_none_or(returned)).cloned().collect();
         verdict.strangers = strangers.difference(&self.strangers).cloned().collect();
         self.strangers = strangers;
         verdict
@@ -235,7 +259,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_was_rolled_back_is_swept_and_only_after_a_grace() {
         let found = [part(Some("j1"), "a"), part(None, "b"), part(Some("j3"), "c"), part(Some("j4"), "d")];
-        let owner = |job: &str, phase| Owner { job: job.into(), phase };
+        let owner = |job: &str, phase| Owner { job: job.into(), phase, recent: true };
         let owners: BTreeMap<Surveyed, Owner> = [
             (found[0].clone(), owner("j1", Phase::RolledBack)),
             (found[1].clone(), owner("j2", Phase::RolledBack)),
@@ -248,10 +272,21 @@ mod tests {
         assert_eq!(seen.judge(&found, &owners, now), Verdict::default());
         assert_eq!(seen.judge(&found, &owners, now + GRACE / 2), Verdict::default());
         assert_eq!(seen.judge(&found, &owners, now + GRACE).sweep, ["j1", "j2"]);
-        assert_eq!(seen.judge(&found, &owners, now + GRACE + SURVEY), Verdict::default(), "it was asked for");
+        assert_eq!(seen.judge(&found, &owners, now + GRACE * 2), Verdict::default(), "it was asked for");
         assert_eq!(seen.judge(&found[1..], &owners, now + GRACE + AGAIN).sweep, ["j2"]);
-        let later = now + GRACE + AGAIN + SURVEY;
+        let later = now + GRACE + AGAIN + GRACE;
         assert_eq!(seen.judge(&found, &owners, later), Verdict::default(), "j1 is new again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_came_back_after_its_job_is_left_alone() {
+        let found = [part(Some("j1"), "a")];
+        let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: false };
+        let owners: BTreeMap<Surveyed, Owner> = [(found[0].clone(), owner)].into();
+        let mut seen = Sightings::default();
+        let now = Instant::now();
+        assert_eq!(seen.judge(&found, &owners, now).strangers, found, "it is told of");
+        assert_eq!(seen.judge(&found, &owners, now + GRACE * 9), Verdict::default(), "once, and never swept");
     }
 
     #[test]

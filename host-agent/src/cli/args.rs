@@ -91,6 +91,14 @@ pub(super) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Wait for a guest that another tool made until it is ready or cannot be; verify and record it, touch nothing.
+    ///
+    /// For what Terraform, Ansible or a person made from a golden with the guest agent. Asked again, it answers what is on
+    /// record at once, or joins whoever waits already. Ctrl-C leaves the wait to the companion.
+    #[command(
+        after_help = "Examples:\n  firstlight wait --backend proxmox --vmid 101\n  firstlight wait --backend proxmox web-01 --timeout 10m --require docker"
+    )]
+    Wait(WaitArguments),
     /// List jobs, newest first.
     #[command(after_help = "Examples:\n  firstlight jobs\n  firstlight jobs --in running,waiting")]
     Jobs(JobsArguments),
@@ -128,7 +136,7 @@ pub(super) enum Command {
         #[arg(long)]
         anew: bool,
     },
-    /// Leave everything as it is and free the guest's name; only of a job that needs an operator.
+    /// Leave everything as it is and free the guest's name: of a job that needs an operator, or a guest that `wait` knows.
     #[command(after_help = "Example:\n  firstlight abandon web-01 --reason \"removed by hand\"")]
     Abandon(ChangeArguments),
     /// Remove guests with everything that was made for them.
@@ -158,6 +166,23 @@ pub(super) enum Command {
     /// Look at the companion's configuration.
     #[command(subcommand)]
     Config(super::config::ConfigCommand),
+    /// Look whether the configured token can do the job: what is missing, where, and the commands that grant it.
+    ///
+    /// Works without a companion, and changes nothing. Ends with 0 if nothing is missing (warnings do not count), with 1
+    /// if something is, or could not be checked.
+    #[command(after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml")]
+    Doctor(super::doctor::DoctorArguments),
+    /// Pin a Proxmox node's key: shows its certificate, and keeps the key when somebody has compared it.
+    #[command(
+        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    )]
+    Trust(super::trust::TrustArguments),
+    /// Print the companion's pin, for `[host]` of a golden's guest.toml.
+    #[command(after_help = "Example:\n  firstlight pin")]
+    Pin {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print the description of the HTTP API (OpenAPI 3.1).
     #[command(after_help = "Example:\n  firstlight openapi")]
     Openapi,
@@ -196,6 +221,34 @@ pub(super) struct UpArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct WaitArguments {
+    /// The guest, as the backend names it.
+    #[arg(value_name = "GUEST", required_unless_present = "vmid", conflicts_with = "vmid")]
+    pub(super) guest: Option<String>,
+    /// Where the guest is: `proxmox`, for one.
+    #[arg(long, value_name = "NAME")]
+    pub(super) backend: String,
+    /// The guest's number, instead of its name.
+    #[arg(long, value_name = "N")]
+    pub(super) vmid: Option<u32>,
+    /// How long the guest has for its report, from now on: `90s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = timeout)]
+    pub(super) timeout: std::time::Duration,
+    /// A check that must pass, beyond those that the guest itself requires; may be given several times.
+    #[arg(long, value_name = "CHECK")]
+    pub(super) require: Vec<String>,
+    /// What is on record of the guest does not count: wait for its next report.
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Print one JSON document when the wait has ended.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Return as soon as the wait is recorded.
+    #[arg(long)]
+    pub(super) detach: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct JobsArguments {
     /// Only in these states: queued, running, waiting, unwinding, done, rolled-back, needs-operator, abandoned.
     #[arg(long = "in", value_name = "STATE", value_delimiter = ',', value_parser = state)]
@@ -226,7 +279,7 @@ pub(super) struct DestroyArguments {
     /// Names of the guests.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub(super) guests: Vec<String>,
-    /// Every guest of this companion. Asks first on a terminal.
+    /// Every guest that this companion made. Asks first on a terminal.
     #[arg(long)]
     pub(super) all: bool,
     /// Do not ask.
@@ -267,6 +320,10 @@ pub(super) enum StoreCommand {
     /// Print all jobs with their journals, reports and refusals as JSON lines.
     #[command(after_help = "Example:\n  firstlight store export")]
     Export,
+}
+
+fn timeout(text: &str) -> Result<std::time::Duration, String> {
+    crate::bringup::parse_duration(text).ok_or_else(|| "1s to 24h is wanted, `90s` for one".to_owned())
 }
 
 fn state(text: &str) -> Result<String, String> {

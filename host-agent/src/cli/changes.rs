@@ -77,20 +77,31 @@ pub(super) async fn destroy(session: &Session, arguments: &DestroyArguments) -> 
     finish(session, &asked.jobs, &arguments.how, Goal::Gone).await
 }
 
-/// Every guest that is not gone.
+/// Every guest that is not gone, but for those that somebody else made.
 async fn everybody(session: &Session) -> Result<Vec<String>, Failure> {
-    let mut guests = Vec::new();
+    let mut jobs = Vec::new();
     let mut before = String::new();
     loop {
         let states = "queued,running,waiting,unwinding,done,needs-operator";
         let query = query(&[("state", states), ("limit", "1000"), ("before", &before)]);
         let page: JobPage = session.client.get(&format!("/v1/jobs{query}")).await?;
-        guests.extend(page.jobs.into_iter().map(|job| job.guest));
+        jobs.extend(page.jobs.into_iter().map(|job| job.id));
         match page.next {
             Some(next) => before = next,
-            None => return Ok(guests),
+            None => break,
         }
     }
+    let summary = summaries(&session.client, &jobs).await?;
+    let named = |adopted: bool| {
+        let those =
+            render::list(&summary["guests"]).filter(move |guest| (guest["adopted"] == true) == adopted);
+        those.filter_map(|guest| guest["name"].as_str()).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let others = named(true);
+    if !others.is_empty() {
+        say(&format!("left alone, since somebody else made them: {}", others.join(", ")));
+    }
+    Ok(named(false))
 }
 
 /// Asks on a terminal only: a script has decided.
@@ -150,12 +161,14 @@ async fn follow_asked(session: &Session, asked: &[Asked]) -> Result<(), Failure>
 }
 
 fn judge(summary: &Value, goal: Goal) -> Result<Exit, Failure> {
-    let reached = |state: &str| match goal {
-        Goal::Gone => matches!(state, "rolled-back" | "abandoned"),
-        Goal::Ready => state == "done",
-        Goal::Abandoned => state == "abandoned",
+    let reached = |guest: &Value| match (goal, guest["state"].as_str().unwrap_or_default()) {
+        (Goal::Gone, state) => matches!(state, "rolled-back" | "abandoned"),
+        (Goal::Ready, state) => state == "done",
+        // Of a guest that somebody else made nothing is left to be abandoned.
+        (Goal::Abandoned, "rolled-back") => guest["adopted"] == true,
+        (Goal::Abandoned, state) => state == "abandoned",
     };
-    if up::states(summary).all(reached) {
+    if render::list(&summary["guests"]).all(reached) {
         return Ok(Exit::Ok);
     }
     if up::states(summary).any(|state| state == "needs-operator") {

@@ -55,7 +55,11 @@ impl From<ConfigError> for Failure {
 
 pub(super) fn run(place: &PlaceArguments, command: &ConfigCommand) -> Result<Exit, Failure> {
     let ConfigCommand::Check { output } = command;
-    let rows = check(&place.sources())?;
+    let sources = place.sources();
+    let rows = check(&sources)?;
+    for variable in sources.unknown_variables() {
+        say(&format!("warning: ${} sets nothing: there is no such key", escape(variable, 100)));
+    }
     if output.json {
         return print(&render::json(&rows));
     }

@@ -27,7 +27,10 @@ pub(super) enum Exit {
 /// Every exit code with its meaning; README shows the same.
 pub(super) const EXITS: [(u8, &str); 8] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
-    (1, "a guest did not become ready (it was rolled back, unless its spec says keep)"),
+    (
+        1,
+        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing",
+    ),
     (2, "wrong usage"),
     (
         3,
@@ -85,7 +88,8 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
-        "no-such-backend" | "foreign" | "bad-request" => Exit::BadInput,
+        "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
+        | "foreign" | "bad-request" => Exit::BadInput,
         // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
         code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
             .iter()
@@ -158,6 +162,9 @@ mod tests {
             ("golden-missing", Exit::BadInput),
             ("cannot-retry", Exit::BadInput),
             ("no-such-guest", Exit::NoAnswer),
+            ("ambiguous-guest", Exit::BadInput),
+            ("guest-not-ours", Exit::BadInput),
+            ("no-adoption", Exit::BadInput),
             ("store-query", Exit::Environment),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");

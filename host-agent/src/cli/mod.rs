@@ -4,6 +4,7 @@ mod args;
 mod changes;
 mod client;
 mod config;
+mod doctor;
 mod failure;
 mod interrupt;
 mod live;
@@ -11,7 +12,9 @@ mod looks;
 mod render;
 mod serve;
 mod store;
+mod trust;
 mod up;
+mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -63,6 +66,8 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Serve(serve) => return serve::serve(&arguments.place, &serve, log).await,
         Command::Config(command) => return config::run(&arguments.place, &command),
+        Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
+        Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,
         Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -76,6 +81,7 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Up(up) => up::up(&session, &up).await,
         Command::Plan { spec, output } => plan(&session, &spec, output.json).await,
+        Command::Wait(arguments) => wait::wait(&session, &arguments).await,
         // Without a daemon the others work on the store that earlier commands left, if there is one.
         command if session.client.answers().await => ask(&session, command).await,
         command => match (purpose(&command), left(&session)?) {
@@ -132,11 +138,15 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
+        Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)
         | Command::Plan { .. }
+        | Command::Wait(_)
         | Command::Serve(_)
         | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Trust(_)
         | Command::Openapi
         | Command::Completions { .. } => Ok(Exit::Ok),
     }

@@ -24,7 +24,8 @@ pub(super) async fn up(session: &Session, arguments: &UpArguments) -> Result<Exi
             .hint("start one with `firstlight serve`"));
     }
     // Said by the backend too, but here before a state folder is made.
-    if !nix::unistd::geteuid().is_root() {
+    let is_local = request.guests.iter().any(|guest| guest.backend == "local");
+    if is_local && !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(Exit::Environment, "local guests need root")
             .hint("run it as root: sudo firstlight up SPEC"));
     }
@@ -119,11 +120,19 @@ fn ids(submitted: &[Submitted]) -> Vec<String> {
 
 /// Says what becomes of each guest, those of a kind in one line.
 fn tell(submitted: &[Submitted]) {
-    for (action, words) in [
-        (Applied::Created, "created"),
-        (Applied::Unchanged, "unchanged (they are as the spec wants them)"),
-        (Applied::Joined, "joined (a job for just this is at work)"),
-    ] {
+    tell_as(
+        submitted,
+        [
+            (Applied::Created, "created"),
+            (Applied::Unchanged, "unchanged (they are as the spec wants them)"),
+            (Applied::Joined, "joined (a job for just this is at work)"),
+        ],
+    );
+}
+
+/// The same in other words.
+pub(super) fn tell_as(submitted: &[Submitted], words: [(Applied, &str); 3]) {
+    for (action, words) in words {
         let guests: Vec<&str> =
             submitted.iter().filter(|one| one.action == action).map(|one| one.guest.as_str()).collect();
         if !guests.is_empty() {

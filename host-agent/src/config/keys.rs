@@ -16,7 +16,10 @@ pub struct Key {
 impl Key {
     /// The value names a secret's place; whoever writes the secret itself there must not see it repeated.
     pub fn is_secret(&self) -> bool {
-        matches!(self.path, "store.password_file" | "reports.key" | "api.key" | "api.token.*.file")
+        matches!(
+            self.path,
+            "store.password_file" | "reports.key" | "api.key" | "api.token.*.file" | "proxmox.token"
+        )
     }
 }
 
@@ -60,6 +63,18 @@ pub const KEYS: &[Key] = &[
     key("retention.jobs", Some("90d"), RELOAD, "how long ended jobs are kept; `never` prunes none"),
     key("retention.reports", Some("90d"), RELOAD, "how long reports and refusals without a job are kept; `never` prunes none"),
     key("local.folder", None, RESTART, "where local guests live; default: the state folder"),
+    key("proxmox.addresses", None, RESTART, "nodes of the cluster (or the only one), HOST or HOST:PORT, asked in this order; without any there is no backend `proxmox`"),
+    key("proxmox.token", None, RESTART, "file or credential with the API token, USER@REALM!NAME=SECRET"),
+    key("proxmox.keys", None, RESTART, "the nodes' keys, `sha256//BASE64`: `firstlight trust ADDRESS` shows and writes them; exactly one of keys, ca and fingerprints is wanted"),
+    key("proxmox.ca", None, RESTART, "file of the cluster's authority (PEM), a copy of /etc/pve/pve-root-ca.pem"),
+    key("proxmox.fingerprints", None, RESTART, "SHA-256 of the nodes' certificates, `AA:BB:..`; they change at each renewal, keys and authority do not"),
+    key("proxmox.node", None, RESTART, "node of guests whose spec names none; default: where the golden is, or the one with the most free memory"),
+    key("proxmox.storage", None, RESTART, "storage of root disks whose spec names none; default: the golden's own"),
+    key("proxmox.pool", None, RESTART, "pool of guests whose spec names none"),
+    key("proxmox.bridge", Some("vmbr0"), RESTART, "bridge of interfaces whose spec names none"),
+    key("proxmox.vmids", Some("100-999999999"), RESTART, "numbers that guests are given, FIRST-LAST"),
+    key("proxmox.tags", Some("[\"firstlight\"]"), RESTART, "tags of every guest, beside those of its spec"),
+    key("proxmox.allow_root_lines", Some("false"), RESTART, "take goldens with lines that work as root on the node (`hookscript`, `args`, raw lxc lines, which a token's restore drops)"),
     key("log.level", Some("info"), RELOAD, "error, warn, info, debug or trace, alone or beside directives as of RUST_LOG"),
 ];
 

@@ -2,11 +2,14 @@
 //!
 //! `firstlight.toml`, then `firstlight.toml.d/*.toml` in the order of their names, then variables, then flags: the later
 //! one wins, key by key; `[[tables]]` with a `name` are merged by it; `""` takes a value back. Every value remembers where
-//! it came from. Nothing here does anything but read; secrets are only named ([`SecretFile`]).
+//! it came from. Nothing here does anything but read, apart from [`pins`]; secrets are only named ([`SecretFile`]).
 
 mod keys;
 mod merge;
+pub mod names;
 mod origin;
+pub mod pins;
+mod proxmox;
 mod read;
 mod secret;
 mod settings;
@@ -23,8 +26,8 @@ pub use origin::{ConfigError, Origin, Problem};
 pub(crate) use read::log_directives;
 pub use secret::{SecretError, SecretFile};
 pub use settings::{
-    ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, ReportSettings,
-    RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
+    ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, PinSettings, ProxmoxSettings,
+    ReportSettings, RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
 };
 pub use value::{Role, Value, parse_duration};
 
@@ -33,6 +36,16 @@ pub const CONFIG_FILE: &str = "/etc/firstlight/firstlight.toml";
 
 /// In bytes.
 const MAX_FILE: u64 = 1 << 20;
+
+/// Variables that stand for flags, and the guest's own.
+const OF_COMMANDS: [&str; 6] = [
+    "FIRSTLIGHT_CONFIG",
+    "FIRSTLIGHT_URL",
+    "FIRSTLIGHT_TOKEN_FILE",
+    "FIRSTLIGHT_PIN",
+    "FIRSTLIGHT_CA",
+    "FIRSTLIGHT_CLAIM",
+];
 
 /// What is read.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +92,14 @@ impl Sources {
         self
     }
 
+    /// Variables that look like ours, and are no key's: they do nothing.
+    pub fn unknown_variables(&self) -> Vec<&str> {
+        let known: BTreeSet<String> = keys::variables().map(|(variable, _)| variable).collect();
+        let names = self.variables.keys().map(String::as_str);
+        let ours = names.filter(|name| name.starts_with("FIRSTLIGHT_"));
+        ours.filter(|name| !known.contains(*name) && !OF_COMMANDS.contains(name)).collect()
+    }
+
     fn merge(&self) -> Merged {
         let mut merged = Merged::default();
         self.add_file(&self.file, self.file_is_named, &mut merged);
@@ -97,10 +118,15 @@ impl Sources {
         merged
     }
 
-    fn fragments(&self, merged: &mut Merged) -> Vec<PathBuf> {
+    /// Its files come after the main one, in the order of their names.
+    pub fn fragment_folder(&self) -> PathBuf {
         let mut folder = self.file.clone().into_os_string();
         folder.push(".d");
-        let folder = PathBuf::from(folder);
+        PathBuf::from(folder)
+    }
+
+    fn fragments(&self, merged: &mut Merged) -> Vec<PathBuf> {
+        let folder = self.fragment_folder();
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),

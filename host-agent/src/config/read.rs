@@ -17,12 +17,14 @@ use super::value::{Account, Kept, Role, Setting, Value};
 
 /// Bytes that the path of a unix socket may have. Source: unix(7), sun_path.
 const SOCKET_PATH_LIMIT: usize = 107;
+/// In bytes: it stands in leases, in the journal and in the log.
+const MAX_NAME: usize = 128;
 /// Stands in for an address that was refused.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Reads values one by one and collects what is wrong.
-struct Reader<'a> {
-    merged: &'a mut Merged,
+pub(super) struct Reader<'a> {
+    pub(super) merged: &'a mut Merged,
 }
 
 impl Settings {
@@ -71,6 +73,7 @@ impl Reader<'_> {
                 jobs: self.get::<Kept>("retention.jobs").0,
                 reports: self.get::<Kept>("retention.reports").0,
             },
+            proxmox: self.proxmox(),
             local: LocalSettings { folder: self.path_or("local.folder", &state) },
             log: LogSettings { level: self.log_level() },
             state,
@@ -80,7 +83,7 @@ impl Reader<'_> {
     fn companion(&mut self, host_name: &str) -> CompanionSettings {
         let room: u32 = self.get("companion.room");
         if room == 0 {
-            self.wrong("companion.room", "a companion needs room for one job at least");
+            self.wrong("companion.room", "a companion needs room for one job at least: from 1 to 4294967295");
         }
         let lease: Duration = self.get("companion.lease");
         if lease < Duration::from_secs(1) {
@@ -89,8 +92,12 @@ impl Reader<'_> {
                 "at least 1s is wanted: a lease is renewed over the store several times",
             );
         }
+        let name = self.text_or("companion.name", host_name);
+        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            self.wrong("companion.name", "up to 128 bytes without control characters are wanted");
+        }
         CompanionSettings {
-            name: self.text_or("companion.name", host_name),
+            name,
             room: usize::try_from(room).unwrap_or(usize::MAX),
             lease,
             grace: self.get("companion.grace"),
@@ -225,7 +232,7 @@ impl Reader<'_> {
     }
 
     /// A key that is not set has its type's own default.
-    fn get<T: Setting>(&mut self, key: &str) -> T {
+    pub(super) fn get<T: Setting>(&mut self, key: &str) -> T {
         self.value_at(&path(key))
     }
 
@@ -287,7 +294,7 @@ impl Reader<'_> {
         first.map_or(Origin::Default, |(_, found)| found.origin.clone())
     }
 
-    fn wrong(&mut self, key: &str, what: &str) {
+    pub(super) fn wrong(&mut self, key: &str, what: &str) {
         let origin = self.origin(&path(key));
         self.merged.problem(origin, format!("{key}: {what}"));
     }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use firstlight_shared::pin::SpkiPin;
+
 use super::secret::SecretFile;
 use super::value::Role;
+use crate::backend::proxmox::client::link::{Address, Fingerprint};
 
 /// Everything a companion is told. Secrets are named here, and read by whoever needs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Settings {
     pub api: ApiSettings,
     pub retention: RetentionSettings,
     pub local: LocalSettings,
+    /// None: there is no such backend.
+    pub proxmox: Option<ProxmoxSettings>,
     pub log: LogSettings,
 }
 
@@ -100,6 +106,31 @@ pub struct RetentionSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSettings {
     pub folder: PathBuf,
+}
+
+/// How Proxmox VE is reached, and what its guests have where their spec says nothing. See the keys' help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxmoxSettings {
+    pub addresses: Vec<Address>,
+    pub token: SecretFile,
+    pub pin: PinSettings,
+    pub node: Option<String>,
+    pub storage: Option<String>,
+    pub pool: Option<String>,
+    pub bridge: String,
+    pub vmids: RangeInclusive<u32>,
+    pub tags: Vec<String>,
+    /// Goldens with lines that work as root on the node are taken.
+    pub allow_root_lines: bool,
+}
+
+/// What the nodes are known by: one kind, never a fallback to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinSettings {
+    /// A file of PEM.
+    Authority(PathBuf),
+    Keys(Vec<SpkiPin>),
+    Leaves(Vec<Fingerprint>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -58,6 +58,7 @@ fn later_sources_win_key_by_key_and_each_value_knows_where_it_came_from() {
     sources.variables.insert("FIRSTLIGHT_LISTEN".into(), "127.0.0.1:1".into());
     sources.variables.insert("FIRSTLIGHT_COMPANION_ROOM".into(), "7".into());
     sources.variables.insert("FIRSTLIGHT_BIN".into(), "not ours".into());
+    assert_eq!(sources.unknown_variables(), ["FIRSTLIGHT_BIN"]);
     let sources = sources.flag("--listen", "reports.listen", Some("127.0.0.1:2")).flag(
         "--state",
         "state",
@@ -126,6 +127,37 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_wanted() {
             ":2: store.url: the embedded store lives in the state folder",
         ),
         ("[retention]\njobs = \"forever\"\n", "or `never`, is wanted"),
+        ("[companion]\nname = \"a\\u001bb\"\n", ":2: companion.name: up to 128 bytes without control"),
+        ("[proxmox]\nnode = \"pve1\"\n", ":2: proxmox.addresses is wanted too"),
+        ("[proxmox]\naddresses = [\"pve1\"]\n", ":2: proxmox.token is wanted too"),
+        (
+            "[proxmox]\naddresses = [\"http://pve1\"]\n",
+            ":2: proxmox.addresses = [\"http://pve1\"]: a list of nodes",
+        ),
+        ("[proxmox]\naddresses = []\ntoken = \"/t\"\n", ":2: proxmox.addresses: one node at least"),
+        (
+            "[proxmox]\naddresses = [\"pve1\"]\ntoken = \"/t\"\n",
+            ":2: a pin is wanted: `firstlight trust ADDRESS`",
+        ),
+        ("[proxmox]\nkeys = [\"sha256//x\"]\n", ":2: proxmox.keys = [\"sha256//x\"]: a list of keys"),
+        ("[proxmox]\nkeys = []\n", ":2: proxmox.keys: the list is empty"),
+        (
+            "[proxmox]\nfingerprints = [\"AA:BB\"]\n",
+            ":2: proxmox.fingerprints = [\"AA:BB\"]: a list of SHA-256",
+        ),
+        ("[proxmox]\nca = \"pem\"\n", ":2: proxmox.ca = \"pem\": an absolute path"),
+        (
+            "[proxmox]\nca = \"/a\"\nkeys = [\"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n",
+            ":2: proxmox.ca: proxmox.keys is set too",
+        ),
+        (
+            "[proxmox]\nvmids = \"9\"\n",
+            ":2: proxmox.vmids = \"9\": FIRST-LAST, from 100 to 999999999, is wanted",
+        ),
+        ("[proxmox]\ntags = [\"Web\"]\n", ":2: proxmox.tags = [\"Web\"]: a list of tags"),
+        ("[proxmox]\nbridge = \"vmbr0,ip=x\"\n", ":2: proxmox.bridge = \"vmbr0,ip=x\": a name"),
+        ("[proxmox]\nallow_root_lines = 1\n", ":2: proxmox.allow_root_lines = 1: true or false"),
+        ("[retention]\njobs = \"99999d\"\n", "at most 3650d"),
         ("[log]\nlevel = \"loud=very\"\n", ":2: log.level: "),
         ("[log]\nlevel = \"bogus=,,\"\n", ":2: log.level: "),
         ("[log]\nlevel = \"inof\"\n", ":2: log.level: one of error, warn, info, debug, trace is wanted"),
@@ -193,6 +225,7 @@ fn a_secret_that_was_written_where_its_file_belongs_is_not_repeated() {
         "[store]\nurl = \"postgres://me:hunter2@db/firstlight\"\n",
         "[store]\nurl = \"postgres://db/firstlight?user=me&password=hunter2\"\n",
         "[api]\nkey = \"credential:../hunter2\"\n",
+        "[proxmox]\ntoken = \"root@pam!x=hunter2\"\n",
     ] {
         let error = only(text).unwrap_err().to_string();
         assert!(!error.contains("hunter2") && error.contains("firstlight.toml:"), "{error}");
@@ -234,6 +267,37 @@ fn secrets_are_read_from_guarded_files_and_credentials_only() {
 fn code(result: &Result<firstlight_shared::secret::Secret, SecretError>) -> &'static str {
     use firstlight_shared::error::Code as _;
     result.as_ref().err().map_or("", |error| error.code())
+}
+
+#[test]
+fn a_cluster_is_told_of_as_a_whole_or_not_at_all() {
+    assert_eq!(only("").unwrap().settings.proxmox, None, "its defaults alone make no backend");
+    let key = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let text = format!(
+        "[proxmox]\naddresses = [\"pve1\", \"[fd00::1]:443\"]\ntoken = \"credential:t\"\nkeys = [{key:?}]\n"
+    );
+    let found = only(&text).unwrap().settings.proxmox.unwrap();
+    let addresses: Vec<_> = found.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["pve1:8006", "[fd00::1]:443"]);
+    assert_eq!(found.pin, PinSettings::Keys(vec![key.parse().unwrap()]));
+    assert_eq!((found.bridge.as_str(), found.vmids), ("vmbr0", 100..=999_999_999));
+    assert_eq!((found.tags, found.allow_root_lines), (vec!["firstlight".to_owned()], false));
+
+    // Variables: lists are joined by commas, and `""` takes back.
+    let (_folder, mut sources) = sources(&[("main", &text)]);
+    for (name, value) in [
+        ("ADDRESSES", "a, b:1"),
+        ("KEYS", ""),
+        ("CA", "/x.pem"),
+        ("VMIDS", "9000-9099"),
+        ("TAGS", "a,b"),
+        ("ALLOW_ROOT_LINES", "true"),
+    ] {
+        sources.variables.insert(format!("FIRSTLIGHT_PROXMOX_{name}"), value.into());
+    }
+    let found = load(&sources).unwrap().settings.proxmox.unwrap();
+    assert_eq!((found.addresses.len(), found.vmids, found.tags.len()), (2, 9000..=9099, 2));
+    assert_eq!((found.pin, found.allow_root_lines), (PinSettings::Authority("/x.pem".into()), true));
 }
 
 #[test]
@@ -285,14 +349,23 @@ fn uncommented() -> String {
     SAMPLE.lines().map(|line| key(line).unwrap_or(line).to_owned() + "\n").collect()
 }
 
+/// What the sample sets with every key written, of the pins this one only.
+fn sample_with_pin(pin: &&str) -> Vec<Row> {
+    let mut text = uncommented().replace("= \"adm\"", "= \"root\"");
+    for other in ["\nkeys =", "\nca =", "\nfingerprints ="].iter().filter(|other| *other != pin) {
+        text = text.replace(other, &other.replace('\n', "\n#"));
+    }
+    load(&sources(&[("main", &text)]).1).unwrap().rows()
+}
+
 #[test]
 fn the_sample_is_the_defaults_and_shows_every_key() {
     let (_folder, plain) = sources(&[("main", SAMPLE)]);
     assert_eq!(load(&plain).unwrap().settings, only("").unwrap().settings, "as it is, it sets nothing");
 
-    let text = uncommented().replace("= \"adm\"", "= \"root\"");
-    let configuration = load(&sources(&[("main", &text)]).1).unwrap();
-    let shown = configuration.rows();
+    // One kind of pin at a time.
+    let shown: Vec<Row> =
+        ["\nkeys =", "\nca =", "\nfingerprints ="].iter().flat_map(sample_with_pin).collect();
     let defaults = only("").unwrap();
     for key in KEYS {
         let of_key = |path: &str| {
@@ -336,4 +409,15 @@ fn the_page_lists_every_key_and_no_other() {
             assert_eq!(row[1], default, "{}", key.path);
         }
     }
+}
+
+/// docs/proxmox.md: its configuration, with the pin that `trust` adds.
+#[test]
+fn the_configuration_that_the_page_of_proxmox_shows_is_one() {
+    let page = include_str!("../../../docs/proxmox.md");
+    let shown =
+        page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it shows one");
+    let pin = "[proxmox]\nkeys = [\"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n";
+    let (_folder, sources) = sources(&[("main", shown), (pins::PIN_FILE, pin)]);
+    assert_eq!(load(&sources).unwrap().settings.proxmox.unwrap().addresses.len(), 2);
 }

@@ -33,10 +33,20 @@ impl fmt::Display for Value {
 impl Value {
     /// What is written in the table of keys.
     pub fn of_default(text: &str) -> Self {
-        if text == "[]" { Self::List(Vec::new()) } else { Self::Text(text.to_owned()) }
+        let list = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match (list, text) {
+            (Some(items), _) => {
+                let items = items.split(',').map(|item| item.trim().trim_matches('"'));
+                Self::List(
+                    items.filter(|item| !item.is_empty()).map(|item| Self::Text(item.to_owned())).collect(),
+                )
+            }
+            (None, "true" | "false") => Self::Boolean(text == "true"),
+            (None, text) => Self::Text(text.to_owned()),
+        }
     }
 
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
@@ -78,7 +88,7 @@ impl Setting for Option<PathBuf> {
 }
 
 impl Setting for u32 {
-    const WANTED: &'static str = "a whole number from 0";
+    const WANTED: &'static str = "a whole number from 0 to 4294967295";
     fn read(value: &Value) -> Option<Self> {
         match value {
             Value::Integer(number) => Self::try_from(*number).ok(),
@@ -96,7 +106,7 @@ impl Setting for Option<SocketAddr> {
 }
 
 impl Setting for Duration {
-    const WANTED: &'static str = "a time like 500ms, 90s, 5m, 12h or 30d";
+    const WANTED: &'static str = "a time like 500ms, 90s, 5m, 12h or 30d, from 1ms to 3650d,";
     fn read(value: &Value) -> Option<Self> {
         parse_duration(value.text()?)
     }
@@ -107,7 +117,7 @@ impl Setting for Duration {
 pub(super) struct Kept(pub(super) Option<Duration>);
 
 impl Setting for Kept {
-    const WANTED: &'static str = "a time like 12h or 90d, or `never`,";
+    const WANTED: &'static str = "a time like 12h or 90d, at most 3650d, or `never`,";
     fn read(value: &Value) -> Option<Self> {
         match value.text()? {
             "never" => Some(Self(None)),
@@ -146,6 +156,27 @@ impl Setting for Option<SecretFile> {
     const WANTED: &'static str = "the absolute path of a file, or `credential:NAME`,";
     fn read(value: &Value) -> Option<Self> {
         SecretFile::parse(value.text()?).map(Some)
+    }
+}
+
+impl Setting for bool {
+    const WANTED: &'static str = "true or false";
+    fn read(value: &Value) -> Option<Self> {
+        match (value, value.text()) {
+            (Value::Boolean(yes), _) => Some(*yes),
+            (_, Some("true")) => Some(true),
+            (_, Some("false")) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// A list of texts; in a variable they are joined by commas. None: something in it is no text, or not of that form.
+pub(super) fn list_of<T>(value: &Value, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    match value {
+        Value::List(values) => values.iter().map(|value| read(value.text()?)).collect(),
+        Value::Text(text) => text.split(',').map(|one| read(one.trim())).collect(),
+        Value::Integer(_) | Value::Boolean(_) => None,
     }
 }
 

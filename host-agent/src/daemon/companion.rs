@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use firstlight_shared::error::Chain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,10 +15,12 @@ use super::heart::Heart;
 use super::lock::StateLock;
 use super::metered::Metered;
 use super::policy::{PolicyError, policy};
+use super::proxmox::{ProxmoxError, proxmox_config};
 use super::reports::Reports;
 use super::{prune, socket};
 use crate::backend::Backend;
 use crate::backend::local::{Local, LocalConfig};
+use crate::backend::proxmox::Proxmox;
 use crate::bringup::{Bringups, Endpoints, Parts};
 use crate::config::{RetentionSettings, Settings};
 use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
@@ -67,7 +70,7 @@ pub struct Companion {
 
 impl Companion {
     /// Takes the state folder, opens store and sockets, and takes up what was interrupted. `backends` are those beside
-    /// the local one.
+    /// the configuration's own.
     pub async fn start(
         settings: &Settings,
         purpose: Purpose,
@@ -86,7 +89,7 @@ impl Companion {
             store: ground.store.clone(),
             endpoints: Endpoints::new(reports.on_sockets_of_backends()),
             pin: ground.identity.pin(),
-            backends: with_local(settings, backends),
+            backends: composed(settings, purpose, backends)?,
             limits: limits(settings),
         });
         let runner = (purpose != Purpose::Look).then(|| {
@@ -227,11 +230,28 @@ fn runner_config(settings: &Settings) -> RunnerConfig {
     }
 }
 
-fn with_local(settings: &Settings, others: Vec<Arc<dyn Backend>>) -> Vec<Arc<dyn Backend>> {
+/// Those that the configuration names, beside `others`. One of a name: each is watched over, and makes what its guests share.
+fn composed(
+    settings: &Settings,
+    purpose: Purpose,
+    others: Vec<Arc<dyn Backend>>,
+) -> Result<Vec<Arc<dyn Backend>>, StartError> {
     let config =
         LocalConfig { folder: settings.local.folder.clone(), report_port: settings.reports.listen.port() };
-    let local: Arc<dyn Backend> = Arc::new(Local::new(config));
-    // One of a name: each is watched over, and makes what its guests share.
-    let taken = others.iter().any(|other| other.name() == local.name());
-    others.into_iter().chain((!taken).then_some(local)).collect()
+    let mut own: Vec<Arc<dyn Backend>> = vec![Arc::new(Local::new(config))];
+    match proxmox(settings) {
+        Ok(backend) => own.extend(backend),
+        // A credential that only the service gets, for one: what is stored can be looked at all the same.
+        Err(error) if purpose == Purpose::Look => {
+            tracing::error!(error = %Chain(&error), "going on without the backend `proxmox`");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    own.retain(|backend| others.iter().all(|other| other.name() != backend.name()));
+    Ok(others.into_iter().chain(own).collect())
+}
+
+fn proxmox(settings: &Settings) -> Result<Option<Arc<dyn Backend>>, ProxmoxError> {
+    let Some(config) = proxmox_config(settings, credentials().as_deref())? else { return Ok(None) };
+    Ok(Some(Arc::new(Proxmox::new(config).map_err(ProxmoxError::Client)?)))
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use firstlight_shared::error::Code;
 
 use super::policy::PolicyError;
+use super::proxmox::ProxmoxError;
 use crate::config::{ConfigError, SecretError};
 use crate::store::StoreError;
 
@@ -39,6 +40,8 @@ pub enum StartError {
     Secret(#[from] SecretError),
     #[error("the API cannot be guarded")]
     Policy(#[from] PolicyError),
+    #[error("the backend `proxmox` cannot be used")]
+    Proxmox(#[from] ProxmoxError),
     #[error("no signals can be heard")]
     Signals(#[source] std::io::Error),
     #[error("the store failed")]
@@ -56,6 +59,7 @@ impl Code for StartError {
             Self::Identity { .. } => "listener-identity",
             Self::Secret(error) => error.code(),
             Self::Policy(error) => error.code(),
+            Self::Proxmox(error) => error.code(),
             Self::Signals(_) => "signals",
             Self::Store(error) => error.code(),
         }
@@ -88,6 +92,7 @@ impl StartError {
                 "a secret's file is readable by the companion's user only (0600), or comes by LoadCredential= in the unit"
                     .to_owned()
             }
+            Self::Proxmox(error) => error.hint().to_owned(),
             Self::Signals(_) => "the process may be out of file descriptors".to_owned(),
             Self::Store(error) => error
                 .hint()

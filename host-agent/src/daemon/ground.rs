@@ -33,7 +33,9 @@ impl Ground {
         let credentials = credentials();
         let serves = purpose == Purpose::Serve;
         let lock = take_lock(settings, serves).await?;
-        let reports = bind(serves.then_some(settings.reports.listen)).await?;
+        // Guests of this machine report inside their own network; those of a cluster come from outside.
+        let listens = serves || (purpose == Purpose::Work && settings.proxmox.is_some());
+        let reports = bind(listens.then_some(settings.reports.listen)).await?;
         let tcp = settings.api.listen.as_ref().map(|tcp| tcp.address);
         let api = bind(tcp.filter(|_| serves)).await?;
         let policy = policy(&settings.api, credentials.as_deref())?;

@@ -59,6 +59,9 @@ pub async fn serve(
     let mut signals = Signals::listen()?;
     let mut configuration = load(sources)?;
     set_level(log, &configuration);
+    for variable in sources.unknown_variables() {
+        tracing::warn!(variable, "this variable sets nothing: there is no such key");
+    }
     let settings = &configuration.settings;
     let companion = Companion::start(settings, Purpose::Serve, backends).await?;
     tracing::info!(state = %settings.state.display(), reports = %settings.reports.listen, "serving");

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::share::{Seldom, Sources};
-use crate::intake::{Intake, IntakeError};
+use crate::intake::{Intake, IntakeError, NO_CLAIM};
 use crate::metrics::Metrics;
 
 /// Connections at once; more wait in the kernel's queue.
@@ -121,12 +121,19 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> 
         Err(IntakeError::Refused(refused)) => {
             taker.metrics.report(&refused.code);
             let status = match refused.code.as_str() {
-                "claim-used" | "replayed" | "shared-host-key" => StatusCode::CONFLICT,
-                "no-claim" | "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
+                "claim-used" | "replayed" | "shared-host-key" | "several-guests" => StatusCode::CONFLICT,
+                // Somebody may wait for it yet: the guest shall try again.
+                NO_CLAIM => StatusCode::SERVICE_UNAVAILABLE,
+                "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
                 "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
             refusal(status, &refused.code, &refused.message)
+        }
+        Err(IntakeError::Unbound) => {
+            taker.metrics.report("unbound");
+            let message = "the guest's beacon has not been seen with this report yet; try again";
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "unbound", message)
         }
         Err(IntakeError::Store(error)) => {
             taker.metrics.store_error("take-report");

@@ -1,6 +1,9 @@
 //! Takes reports: proves them, stores them durably, answers. It can do nothing else. Everything goes through the store, so any
 //! companion can take any report; whoever drives the guest's job hears of it from there.
 
+mod beacon_alone;
+mod open;
+mod unclaimed;
 mod verdict;
 
 use std::net::IpAddr;
@@ -9,6 +12,9 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSION, Trust};
 
+pub use beacon_alone::{BeaconView, failure, verdict_by_beacon};
+pub use open::Chosen;
+pub use unclaimed::NO_CLAIM;
 pub use verdict::{Expected, Problem, verdict};
 
 use crate::clock::now_ms;
@@ -20,6 +26,10 @@ pub enum IntakeError {
     /// Recorded and shown to the operator; final for the guest.
     #[error("{}", .0.message)]
     Refused(Refused),
+    /// It answers a claim without a secret, and the guest's beacon has not named it yet: the guest shall try again. An
+    /// acknowledgement would have it take the beacon down.
+    #[error("the report is not yet known to be the guest's")]
+    Unbound,
     /// Nothing was decided: the guest shall try again.
     #[error("the report could not be stored")]
     Store(#[from] StoreError),
@@ -55,19 +65,21 @@ impl Intake {
             }
         };
         let Some(id) = suspect.claim_id.clone() else {
-            return Err(self.refuse(source, "no-claim", "the report answers no claim", suspect).await?);
+            return self.receive_unclaimed(envelope, opened, source, suspect).await;
         };
         let keys: Vec<String> =
             opened.report.identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect();
         let Some(ground) = self.store.ground(&id, &keys).await? else {
-            return Err(self
-                .refuse(source, "unknown-claim", "no guest was given this claim", suspect)
-                .await?);
+            return self.receive_unclaimed(envelope, opened, source, suspect).await;
         };
         let claim = ground.claim;
         suspect.claim = Some(&claim);
         if let Some(known) = &ground.answered {
             return self.answer_again(known, &opened.sha256, source, suspect).await;
+        }
+        if claim.open && !claim.expired {
+            let parcel = open::Parcel { envelope, opened, twin: ground.twin, source };
+            return self.receive_open(&claim, parcel, suspect).await;
         }
         if let Some((code, message)) = objection(&claim, &envelope) {
             return Err(self.refuse(source, code, message, suspect).await?);
@@ -79,7 +91,8 @@ impl Intake {
             self.store.refuse_guest(&refused).await?;
             return Err(IntakeError::Refused(refused));
         }
-        self.accept(envelope, opened, &claim, source).await
+        let (ack, taken) = self.take(envelope, opened, &claim, source, Trust::Claimed, &[]).await?;
+        if taken { Ok(ack) } else { self.was_faster(&ack.report_sha256, &claim, source).await }
     }
 
     /// The claim was answered before: the same bytes from the same source get the same answer, also when the job has ended.
@@ -101,13 +114,16 @@ impl Intake {
         Ok(known.ack.clone())
     }
 
-    async fn accept(
+    /// False: somebody else was faster with the same claim, between our look and this write.
+    async fn take(
         &self,
         envelope: Envelope,
         opened: Opened,
         claim: &StoredClaim,
         source: IpAddr,
-    ) -> Result<Ack, IntakeError> {
+        trust: Trust,
+        others: &[Refused],
+    ) -> Result<(Ack, bool), StoreError> {
         let accepted_at_ms = now_ms();
         let identities = crate::fleet::identities(&claim.guest, &opened.report).values;
         let ack = Ack {
@@ -123,26 +139,35 @@ impl Intake {
             guest: claim.guest.clone(),
             received_at_ms: accepted_at_ms,
             source: source.to_string(),
-            trust: Trust::Claimed,
+            trust,
             envelope,
             ack: ack.clone(),
         };
-        if !self.store.take_report(&stored, &identities).await? {
-            // Somebody else was faster with the same claim, between our look and this write: perhaps the guest itself.
-            let suspect = Suspect {
-                sha256: Some(stored.sha256.clone()),
-                claim_id: Some(claim.id.clone()),
-                claim: Some(claim),
-            };
-            return match self.store.ground(&claim.id, &[]).await?.and_then(|ground| ground.answered) {
-                Some(known) => self.answer_again(&known, &stored.sha256, source, suspect).await,
-                None => Err(self
-                    .refuse(source, "replayed", "these bytes answered another claim", suspect)
-                    .await?),
-            };
+        let taken = match claim.open {
+            true => self.store.choose_report(&stored, &identities, others).await?,
+            false => self.store.take_report(&stored, &identities).await?,
+        };
+        if taken {
+            tracing::info!(guest = %claim.guest, job = %claim.job, sha256 = %ack.report_sha256, "report taken");
         }
-        tracing::info!(guest = %claim.guest, job = %claim.job, sha256 = %ack.report_sha256, "report taken");
-        Ok(ack)
+        Ok((ack, taken))
+    }
+
+    /// Perhaps it was the guest itself.
+    async fn was_faster(
+        &self,
+        sha256: &str,
+        claim: &StoredClaim,
+        source: IpAddr,
+    ) -> Result<Ack, IntakeError> {
+        let suspect =
+            Suspect { sha256: Some(sha256.to_owned()), claim_id: Some(claim.id.clone()), claim: Some(claim) };
+        match self.store.ground(&claim.id, &[]).await?.and_then(|ground| ground.answered) {
+            Some(known) => self.answer_again(&known, sha256, source, suspect).await,
+            None => {
+                Err(self.refuse(source, "replayed", "these bytes answered another claim", suspect).await?)
+            }
+        }
     }
 
     async fn refuse(
@@ -177,7 +202,7 @@ fn objection(claim: &StoredClaim, envelope: &Envelope) -> Option<(&'static str, 
     if claim.expired {
         return Some(("claim-expired", "the job of this claim has ended"));
     }
-    let holds = envelope.binding_holds(&claim.secret);
+    let holds = !claim.open && envelope.binding_holds(&claim.secret);
     (!holds).then_some(("wrong-claim", "the report was not made with this claim's secret"))
 }
 

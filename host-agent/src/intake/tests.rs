@@ -137,7 +137,13 @@ fn the_verdict_names_every_problem() {
         Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec!["/mnt/data".into()] };
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];
-    let expected = Expected { guest: "web-01", mac, mounts: &mounts, require: &require };
+    let expected = Expected {
+        guest: "web-01",
+        mac,
+        machine_id: good.identity.machine_id.derived,
+        mounts: &mounts,
+        require: &require,
+    };
     let codes = |report: &Report, trust, observed: &Observed, shared: &[_]| -> Vec<&'static str> {
         verdict(report, trust, &expected, observed, shared).into_iter().map(|problem| problem.code).collect()
     };
@@ -162,6 +168,10 @@ fn the_verdict_names_every_problem() {
     assert_eq!(changed(&|r| r.identity.hostname.current = "golden".into()), ["wrong-hostname"]);
     assert_eq!(changed(&|r| r.network.clear()), ["wrong-mac"]);
     assert_eq!(changed(&|r| r.identity.machine_id.derived = None), ["no-machine-id"]);
+    let other = Some("00000000000000000000000000000001".parse().unwrap());
+    assert_eq!(changed(&|r| r.identity.machine_id.derived = other), ["wrong-machine-id"]);
+    let anything = Expected { machine_id: None, ..expected.clone() };
+    assert_eq!(verdict(&good, Trust::Claimed, &anything, &seen, &[]), []);
     assert_eq!(changed(&|r| r.identity.ssh_host_keys.clear()), ["no-host-key"]);
 
     let stopped = Observed { running: false, ..seen.clone() };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use firstlight_shared::check::Verdict;
-use firstlight_shared::ids::MacAddress;
+use firstlight_shared::ids::{DerivedMachineId, MacAddress};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Report, ReportState, Trust};
 
@@ -16,6 +16,8 @@ use crate::store::Shared;
 pub struct Expected<'a> {
     pub guest: &'a str,
     pub mac: MacAddress,
+    /// As the hypervisor fixed it in advance, where it does.
+    pub machine_id: Option<DerivedMachineId>,
     pub mounts: &'a [PathBuf],
     /// Checks that must pass, beyond those that the guest itself requires.
     pub require: &'a [String],
@@ -76,13 +78,30 @@ pub fn verdict(
     if !report.network.iter().any(|interface| interface.mac == Some(expected.mac)) {
         problem("wrong-mac", format!("no interface of the guest has the MAC {}", expected.mac));
     }
-    if report.identity.machine_id.derived.is_none() {
-        problem("no-machine-id", "the guest has no valid machine-id".to_owned());
+    match (report.identity.machine_id.derived, expected.machine_id) {
+        (None, _) => problem("no-machine-id", "the guest has no valid machine-id".to_owned()),
+        (Some(found), Some(wanted)) if found != wanted => problem(
+            "wrong-machine-id",
+            format!("the guest's machine-id (derived: {found}) is not the one that it was given ({wanted})"),
+        ),
+        _ => {}
     }
     if report.identity.ssh_host_keys.is_empty() {
         problem("no-host-key", "the guest has no SSH host key".to_owned());
     }
 
+    problems.extend(seen_from_outside(expected, observed, shared));
+    problems
+}
+
+/// What needs no word of the guest.
+pub(super) fn seen_from_outside(
+    expected: &Expected<'_>,
+    observed: &Observed,
+    shared: &[Shared],
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |code, message: String| problems.push(Problem { code, message });
     if !observed.running {
         problem("guest-stopped", "the hypervisor says that the guest does not run".to_owned());
     } else if observed.mac != Some(expected.mac) {
@@ -91,7 +110,6 @@ pub fn verdict(
     for path in expected.mounts.iter().filter(|path| !observed.mounts.contains(path)) {
         problem("mount-missing", format!("{} is not mounted in the guest", path.display()));
     }
-
     for duplicate in duplicates_with(expected.guest, shared) {
         let others = duplicate.guests.into_iter().filter(|guest| guest != expected.guest).collect::<Vec<_>>();
         let message = format!("{} {} is also that of {}", duplicate.kind, duplicate.value, others.join(", "));

@@ -56,11 +56,12 @@ pub trait Step: Send + Sync {
 }
 
 /// A line of steps, and what to tell people if it can neither go on nor back.
+#[async_trait]
 pub trait Saga: Send + Sync {
     fn steps(&self) -> &[Box<dyn Step>];
 
     /// Commands that show and remove what may be left.
-    fn leftovers(&self, context: &Context<'_>) -> Vec<String>;
+    async fn leftovers(&self, context: &Context<'_>) -> Vec<String>;
 }
 
 /// Builds a job's steps again from its journal.

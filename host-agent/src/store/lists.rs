@@ -46,7 +46,7 @@ pub struct JobRow {
     /// The step at work, or where it failed.
     pub step: Option<String>,
     pub failure: Option<Fault>,
-    /// Of the guest's report, if there is one.
+    /// Of the guest's report, if there is one; of a guest that was found ready without any, of its beacon.
     pub trust: Option<Trust>,
     pub created_ms: u64,
     pub ended_ms: Option<u64>,
@@ -59,7 +59,8 @@ pub struct JobRow {
 }
 
 const COLUMNS: &str = "id, guest, backend, batch, phase, step, failure, created_at_ms, ended_at_ms, companion, \
-                       held, events, (SELECT trust FROM reports WHERE reports.job = jobs.id LIMIT 1)";
+                       held, events, coalesce((SELECT trust FROM reports WHERE reports.job = jobs.id LIMIT 1), \
+                       (SELECT trust FROM claims WHERE claims.job = jobs.id))";
 
 impl Store {
     /// The jobs that fit, newest first, and what to ask for the next page with.

@@ -59,10 +59,11 @@ impl Store {
     /// one of these host keys (see [`Store::holder_of_key`]). None: nobody was given this claim.
     pub async fn ground(&self, claim: &str, keys: &[String]) -> Result<Option<Ground>, StoreError> {
         let look = format!(
-            "SELECT c.id, c.job, c.guest, c.secret, c.expired, r.sha256, r.source, r.ack, \
+            "SELECT {}, r.sha256, r.source, r.ack, \
              (SELECT i.guest FROM identities i WHERE i.kind = 'ssh-host-key' AND i.value IN {} AND i.job <> c.job \
              AND NOT (i.retired = 1 AND i.guest = c.guest) LIMIT 1) \
              FROM claims c LEFT JOIN reports r ON r.claim_id = c.id WHERE c.id = $1",
+            claims::COLUMNS,
             self.database.dialect().texts("$2")
         );
         let row = sqlx::query(AssertSqlSafe(look))
@@ -72,14 +73,16 @@ impl Store {
             .await
             .map_err(failed("read a claim"))?;
         let Some(row) = row else { return Ok(None) };
-        let claim = claims::read(&row);
-        let answered = match (row.get::<Option<String>, _>(5), row.get(6), row.get::<Option<String>, _>(7)) {
+        let claim = claims::read(&row)?;
+        let next = claims::WIDTH;
+        let (sha256, ack) = (row.get::<Option<String>, _>(next), row.get::<Option<String>, _>(next + 2));
+        let answered = match (sha256, row.get(next + 1), ack) {
             (Some(sha256), Some(source), Some(ack)) => {
                 Some(Answered { sha256, source, ack: parsed("an acknowledgement", &ack)? })
             }
             _ => None,
         };
-        Ok(Some(Ground { claim, answered, twin: row.get(8) }))
+        Ok(Some(Ground { claim, answered, twin: row.get(next + 3) }))
     }
 
     /// The state of each of these jobs that there is.

@@ -8,7 +8,9 @@
 //! while the server committed, nobody knows: every call can be repeated, and a repeated call is the same call).
 
 mod admin;
+mod adoptions;
 mod backup;
+mod candidates;
 mod claim;
 mod claims;
 mod database;
@@ -41,6 +43,8 @@ use futures_util::future::BoxFuture;
 
 use database::{Database, Writing};
 
+pub use adoptions::ADOPTED;
+pub use candidates::{Added, Candidate};
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
 pub use export::{Exported, ExportedReport};

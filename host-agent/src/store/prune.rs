@@ -66,10 +66,11 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
         .await
         .map_err(failed("look for old jobs"))?;
     let gone = text("a list of jobs", &gone)?;
-    let mut counts = [0; 6];
+    let mut counts = [0; 7];
     let tables = [
         ("events", "job"),
         ("claims", "job"),
+        ("candidates", "job"),
         ("reports", "job"),
         ("reservations", "job"),
         ("leases", "job"),
@@ -84,7 +85,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
             .map_err(failed("forget old jobs"))?;
         *count = done.rows_affected();
     }
-    let [events, claims, reports, _, _, jobs] = counts;
+    let [events, claims, _, reports, _, _, jobs] = counts;
     Ok(Pruned { jobs, events, claims, reports, refusals: 0 })
 }
 

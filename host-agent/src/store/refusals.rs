@@ -100,7 +100,11 @@ async fn is_refused(writing: &mut Writing<'_>, claim: Option<&str>) -> Result<bo
     Ok(found.is_some())
 }
 
-async fn insert(writing: &mut Writing<'_>, refused: &Refused, is_final: bool) -> Result<(), StoreError> {
+pub(super) async fn insert(
+    writing: &mut Writing<'_>,
+    refused: &Refused,
+    is_final: bool,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO refusals (at_ms, source, code, message, claim_id, guest, job, sha256, is_final) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

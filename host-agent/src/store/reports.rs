@@ -4,11 +4,12 @@ use firstlight_shared::wire::{Ack, Envelope, Trust};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::database::Writing;
 use super::error::failed;
 use super::lists::page;
 use super::query::Query;
 use super::rows::{parsed, signed, text, unsigned};
-use super::{Store, StoreError, identities};
+use super::{Candidate, Refused, Store, StoreError, candidates, identities, refusals};
 use crate::job::Change;
 
 /// A report that was taken, with the acknowledgement that its bytes get for ever.
@@ -55,32 +56,36 @@ impl Store {
         report: &StoredReport,
         identities: &[(&'static str, String)],
     ) -> Result<bool, StoreError> {
-        let (envelope, ack) = (text("a report", &report.envelope)?, text("a report", &report.ack)?);
         let (identities, report) = (text("identities", identities)?, report.clone());
-        self.write_often(move |writing| {
+        self.write_often(move |writing| Box::pin(async move { take(writing, &report, identities).await }))
+            .await
+    }
+
+    /// The same for an open claim, of whose candidates this is the one: the others are forgotten, as `refused`.
+    pub async fn choose_report(
+        &self,
+        report: &StoredReport,
+        identities: &[(&'static str, String)],
+        refused: &[Refused],
+    ) -> Result<bool, StoreError> {
+        let (identities, report) = (text("identities", identities)?, report.clone());
+        let refused = refused.to_vec();
+        self.write(move |writing| {
             Box::pin(async move {
-                let dialect = writing.dialect;
-                let named = identities::insert(dialect, "$10");
-                let take = dialect.both(TAKE, "job", &named, "ON CONFLICT DO NOTHING");
-                let take = format!("{}{take}", writing.opening());
-                let done = sqlx::query(AssertSqlSafe(take))
-                    .bind(&report.sha256)
-                    .bind(&report.claim_id)
-                    .bind(&report.job)
-                    .bind(&report.guest)
-                    .bind(signed(report.received_at_ms))
-                    .bind(&report.source)
-                    .bind(report.trust.as_str())
-                    .bind(envelope)
-                    .bind(ack)
-                    .bind(identities)
-                    .fetch_all(&mut *writing.sql)
-                    .await
-                    .map_err(failed("store a report"))?;
-                if done.is_empty() {
+                if !take(writing, &report, identities).await? {
                     return Ok(false);
                 }
-                writing.changes.push(Change::Report { claim: report.claim_id });
+                // What was refuted since the caller looked is on record already.
+                let standing = candidates::candidates(&mut *writing.sql, &report.claim_id).await?;
+                let stands = |refused: &&Refused| {
+                    let is_it =
+                        |one: &Candidate| Some(&one.sha256) == refused.sha256.as_ref() && !one.refuted;
+                    standing.iter().any(is_it)
+                };
+                candidates::forget(writing, &report.claim_id).await?;
+                for refused in refused.iter().filter(stands) {
+                    refusals::insert(writing, refused, false).await?;
+                }
                 Ok(true)
             })
         })
@@ -172,6 +177,38 @@ impl Store {
         .map_err(failed("list the reports"))?;
         rows.iter().map(read_report).collect()
     }
+}
+
+/// False: the claim was used or the bytes are known.
+async fn take(
+    writing: &mut Writing<'_>,
+    report: &StoredReport,
+    identities: String,
+) -> Result<bool, StoreError> {
+    let (envelope, ack) = (text("a report", &report.envelope)?, text("a report", &report.ack)?);
+    let dialect = writing.dialect;
+    let named = identities::insert(dialect, "$10");
+    let take = dialect.both(TAKE, "job", &named, "ON CONFLICT DO NOTHING");
+    let take = format!("{}{take}", writing.opening());
+    let done = sqlx::query(AssertSqlSafe(take))
+        .bind(&report.sha256)
+        .bind(&report.claim_id)
+        .bind(&report.job)
+        .bind(&report.guest)
+        .bind(signed(report.received_at_ms))
+        .bind(&report.source)
+        .bind(report.trust.as_str())
+        .bind(envelope)
+        .bind(ack)
+        .bind(identities)
+        .fetch_all(&mut *writing.sql)
+        .await
+        .map_err(failed("store a report"))?;
+    if done.is_empty() {
+        return Ok(false);
+    }
+    writing.changes.push(Change::Report { claim: report.claim_id.clone() });
+    Ok(true)
 }
 
 /// Where a page ended: the time and the digest of its last report.

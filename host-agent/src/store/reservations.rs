@@ -31,34 +31,32 @@ impl Store {
         let work = self.write(move |writing| {
             Box::pin(async move {
                 for (kind, value) in &values {
-                    let insert =
-                        "INSERT INTO reservations (kind, value, job) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-                    sqlx::query(insert)
-                        .bind(kind)
-                        .bind(value)
-                        .bind(&job)
-                        .execute(&mut *writing.sql)
-                        .await
-                        .map_err(failed("reserve a value"))?;
-                    let holder: Option<String> =
-                        sqlx::query_scalar("SELECT job FROM reservations WHERE kind = $1 AND value = $2")
-                            .bind(kind)
-                            .bind(value)
-                            .fetch_optional(&mut *writing.sql)
-                            .await
-                            .map_err(failed("look who holds a value"))?;
-                    if holder.as_ref() != Some(&job) {
-                        return Err(Refusal::Taken);
-                    }
+                    take(writing, &job, kind, value).await?;
                 }
                 Ok(())
             })
         });
-        match work.await {
-            Ok(()) => Ok(true),
-            Err(Refusal::Taken) => Ok(false),
-            Err(Refusal::Store(error)) => Err(error),
-        }
+        taken(work.await)
+    }
+
+    /// Holds `to`, and nothing else of this kind any more. False: another job holds it, and nothing changed. A repeated
+    /// call is the same call.
+    pub async fn exchange(&self, job: &str, kind: &str, to: &str) -> Result<bool, StoreError> {
+        let (job, kind, to) = (job.to_owned(), kind.to_owned(), to.to_owned());
+        let work = self.write(move |writing| {
+            Box::pin(async move {
+                take(writing, &job, &kind, &to).await?;
+                sqlx::query("DELETE FROM reservations WHERE job = $1 AND kind = $2 AND value <> $3")
+                    .bind(job)
+                    .bind(kind)
+                    .bind(to)
+                    .execute(&mut *writing.sql)
+                    .await
+                    .map_err(failed("free a value"))?;
+                Ok(())
+            })
+        });
+        taken(work.await)
     }
 
     /// Every value of these kinds that any job holds.
@@ -92,6 +90,34 @@ impl Store {
     }
 }
 
+fn taken(outcome: Result<(), Refusal>) -> Result<bool, StoreError> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(Refusal::Taken) => Ok(false),
+        Err(Refusal::Store(error)) => Err(error),
+    }
+}
+
+/// One value, if nobody else has it.
+async fn take(writing: &mut Writing<'_>, job: &str, kind: &str, value: &str) -> Result<(), Refusal> {
+    let insert = "INSERT INTO reservations (kind, value, job) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    sqlx::query(insert)
+        .bind(kind)
+        .bind(value)
+        .bind(job)
+        .execute(&mut *writing.sql)
+        .await
+        .map_err(failed("reserve a value"))?;
+    let holder: Option<String> =
+        sqlx::query_scalar("SELECT job FROM reservations WHERE kind = $1 AND value = $2")
+            .bind(kind)
+            .bind(value)
+            .fetch_optional(&mut *writing.sql)
+            .await
+            .map_err(failed("look who holds a value"))?;
+    if holder.as_deref() == Some(job) { Ok(()) } else { Err(Refusal::Taken) }
+}
+
 pub(super) async fn free(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM reservations WHERE job = $1")
         .bind(job)
@@ -120,6 +146,11 @@ mod tests {
             store.reserved(&["address@local"]).await.unwrap(),
             [("address@local".into(), "10.0.0.1".into())]
         );
+        assert!(!store.exchange("j2", "address@local", "10.0.0.1").await.unwrap());
+        assert!(store.exchange("j2", "address@other", "10.0.0.2").await.unwrap());
+        assert!(store.exchange("j2", "address@other", "10.0.0.2").await.unwrap());
+        let held = [("address@other".to_owned(), "10.0.0.2".to_owned())];
+        assert_eq!(store.reserved_by("j2").await.unwrap(), held, "it has one for the other");
         store.unreserve("j1").await.unwrap();
         store.unreserve("j1").await.unwrap();
         assert!(store.reserve("j2", &overlapping).await.unwrap());

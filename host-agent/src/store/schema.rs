@@ -62,6 +62,17 @@ const MIGRATIONS: &[&str] = &[
         SELECT 'ssh-host-key', fingerprint, job, guest, retired FROM host_keys;
     DROP TABLE host_keys;
     ",
+    // Claims without a secret: what their guest's beacon was, and the reports that may be its guest's.
+    "
+    ALTER TABLE claims ADD COLUMN is_open INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE claims ADD COLUMN beacon TEXT;
+    ALTER TABLE claims ADD COLUMN trust TEXT;
+    CREATE TABLE candidates (
+        claim_id TEXT NOT NULL, sha256 TEXT NOT NULL, job TEXT NOT NULL, received_at_ms INTEGER NOT NULL,
+        source TEXT NOT NULL, envelope TEXT NOT NULL, refuted INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (claim_id, sha256)) STRICT, WITHOUT ROWID;
+    CREATE INDEX candidates_by_job ON candidates(job);
+    ",
 ];
 
 /// Made after the old rows have their new columns.

@@ -13,3 +13,4 @@ mod elsewhere;
 mod following;
 mod rig;
 mod streams;
+mod waiting;

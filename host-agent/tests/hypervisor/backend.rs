@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+    Adopted, Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Slot, Stage, Surveyed,
+    Taken,
 };
 use firstlight::outcome::{Act, Fault, Followed, Probe, Undo};
 use firstlight_shared::ids::{GuestName, MacAddress};
@@ -71,6 +72,11 @@ impl Paper {
     }
 }
 
+/// Our machines go by their jobs, those of others by their numbers.
+fn key(guest: &Placement) -> &str {
+    guest.allocation.slot.as_ref().map_or(&guest.job, |slot| &slot.id)
+}
+
 fn fault(message: &str) -> Fault {
     Fault::new("paper", message)
 }
@@ -107,7 +113,7 @@ impl Backend for Paper {
             let mac = MacAddress::local([0x02, 0xf1, 0x57], [a, b, c]);
             let address = IpAddr::V4(Ipv4Addr::new(10, a, b, c.clamp(1, 254)));
             if !taken.macs.contains(&mac) && !taken.addresses.contains(&address) {
-                return Ok(Allocation { mac, addresses: vec![address] });
+                return Ok(Allocation { mac, addresses: vec![address], more_macs: Vec::new(), slot: None });
             }
         }
     }
@@ -176,7 +182,8 @@ impl Backend for Paper {
             guest: machine.guest,
             running: machine.running,
         };
-        Ok(machines.map_err(|error| fault(&error.to_string()))?.into_iter().map(surveyed).collect())
+        let machines = machines.map_err(|error| fault(&error.to_string()))?;
+        Ok(machines.into_iter().filter(|machine| !machine.foreign).map(surveyed).collect())
     }
 
     fn resources(&self, _: &GuestPlan) -> Vec<String> {
@@ -184,7 +191,7 @@ impl Backend for Paper {
     }
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
-        let machine = self.machine(&guest.job).await?;
+        let machine = self.machine(key(guest)).await?;
         Ok(Observed {
             running: machine.as_ref().is_some_and(|machine| machine.running),
             mac: machine.as_ref().map(|machine| machine.mac),
@@ -193,8 +200,44 @@ impl Backend for Paper {
         })
     }
 
+    async fn adopt(&self, name_or_id: &str) -> Result<Adopted, Fault> {
+        let machines = match self.call("GET", "/machines", &Value::Null).await {
+            Ok((_, machines)) => serde_json::from_value::<Vec<Machine>>(machines),
+            Err(NoAnswer::NeverSent(why) | NoAnswer::Unclear(why)) => return Err(fault(&why)),
+        };
+        let machines = machines.map_err(|error| fault(&error.to_string()))?;
+        let wanted = |machine: &&Machine| machine.job == name_or_id || machine.guest == name_or_id;
+        let found: Vec<&Machine> = machines.iter().filter(wanted).collect();
+        let machine = match found.as_slice() {
+            [machine] => machine,
+            [] => return Err(Fault::new("no-such-guest", format!("there is no guest `{name_or_id}`"))),
+            _ => {
+                let message = format!("several guests are called `{name_or_id}`");
+                return Err(
+                    Fault::new("ambiguous-guest", message).with_hint("name one by its number: --vmid")
+                );
+            }
+        };
+        let slot = machine.foreign.then(|| Slot {
+            id: machine.job.clone(),
+            node: NAME.to_owned(),
+            uuid: None,
+            since_s: 0,
+        });
+        Ok(Adopted {
+            name: machine.guest.parse().map_err(|_| fault("what a name"))?,
+            kind: None,
+            allocation: Allocation {
+                mac: machine.mac,
+                more_macs: Vec::new(),
+                addresses: machine.addresses.clone(),
+                slot,
+            },
+        })
+    }
+
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.machine(&guest.job).await?.and_then(|machine| machine.report).map(String::into_bytes))
+        Ok(self.machine(key(guest)).await?.and_then(|machine| machine.report).map(String::into_bytes))
     }
 
     async fn console_tail(&self, _: &Placement, _: usize) -> Vec<String> {

@@ -125,6 +125,13 @@ impl Hypervisor {
         Held(stage)
     }
 
+    /// A guest that no companion made, alive.
+    #[allow(dead_code, reason = "each program uses its part")]
+    pub(crate) fn somebody_makes(&self, id: &str, guest: &str) {
+        self.world().make_foreign(id, guest);
+        tokio::spawn(guest::live(self.clone(), id.to_owned()));
+    }
+
     /// Every guest that is there, by job.
     pub(crate) fn machines(&self) -> Vec<Machine> {
         self.world().machines.values().cloned().collect()

@@ -34,19 +34,24 @@ impl Guest {
     }
 
     /// A report in which all is well, signed with a key of the guest's own: the bytes that go to the companion.
-    pub(crate) fn report(&self, claim: &Claim) -> String {
-        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap();
-        let envelope = Envelope::seal(&self.content(claim, &key), &key, Some(claim)).unwrap();
+    pub(crate) fn report(&self, claim: Option<&Claim>) -> String {
+        let envelope = self.envelope(claim, &MachineId::from_random(rand::random()));
         serde_json::to_string(&envelope).unwrap()
     }
 
-    fn content(&self, claim: &Claim, key: &PrivateKey) -> Report {
+    /// The same of a guest with this machine-id.
+    pub(crate) fn envelope(&self, claim: Option<&Claim>, machine_id: &MachineId) -> Envelope {
+        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap();
+        Envelope::seal(&self.content(claim, &key, machine_id), &key, claim).unwrap()
+    }
+
+    fn content(&self, claim: Option<&Claim>, key: &PrivateKey, machine_id: &MachineId) -> Report {
         let address = Address { address: self.address, prefix: 8 };
         Report {
             version: REPORT_VERSION,
             report_id: hex::encode(rand::random::<[u8; 16]>()),
             agent: Agent { name: "firstlight-guest".into(), version: "0.0.0-paper".into() },
-            claim_id: Some(claim.id.clone()),
+            claim_id: claim.map(|claim| claim.id.clone()),
             boot_id: None,
             made_at_ms: 1,
             state: ReportState::Ready,
@@ -54,7 +59,7 @@ impl Guest {
                 decision: Decision::Renew,
                 reason: "paper".into(),
                 machine_id: MachineIdOutcome {
-                    derived: Some(MachineId::from_random(rand::random()).derived()),
+                    derived: Some(machine_id.derived()),
                     state: MachineIdState::Fresh,
                     reboot_required: false,
                     prediction: None,

@@ -32,6 +32,8 @@ pub(crate) struct Machine {
     pub(crate) running: bool,
     /// What the guest sent, as the hypervisor can read it.
     pub(crate) report: Option<String>,
+    /// Somebody else made it: its number stands where others have their job.
+    pub(crate) foreign: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,12 +97,30 @@ impl World {
             task: Some(task.clone()),
             running: false,
             report: None,
+            foreign: false,
         };
         self.machines.insert(job.clone(), machine);
         self.half_made.insert(job.clone());
         self.most_half_made = self.most_half_made.max(self.half_made.len());
         self.note(companion, Verb::Make, &job, &guest, Outcome::Done);
         (Some(task), true)
+    }
+
+    /// Somebody makes a machine with nothing but its own tools, and starts it.
+    pub(crate) fn make_foreign(&mut self, id: &str, guest: &str) {
+        let number: u8 = id.parse().unwrap_or(200);
+        let machine = Machine {
+            job: id.to_owned(),
+            guest: guest.to_owned(),
+            mac: MacAddress([0xbc, 0x24, 0x11, 0, 0, number]),
+            addresses: vec![IpAddr::from([10, 9, 9, number])],
+            claim: None,
+            task: None,
+            running: true,
+            report: None,
+            foreign: true,
+        };
+        self.machines.insert(id.to_owned(), machine);
     }
 
     /// The task has ended.

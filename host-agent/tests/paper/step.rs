@@ -107,12 +107,13 @@ impl Sagas for PaperSagas {
 
 struct PaperSaga(Vec<Box<dyn Step>>);
 
+#[async_trait]
 impl Saga for PaperSaga {
     fn steps(&self) -> &[Box<dyn Step>] {
         &self.0
     }
 
-    fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
+    async fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
         let of = &context.state.spec.guest;
         context.state.to_undo.iter().rev().map(|step| format!("remove {of}/{step}")).collect()
     }

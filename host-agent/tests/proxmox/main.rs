@@ -2,11 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
+mod backend_lxc;
+mod backend_place;
+mod backend_qemu;
+mod composed;
+#[cfg(feature = "e2e")]
+mod conformance;
 mod contract;
+mod doctor;
 mod faults;
+mod field;
+mod findings;
+mod hidden;
 mod keeping;
+mod matrix;
+mod operator;
 mod pins;
 mod schema;
 mod secrecy;
 mod server;
 mod tasks;
+mod trust;

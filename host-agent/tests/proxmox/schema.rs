@@ -98,7 +98,7 @@ fn guests() -> [Guest; 2] {
 }
 
 /// Each call, with as much and with as little as it can carry.
-fn calls() -> Vec<Call> {
+pub(crate) fn calls() -> Vec<Call> {
     let mut calls = Vec::new();
     calls.extend(whole_cluster());
     calls.extend(one_node());
@@ -110,6 +110,7 @@ fn calls() -> Vec<Call> {
     calls.push(lxc::ReadInterfaces { guest: container }.call());
     calls.push(agent::PingAgent { guest: machine.clone() }.call());
     calls.push(agent::ReadAgentInterfaces { guest: machine.clone() }.call());
+    calls.push(agent::ReadFilesystems { guest: machine.clone() }.call());
     for encoded in [true, false] {
         let file = "/run/firstlight/report.json".to_owned();
         calls.push(agent::ReadGuestFile { guest: machine.clone(), file, count: 65_536, encoded }.call());
@@ -165,8 +166,8 @@ fn one_node() -> Vec<Call> {
 
 fn restores() -> Vec<Call> {
     let text = |text: &str| Some(text.to_owned());
-    let net = || {
-        vec![(0, Properties::default().with("name", "eth0")), (1, Properties::default().with("name", "eth1"))]
+    let net = |key: &str, values: [&str; 2]| {
+        vec![(0, Properties::default().with(key, values[0])), (1, Properties::default().with(key, values[1]))]
     };
     let least =
         lxc::RestoreLxc { node: "pve1".into(), vmid: 104, archive: "l:b/x".into(), ..Default::default() };
@@ -174,7 +175,7 @@ fn restores() -> Vec<Call> {
         storage: text("local"),
         pool: text("lab"),
         hostname: text("web-01"),
-        net: net(),
+        net: net("name", ["eth0", "eth1"]),
         rootfs: Some(Properties::of("local:8")),
         mounts: vec![(0, Properties::of("local:1").with("mp", "/data").with("backup", 0))],
         cores: Some(2),
@@ -183,6 +184,7 @@ fn restores() -> Vec<Call> {
         tags: text("a;b"),
         env: Some(lxc::environment(&[("container_uuid", "x"), ("A", "y")]).unwrap()),
         onboot: Some(false),
+        protection: Some(false),
         unprivileged: Some(true),
         ..least.clone()
     };
@@ -192,13 +194,15 @@ fn restores() -> Vec<Call> {
         storage: text("local"),
         pool: text("lab"),
         name: text("web-01"),
-        net: net(),
+        net: net("virtio", ["BC:24:11:00:00:01", "BC:24:11:00:00:02"]),
         smbios1: Some(qemu::smbios("11111111-2222-3333-4444-555555555555", Some("serial"))),
         cores: Some(2),
         memory_mib: Some(1024),
         description: text("by firstlight"),
         tags: text("a;b"),
         onboot: Some(true),
+        protection: Some(false),
+        template: Some(false),
         ..small.clone()
     };
     vec![least.call(), most.call(), small.call(), large.call()]
@@ -206,8 +210,11 @@ fn restores() -> Vec<Call> {
 
 fn both_kinds(guest: &Guest) -> Vec<Call> {
     let guest = || guest.clone();
-    let disk = if guest().kind == Kind::Lxc { "mp0" } else { "scsi0" };
-    let set = vec![("net0".to_owned(), "name=eth0".to_owned()), ("memory".to_owned(), "512".to_owned())];
+    let (disk, net) = match guest().kind {
+        Kind::Lxc => ("mp0", "name=eth0"),
+        Kind::Qemu => ("scsi0", "virtio=BC:24:11:00:00:01"),
+    };
+    let set = vec![("net0".to_owned(), net.to_owned()), ("memory".to_owned(), "512".to_owned())];
     let change = config::ChangeConfig {
         guest: guest(),
         set,
@@ -219,6 +226,7 @@ fn both_kinds(guest: &Guest) -> Vec<Call> {
         config::ReadConfig { guest: guest(), current: true }.call(),
         change.call(),
         guest::ReadStatus { guest: guest() }.call(),
+        guest::ListNodeGuests { node: guest().node, kind: guest().kind }.call(),
         guest::Start { guest: guest() }.call(),
         guest::Stop { guest: guest(), overrule_shutdown: true }.call(),
         guest::Shutdown { guest: guest(), timeout: Duration::from_secs(30), force_stop: true }.call(),

@@ -7,6 +7,7 @@
 mod postgres;
 
 mod admin;
+mod candidates;
 mod embedded;
 mod figures;
 mod jobs;
@@ -41,6 +42,8 @@ macro_rules! suite {
 }
 
 suite! {
+    candidates::an_open_claim_keeps_a_few_reports_until_one_is_chosen,
+    candidates::a_guest_known_by_its_beacon_alone_has_trust_and_identities,
     jobs::a_journal_comes_back_as_it_was_written,
     jobs::no_number_is_taken_twice_and_none_is_left_out,
     jobs::an_append_whose_answer_was_lost_can_be_repeated,

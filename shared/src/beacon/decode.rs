@@ -10,7 +10,7 @@ use super::frame::{self, Fields, FrameError, Kind};
 use super::pieces::{self, Piece};
 use super::{Form, Reason, State, VERSION};
 use crate::error::Code;
-use crate::wire::HostKey;
+use crate::wire::{Envelope, HostKey};
 
 /// Why there is something like a beacon that says nothing. Only `Version` and `Content` do not go away by looking again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,11 @@ impl Seen {
         self.fields.report.is_some()
     }
 
+    /// SHA-256 of the report that the guest named: 64 hexadecimal digits, or the first 24 of them in the IPv4 form.
+    pub fn report_sha256(&self) -> Option<String> {
+        self.fields.report.as_ref().map(hex::encode)
+    }
+
     /// Whether the guest named the report with this SHA-256 (64 hexadecimal digits, as [`crate::wire::Opened::sha256`]).
     ///
     /// Bits that count: 256 in the IPv6 form, 96 in the IPv4 form. False for anything that is not such a digest.
@@ -77,6 +82,12 @@ impl Seen {
     pub fn matches_key(&self, key: &PublicKey) -> bool {
         let shown = super::raw(key).map(|key| frame::shown_key(&key, self.form));
         self.fields.kind != Kind::None && shown.as_ref() == Some(&self.fields.key)
+    }
+
+    /// Whether the guest named the report in this envelope, of which this is the SHA-256, and the key that signed it.
+    pub fn names(&self, envelope: &Envelope, sha256: &str) -> bool {
+        let key = PublicKey::from_openssh(&envelope.signing_key);
+        self.matches_report(sha256) && key.is_ok_and(|key| self.matches_key(&key))
     }
 
     /// Whether the key that signs was made for one report and is no host key.

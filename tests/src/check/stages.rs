@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Stage;
 use crate::golden::{self, Variant};
-use crate::{build, packages, paths, run};
+use crate::{build, fakepve, packages, paths, run};
 
 /// The part that needs neither root nor network.
 pub(super) fn plain(full: bool) -> Result<Vec<Stage>> {
@@ -91,6 +91,16 @@ fn postgresql_tests() -> Result<Vec<String>> {
     anyhow::ensure!(!names.is_empty(), "no test of the companion needs the feature `e2e`");
     names.push(ON_BOTH.to_owned());
     Ok(names)
+}
+
+/// Proxmox's client and backend against a server and a schema that others made.
+pub(super) fn with_fakepve(full: bool) -> Result<Stage> {
+    let python = fakepve::ensure()?;
+    let mut tests =
+        cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight", "--features", "e2e"]);
+    tests.args(["--test", "proxmox", "--", "conformance::"]).env(paths::FAKEPVE_VARIABLE, python);
+    lengthen(&mut tests, full);
+    Ok(Stage::new("conformance", tests))
 }
 
 /// Passes `--full` on.

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the main job in one command, on real input.
 
+mod cluster;
 mod stop;
 mod table;
 mod verdict;
@@ -14,10 +15,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::args::DemoArguments;
+use crate::args::{DemoArguments, DemoBackend};
 use crate::golden::{self, Variant};
 use crate::rig::{Companion, free_port, leftovers, terminate};
+use crate::simpve::example::CONTAINER_GOLDEN;
 use crate::{build, packages, paths, run, wait};
+use cluster::Cluster;
 use stop::Stop;
 pub use table::{COLUMNS, render};
 pub use verdict::shared_identities;
@@ -30,66 +33,86 @@ const INTERRUPTED: u8 = 130;
 struct Demo {
     program: PathBuf,
     state: PathBuf,
+    backend: DemoBackend,
+    /// With the backend that needs one.
+    cluster: Option<Cluster>,
 }
 
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     ensure!(nix::unistd::geteuid().is_root(), "the demo runs real guests: run it as root");
     let stop = Stop::listen()?;
-    let (programs, goldens) = match prepare() {
-        // A Ctrl-C reaches the tools that are at work, too: their failure is its doing.
-        Err(_) if stop.asked() => return Ok(ExitCode::from(INTERRUPTED)),
+    // A Ctrl-C reaches the tools that are at work, too: their failure is its doing.
+    let interrupted = ExitCode::from(INTERRUPTED);
+    let (programs, golden) = match prepare(arguments.backend) {
+        Err(_) if stop.asked() => return Ok(interrupted),
         prepared => prepared?,
     };
-    let state = arguments.state.clone().unwrap_or_else(default_state);
-    let demo = Demo { program: programs.companion, state };
+    let state = arguments.state.clone().unwrap_or_else(|| default_state(arguments.backend));
+    let mut demo = Demo { program: programs.companion, state, backend: arguments.backend, cluster: None };
     demo.clean()?;
     if stop.asked() {
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(interrupted);
     }
 
-    fs::create_dir_all(&demo.state).with_context(|| format!("{} cannot be made", demo.state.display()))?;
-    let companion = match Companion::start(&demo.program, &demo.state, ([127, 0, 0, 1], free_port()).into()) {
-        Err(_) if stop.asked() => return Ok(ExitCode::from(INTERRUPTED)),
+    let companion = match demo.start(&golden) {
+        Err(_) if stop.asked() => return demo.end_cluster().map(|()| interrupted),
         started => started?,
     };
     fs::write(demo.pid_file(), companion.pid().to_string())?;
-    let outcome = demo.bring_up(&goldens, arguments, &stop);
-    let ready = matches!(&outcome, Ok(Some(_)));
-    if arguments.keep && ready {
-        demo.tell_how_to_go_on(&goldens, outcome.as_ref().ok().and_then(Option::as_ref));
-        return Ok(ExitCode::SUCCESS);
-    }
-    if stop.asked() {
+    let outcome = demo.bring_up(&golden, arguments, &stop);
+    if arguments.keep && matches!(&outcome, Ok(Some(_))) {
+        demo.tell_how_to_go_on(&golden, outcome.as_ref().ok().and_then(Option::as_ref));
+        if demo.cluster.is_none() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        stop.wait();
+    } else if stop.asked() {
         eprintln!("interrupted: cleaning up");
+    }
+    if let (Err(_), Some(cluster)) = (&outcome, &demo.cluster) {
+        eprintln!("{}", cluster.diagnosis());
     }
     let destroyed = demo.destroy();
     let stopped = companion.stop();
+    let ended = demo.end_cluster();
     let left = leftovers::find(&demo.state);
     let _ = fs::remove_file(demo.pid_file());
-    destroyed.and(stopped).with_context(|| format!("cleaning up failed; left behind: {left:?}"))?;
+    destroyed
+        .and(stopped)
+        .and(ended)
+        .with_context(|| format!("cleaning up failed; left behind: {left:?}"))?;
     ensure!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     match outcome? {
         Some(_) => Ok(ExitCode::SUCCESS),
-        None => Ok(ExitCode::from(INTERRUPTED)),
+        None => Ok(interrupted),
     }
 }
 
 /// What a demo needs: tools, programs, golden.
-fn prepare() -> Result<(build::Programs, PathBuf)> {
+fn prepare(backend: DemoBackend) -> Result<(build::Programs, PathBuf)> {
     packages::ensure(packages::GUESTS)?;
     let programs = build::programs(false)?;
-    let goldens = golden::ensure(&programs.guest, &[Variant::Agent])?;
-    Ok((programs, goldens))
+    let variant = match backend {
+        DemoBackend::Local => Variant::Agent,
+        DemoBackend::ProxmoxSim => Variant::Dhcp,
+    };
+    let goldens = golden::ensure(&programs.guest, &[variant])?;
+    Ok((programs, golden::archive(&goldens, variant)))
 }
 
 /// Removes what `demo --keep` left.
 pub fn clean(state: Option<PathBuf>) -> Result<()> {
     let program = paths::target().join("debug/firstlight");
-    Demo { program, state: state.unwrap_or_else(default_state) }.clean()
+    let backend = DemoBackend::Local;
+    let state = state.unwrap_or_else(|| default_state(backend));
+    Demo { program, state, backend, cluster: None }.clean()
 }
 
-fn default_state() -> PathBuf {
-    paths::scratch().join("demo")
+fn default_state(backend: DemoBackend) -> PathBuf {
+    paths::scratch().join(match backend {
+        DemoBackend::Local => "demo",
+        DemoBackend::ProxmoxSim => "demo-proxmox-sim",
+    })
 }
 
 impl Demo {
@@ -97,6 +120,26 @@ impl Demo {
         let mut command = Command::new(&self.program);
         command.args(words).env("FIRSTLIGHT_STATE", &self.state).stdin(Stdio::null());
         command
+    }
+
+    /// The companion, and before it the cluster, if there is to be one.
+    fn start(&mut self, golden: &Path) -> Result<Companion> {
+        fs::create_dir_all(&self.state)
+            .with_context(|| format!("{} cannot be made", self.state.display()))?;
+        let port = free_port();
+        if self.backend == DemoBackend::Local {
+            return Companion::start(&self.program, &self.state, ([127, 0, 0, 1], port).into());
+        }
+        let cluster = self.cluster.insert(Cluster::start(&self.state, golden)?);
+        cluster.configure(&self.state, port)?;
+        // Its containers come from a network of their own.
+        Companion::start(&self.program, &self.state, ([0, 0, 0, 0], port).into())
+    }
+
+    fn end_cluster(&mut self) -> Result<()> {
+        let Some(cluster) = self.cluster.take() else { return Ok(()) };
+        cluster::forget(&self.state);
+        cluster.end()
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -108,7 +151,8 @@ impl Demo {
         if !self.state.exists() {
             return Ok(());
         }
-        if !leftovers::find(&self.state).is_empty() {
+        // A simulated cluster ends with its demo, and its guests with it.
+        if self.backend == DemoBackend::Local && !leftovers::find(&self.state).is_empty() {
             eprintln!("removing the guests of an earlier demo");
             let companion = match self.earlier_companion() {
                 Some(_) => None,
@@ -126,6 +170,9 @@ impl Demo {
                 (!process.exists()).then_some(())
             })?;
         }
+        if self.backend == DemoBackend::ProxmoxSim {
+            cluster::forget(&self.state);
+        }
         let left = leftovers::find(&self.state);
         ensure!(left.is_empty(), "an earlier demo left behind:\n{}", left.join("\n"));
         fs::remove_dir_all(&self.state).with_context(|| format!("{} cannot be removed", self.state.display()))
@@ -142,14 +189,10 @@ impl Demo {
     }
 
     /// The document, or nothing if it was interrupted.
-    fn bring_up(&self, goldens: &Path, arguments: &DemoArguments, stop: &Stop) -> Result<Option<Value>> {
+    fn bring_up(&self, golden: &Path, arguments: &DemoArguments, stop: &Stop) -> Result<Option<Value>> {
         let spec = self.state.join("demo.toml");
-        fs::write(&spec, spec_text(&golden::archive(goldens, Variant::Agent), arguments.count))?;
-        eprintln!(
-            "bringing up {} clones of {}",
-            arguments.count,
-            golden::archive(goldens, Variant::Agent).display()
-        );
+        fs::write(&spec, spec_text(self.backend, golden, arguments.count))?;
+        eprintln!("bringing up {} clones of {}", arguments.count, golden.display());
         let mut up = self.command(&["up", &spec.to_string_lossy(), "--json"]);
         up.process_group(0).stdout(Stdio::piped());
         let mut child =
@@ -195,27 +238,38 @@ impl Demo {
         .context(last)
     }
 
-    fn tell_how_to_go_on(&self, goldens: &Path, document: Option<&Value>) {
+    fn tell_how_to_go_on(&self, golden: &Path, document: Option<&Value>) {
         let firstlight = format!("{} --state {}", self.program.display(), self.state.display());
         eprintln!(
             "kept. Look:     {firstlight} reports\n               {firstlight} known-hosts > known_hosts"
         );
         let address =
             document.and_then(|document| document["guests"][0]["addresses"][0].as_str()).unwrap_or("ADDRESS");
+        let within = match self.backend {
+            DemoBackend::Local => format!("ip netns exec fl-{} ", leftovers::tag(&self.state)),
+            DemoBackend::ProxmoxSim => String::new(),
+        };
         eprintln!(
-            "Log in:         ip netns exec fl-{} ssh -i {} -o UserKnownHostsFile=known_hosts root@{address}",
-            leftovers::tag(&self.state),
-            goldens.join(golden::LOGIN_KEY).display(),
+            "Log in:         {within}ssh -i {} -o UserKnownHostsFile=known_hosts root@{address}",
+            golden.with_file_name(golden::LOGIN_KEY).display(),
         );
-        eprintln!("Remove it all:  cargo xtask clean --state {}", self.state.display());
+        match self.backend {
+            DemoBackend::Local => {
+                eprintln!("Remove it all:  cargo xtask clean --state {}", self.state.display());
+            }
+            DemoBackend::ProxmoxSim => eprintln!("Remove it all:  Ctrl-C"),
+        }
     }
 }
 
-fn spec_text(golden: &Path, count: u32) -> String {
+fn spec_text(backend: DemoBackend, golden: &Path, count: u32) -> String {
+    let (backend, golden) = match backend {
+        DemoBackend::Local => ("local", golden.to_string_lossy().into_owned()),
+        DemoBackend::ProxmoxSim => ("proxmox", CONTAINER_GOLDEN.to_owned()),
+    };
     format!(
-        "[[guest]]\nname = \"web-{{n}}\"\ncount = {count}\nbackend = \"local\"\ngolden = \"{}\"\n\n\
-         [guest.readiness]\ntimeout = \"180s\"\nrequire = [\"system-running\"]\n",
-        golden.display()
+        "[[guest]]\nname = \"web-{{n}}\"\ncount = {count}\nbackend = \"{backend}\"\ngolden = \"{golden}\"\n\n\
+         [guest.readiness]\ntimeout = \"180s\"\nrequire = [\"system-running\"]\n"
     )
 }
 

@@ -22,4 +22,10 @@ impl Stop {
     pub(super) fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+
+    pub(super) fn wait(&self) {
+        while !self.asked() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
 }

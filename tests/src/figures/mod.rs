@@ -2,7 +2,7 @@
 //! is the same for both. Ratios are what counts; the milliseconds are this machine's.
 
 mod bring_up;
-mod engine;
+mod companion;
 mod guest;
 mod identity;
 
@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use crate::golden::{self, Variant};
 use crate::{build, packages};
-pub use engine::engine;
+pub use companion::{engine, proxmox};
 pub use guest::{Runs, guest};
 
 pub fn skeleton(release: bool) -> Result<()> {

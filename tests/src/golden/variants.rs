@@ -27,6 +27,8 @@ pub enum Variant {
     Bookworm,
     /// cloud-init, networkd and wait-online beside the agent.
     Cloud,
+    /// The agent, and networkd, which asks for an address: for guests that get theirs from nobody else.
+    Dhcp,
     /// The identity phase runs, the report unit does not start by itself.
     Silent,
     /// The identity unit fails.
@@ -53,6 +55,7 @@ impl Variant {
         Self::Baked,
         Self::Bookworm,
         Self::Cloud,
+        Self::Dhcp,
         Self::Silent,
         Self::Broken,
         Self::Floor,
@@ -68,6 +71,7 @@ impl Variant {
             Self::Baked => "baked",
             Self::Bookworm => "bookworm",
             Self::Cloud => "cloud",
+            Self::Dhcp => "dhcp",
             Self::Silent => "silent",
             Self::Broken => "broken",
             Self::Floor => "floor",
@@ -99,6 +103,7 @@ impl Variant {
             Self::Control | Self::Agent | Self::Host => {}
             Self::Baked | Self::Bookworm => baked(&mut layer, folder)?,
             Self::Cloud => cloud(&mut layer),
+            Self::Dhcp => networkd(&mut layer),
             Self::Silent => layer.remove(&wants("multi-user", REPORT)),
             Self::Broken => layer.file(
                 format!("etc/systemd/system/{IDENTITY}.d/fail.conf"),
@@ -193,9 +198,13 @@ fn cloud(layer: &mut Layer) {
         0o644,
         "datasource_list: [ NoCloud, None ]\nnetwork: {config: disabled}\n",
     );
+    networkd(layer);
+    enable(layer, "network-online", "systemd-networkd-wait-online.service");
+}
+
+fn networkd(layer: &mut Layer) {
     layer.file("etc/systemd/network/10-eth0.network", 0o644, "[Match]\nName=eth0\n[Network]\nDHCP=yes\n");
     enable(layer, "multi-user", "systemd-networkd.service");
-    enable(layer, "network-online", "systemd-networkd-wait-online.service");
     layer.link(
         "etc/systemd/system/dbus-org.freedesktop.network1.service",
         &format!("/{UNITS}/systemd-networkd.service"),

@@ -26,7 +26,8 @@ impl World {
     }
 
     pub(super) fn get_version(&self) -> Answer {
-        let version = json!({ "release": "9.2", "version": "9.2.11", "repoid": "14a22df359f5e7b2" });
+        let release = self.version.rsplit_once('.').map_or(self.version.as_str(), |(release, _)| release);
+        let version = json!({ "release": release, "version": self.version, "repoid": "14a22df359f5e7b2" });
         Answer::data(version).after(self.profile.read)
     }
 
@@ -67,6 +68,7 @@ impl World {
                 self.node_status()
             }
             "time" => {
+                self.check(&call.who, &format!("/nodes/{name}"), &["Sys.Audit"], Need::All)?;
                 json!({ "timezone": "Etc/UTC", "time": self.epoch(), "localtime": self.epoch() })
             }
             "network" => self.bridges.iter().map(|bridge| bridge_line(bridge)).collect(),

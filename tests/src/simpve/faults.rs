@@ -94,6 +94,11 @@ impl Faults {
         self.strangers.clear();
     }
 
+    /// Whether every rule has met as many calls as it was made for.
+    pub fn are_used_up(&self) -> bool {
+        self.rules.iter().all(|rule| rule.times == 0)
+    }
+
     /// The next connections to this node meet a certificate of an unknown authority.
     pub fn show_strange_certificate(&mut self, node: &str, connections: u32) {
         self.strangers.insert(node.into(), connections);

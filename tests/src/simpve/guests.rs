@@ -1,4 +1,4 @@
-//! What runs inside guests: the seam where real ones can take the place of scripted ones.
+//! What runs inside guests: the seam where [`super::real`] ones can take the place of scripted ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use firstlight_shared::beacon::{Beacon, Form, Reason, State, encode};
+use serde_json::Value;
 
 use super::call::Moment;
 use super::guest::Kind;
@@ -49,6 +50,12 @@ pub struct Finished {
 
 /// Boots and stops guests, and looks into them. All of it is called with the world locked: it must not wait.
 pub trait Guests: Debug + Send {
+    /// It is being unpacked from this archive, in place of whatever it was before.
+    fn restore(&mut self, _id: u32, _archive: &str) {}
+
+    /// It is no more, with its disks.
+    fn remove(&mut self, _id: u32) {}
+
     /// # Errors
     /// The words that end the start's task.
     fn boot(&mut self, boot: &Boot, now: Moment) -> Result<(), String>;
@@ -63,6 +70,11 @@ pub trait Guests: Debug + Send {
 
     /// Whether the QEMU agent answers.
     fn agent_answers(&self, id: u32, now: Moment) -> bool;
+
+    /// Mounted ones, as the QEMU agent tells of them (`guest-get-fsinfo`).
+    fn filesystems(&self, _id: u32) -> Vec<Value> {
+        Vec::new()
+    }
 
     fn read_file(&self, id: u32, path: &str) -> Option<Vec<u8>>;
 
@@ -79,6 +91,8 @@ pub struct Scripted {
     pub script: Script,
     /// Scripts of single guests.
     pub scripts: BTreeMap<u32, Script>,
+    /// What machines have mounted.
+    pub filesystems: Vec<Value>,
     running: BTreeMap<u32, Running>,
 }
 
@@ -111,7 +125,7 @@ impl Scripted {
             agent: Some(profile.agent),
             beacon: Some((profile.beacon, beacon)),
         };
-        Self { script, scripts: BTreeMap::new(), running: BTreeMap::new() }
+        Self { script, scripts: BTreeMap::new(), filesystems: Vec::new(), running: BTreeMap::new() }
     }
 
     fn script(&self, id: u32) -> &Script {
@@ -170,13 +184,17 @@ impl Guests for Scripted {
         running.zip(time).is_some_and(|(running, time)| now >= running.since + time)
     }
 
+    fn filesystems(&self, id: u32) -> Vec<Value> {
+        if self.running.contains_key(&id) { self.filesystems.clone() } else { Vec::new() }
+    }
+
     fn read_file(&self, id: u32, path: &str) -> Option<Vec<u8>> {
         self.running.get(&id)?.files.get(path).cloned()
     }
 
     fn write_file(&mut self, id: u32, path: &str, content: &[u8]) -> bool {
         let Some(running) = self.running.get_mut(&id) else { return false };
-        let known = ["/run", "/tmp", "/etc", "/root", "/var/lib"];
+        let known = ["/run", "/run/firstlight", "/tmp", "/etc", "/root", "/var/lib"];
         let fits = path.rsplit_once('/').is_some_and(|(folder, _)| known.contains(&folder));
         if fits {
             running.files.insert(path.into(), content.to_vec());

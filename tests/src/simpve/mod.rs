@@ -2,8 +2,8 @@
 //!
 //! [`world::World`] is the whole state and pure: nothing moves but by `call` and `advance`, so a table can test it.
 //! [`wire::SimPve`] puts it behind HTTPS, with a CA of its own, in a thread of its own; the clock drives it, or the
-//! test does ([`wire::Pace`]). [`faults`] break single calls, [`guests::Guests`] is the seam where real guests can
-//! take the place of scripted ones. What it says was recorded from the real code of PVE 9.2; `tests/simpve` plays
+//! test does ([`wire::Pace`]). [`faults`] break single calls, [`guests::Guests`] is the seam where [`real`] guests
+//! can take the place of scripted ones. What it says was recorded from the real code of PVE 9.2; `tests/simpve` plays
 //! the recordings against it. What is only read from the code, not recorded, is marked where it stands.
 //!
 //! Not there: clones, templates, snapshots, vzdump, cloud-init dumps, HA, quorum, migration, tickets.
@@ -22,6 +22,7 @@ pub mod profile;
 pub mod property;
 mod qemu;
 pub mod random;
+pub mod real;
 mod route;
 mod schema;
 mod serve;

@@ -83,7 +83,7 @@ impl World {
             (Method::Delete, ["storage", _, "content", volume]) => {
                 Ok(self.delete_volume(call, node, volume)?)
             }
-            (Method::Get, ["vzdump", "extractconfig"]) => Ok(self.extract_config(call)?),
+            (Method::Get, ["vzdump", "extractconfig"]) => Ok(self.extract_config(call, node)?),
             (Method::Get, [what]) => Ok(self.get_node(call, node, what)?),
             _ => Err(unknown(call).into()),
         }

@@ -38,6 +38,8 @@ pub struct Storage {
     pub content: Vec<String>,
     pub path: String,
     pub shared: bool,
+    /// Nodes that have it; empty: all.
+    pub nodes: Vec<String>,
     pub enabled: bool,
     /// A folder that should be a mount point is one.
     pub mounted: bool,
@@ -48,7 +50,20 @@ impl Storage {
     pub fn new(keeping: Keeping, path: &str, content: &[&str]) -> Self {
         let content = content.iter().map(|one| (*one).to_owned()).collect();
         let shared = keeping == Keeping::Backups;
-        Self { keeping, content, path: path.into(), shared, enabled: true, mounted: true, total: 252 << 30 }
+        Self {
+            keeping,
+            content,
+            path: path.into(),
+            shared,
+            nodes: Vec::new(),
+            enabled: true,
+            mounted: true,
+            total: 252 << 30,
+        }
+    }
+
+    fn is_on(&self, node: &str) -> bool {
+        self.nodes.is_empty() || self.nodes.iter().any(|one| one == node)
     }
 
     pub fn holds(&self, content: &str) -> bool {
@@ -103,6 +118,8 @@ pub struct Archive {
     pub made: u64,
     /// Cut off: a restore fails while it unpacks.
     pub broken: bool,
+    /// On whose folder it lies, where each node has one of its own; none: on all.
+    pub node: Option<String>,
 }
 
 impl Archive {
@@ -117,15 +134,29 @@ impl Archive {
             }
         }
         let (data, size) = (202_045_440, 64_344_473);
-        Self { kind, id, config: options, raw_lines, data, size, made: 1_795_259_644, broken: false }
+        Self {
+            kind,
+            id,
+            config: options,
+            raw_lines,
+            data,
+            size,
+            made: 1_795_259_644,
+            broken: false,
+            node: None,
+        }
     }
 
     fn text(&self) -> String {
         let comment = self.config.get("description").into_iter().flat_map(|text| text.lines());
         let mut text: String = comment.map(|line| format!("#{line}\n")).collect();
-        for (key, value) in self.config.iter().filter(|(key, _)| *key != "description") {
+        let apart = |key: &str| key == "description" || key == "env";
+        for (key, value) in self.config.iter().filter(|(key, _)| !apart(key)) {
             text += &format!("{key}: {value}\n");
         }
+        let variables = self.config.get("env").into_iter().flat_map(|env| env.split('\0'));
+        text.extend(variables.map(|variable| format!("lxc.environment.runtime: {variable}\n")));
+        text.extend(self.raw_lines.iter().map(|line| format!("{line}\n")));
         for (key, value) in self.config.iter().filter(|_| self.kind == Kind::Qemu) {
             if value.contains("size=") {
                 text += &format!("#qmdump#map:{key}:drive-{key}:{}:raw:\n", storage_of(value));
@@ -229,15 +260,17 @@ impl World {
     }
 
     pub(super) fn list_storages(&self, call: &Call, node: &str) -> Answer {
-        let seen = self.storages.iter().filter(|(name, storage)| {
+        let seen = self.storages.iter().filter(|(name, _)| {
             let path = format!("/storage/{name}");
             let may = |one| self.may(&call.who, &path, one);
-            storage.enabled && (may("Datastore.Audit") || may("Datastore.AllocateSpace"))
+            may("Datastore.Audit") || may("Datastore.AllocateSpace")
         });
         let list = seen.map(|(name, storage)| {
             let mut line = self.storage_status(node, name, storage);
             line["storage"] = json!(name);
-            line["used_fraction"] = json!(0.118);
+            if line["total"] != 0 {
+                line["used_fraction"] = json!(0.118);
+            }
             line
         });
         Answer::data(list.collect()).after(self.profile.read)
@@ -250,6 +283,12 @@ impl World {
     }
 
     fn storage_status(&self, node: &str, name: &str, storage: &Storage) -> Value {
+        if !storage.enabled || !storage.is_on(node) {
+            return json!({
+                "type": storage.keeping.as_str(), "content": storage.content.join(","), "enabled": 0, "active": 0,
+                "shared": u8::from(storage.shared), "total": 0, "used": 0, "avail": 0,
+            });
+        }
         let used: u64 = self
             .volumes
             .iter()
@@ -280,8 +319,13 @@ impl World {
 
     pub(super) fn list_content(&self, call: &Call, node: &str, name: &str) -> Result<Answer, Refusal> {
         self.check_storage_reader(call, name)?;
-        self.active_storage(name).map_err(Refusal::died)?;
-        let backups = self.archives.iter().filter(|(volume, _)| storage_of(volume) == name).map(archive_line);
+        if !self.active_storage(name).map_err(Refusal::died)?.is_on(node) {
+            return Err(Refusal::died(format!("storage '{name}' is not available on node '{node}'")));
+        }
+        let backups = self.archives.iter().filter(|(volume, archive)| {
+            storage_of(volume) == name && archive.node.as_deref().is_none_or(|one| one == node)
+        });
+        let backups = backups.map(archive_line);
         let images =
             self.volumes.iter().filter(|(volume, kept)| storage_of(volume) == name && kept.node == node);
         let images = images.map(|(volume, kept)| self.volume_line(volume, kept));
@@ -303,11 +347,22 @@ impl World {
         })
     }
 
-    /// The configuration inside a backup.
-    pub(super) fn extract_config(&self, call: &Call) -> Result<Answer, Refusal> {
+    /// The archive as this node reads it.
+    pub(super) fn archive(&self, volume: &str, node: &str) -> Result<&Archive, String> {
+        let is_here = |archive: &&Archive| archive.node.as_deref().is_none_or(|one| one == node);
+        let archive = self.archives.get(volume).filter(is_here);
+        archive.ok_or_else(|| format!("volume '{volume}' does not exist"))
+    }
+
+    /// The configuration inside a backup. It wants VM.Backup on the guest in the name whatever the rights on the
+    /// storage are (from the code, not recorded).
+    pub(super) fn extract_config(&self, call: &Call, node: &str) -> Result<Answer, Refusal> {
         let volume = call.parameters.get("volume").unwrap_or_default();
         self.check_archive_access(&call.who, volume, 0)?;
-        match self.archives.get(volume) {
+        if let Some(id) = guest_in_name(volume) {
+            self.check(&call.who, &format!("/vms/{id}"), &["VM.Backup"], Need::All)?;
+        }
+        match self.archive(volume, node).ok() {
             Some(archive) => Ok(Answer::data(json!(archive.text())).after(self.profile.read)),
             None => Err(Refusal::died(format!("volume '{volume}' does not exist"))),
         }

@@ -64,6 +64,8 @@ pub struct World {
     /// Seconds since 1970 at the start.
     pub began: u64,
     pub profile: Profile,
+    /// Before 9.1, containers have no `env`. Everything else is as in 9.2, whatever this says.
+    pub version: String,
     pub access: Access,
     /// Of the cluster.
     pub authority: Certificate,
@@ -110,6 +112,7 @@ impl World {
             began,
             machines: Box::new(Scripted::of(&profile)),
             profile,
+            version: "9.2.11".into(),
             access: Access::default(),
             authority: Certificate::default(),
             nodes: BTreeMap::new(),

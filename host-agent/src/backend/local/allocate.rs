@@ -33,7 +33,7 @@ impl Allocator {
         taken: &Taken,
     ) -> Result<Allocation, Fault> {
         self.held.retain(|holder, (since, _)| since.elapsed() < HOLD && holder != name);
-        let mut used = Taken { macs: taken.macs.clone(), addresses: taken.addresses.clone() };
+        let mut used = taken.clone();
         for allocation in present(names).into_iter().chain(self.held.values().map(|held| held.1.clone())) {
             used.macs.push(allocation.mac);
             used.addresses.extend(allocation.addresses);
@@ -45,7 +45,12 @@ impl Allocator {
             )
             .with_hint("destroy guests that are not needed: `firstlight destroy GUEST`")
         })?;
-        let allocation = Allocation { mac: free_mac(&used.macs)?, addresses: vec![address] };
+        let allocation = Allocation {
+            mac: free_mac(&used.macs)?,
+            more_macs: Vec::new(),
+            addresses: vec![address],
+            slot: None,
+        };
         self.held.insert(name.clone(), (Instant::now(), allocation.clone()));
         Ok(allocation)
     }
@@ -55,7 +60,14 @@ impl Allocator {
 fn present(names: &Names) -> Vec<Allocation> {
     let folders = fs::read_dir(names.guests_folder()).into_iter().flatten().flatten();
     let stamps = folders.filter_map(|entry| stamp::read(&entry.path().join("stamp.json")));
-    stamps.map(|stamp| Allocation { mac: stamp.mac, addresses: stamp.addresses }).collect()
+    stamps
+        .map(|stamp| Allocation {
+            mac: stamp.mac,
+            more_macs: Vec::new(),
+            addresses: stamp.addresses,
+            slot: None,
+        })
+        .collect()
 }
 
 fn free_address(used: &[IpAddr]) -> Option<IpAddr> {
@@ -87,7 +99,7 @@ mod tests {
         let names = Names::new(state.path().into());
         let guest = placement("web-01", "job-1"); // has 10.77.0.10
         stamp::ensure_stamped(&names, &guest).unwrap();
-        let taken = Taken { macs: vec![], addresses: vec!["10.77.0.11".parse().unwrap()] };
+        let taken = Taken { addresses: vec!["10.77.0.11".parse().unwrap()], ..Taken::default() };
         let mut allocator = Allocator::default();
         let mut choose = |name: &str| allocator.choose(&names, &name.parse().unwrap(), &taken).unwrap();
         let (first, second, again) = (choose("a"), choose("b"), choose("a"));

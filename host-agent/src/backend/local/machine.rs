@@ -211,7 +211,8 @@ mod tests {
     fn the_command_line_has_what_the_guest_needs() {
         let names = Names::new("/s".into());
         let mut guest = placement("web-01", "job-1");
-        guest.plan.mounts = vec![Mount { path: "/mnt/a:b".into(), size_bytes: None }];
+        guest.plan.mounts =
+            vec![Mount { path: "/mnt/a:b".into(), size_bytes: None, storage: None, backup: None }];
         let line: Vec<String> =
             command(&names, &guest).iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let netns = format!("--network-namespace-path=/run/netns/fl-{}-web-01", names.tag);

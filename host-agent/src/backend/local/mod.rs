@@ -100,7 +100,7 @@ impl Backend for Local {
     }
 
     async fn golden_mark(&self, plan: &GuestPlan) -> Result<String, Fault> {
-        preflight::golden_mark(&plan.golden)
+        preflight::golden_mark(plan.golden.as_ref())
     }
 
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {

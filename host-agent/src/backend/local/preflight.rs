@@ -36,10 +36,38 @@ pub(super) fn check(plan: &GuestPlan, root: &Path) -> Result<(), Fault> {
             .with_hint(exec::install_hint(tool)));
     }
     cgroup::find()?;
+    check_unserved(plan)?;
     check_size(&plan.size)?;
     plan.mounts.iter().try_for_each(|mount| check_mount(mount, root))?;
-    check_golden(&plan.golden)?;
-    archive::look(&plan.golden).map_err(|error| error.into_fault(&plan.golden))
+    let golden = Path::new(&plan.golden);
+    check_golden(golden)?;
+    archive::look(golden).map_err(|error| error.into_fault(golden))
+}
+
+/// What other backends have, and this one does not.
+fn check_unserved(plan: &GuestPlan) -> Result<(), Fault> {
+    let place = &plan.place;
+    let asked = [
+        ("kind", plan.kind.is_some()),
+        ("node", place.node.is_some()),
+        ("storage", place.storage.is_some() || plan.mounts.iter().any(|mount| mount.storage.is_some())),
+        ("pool", place.pool.is_some()),
+        ("vmid", place.vmid.is_some()),
+        ("nics", !plan.nics.is_empty()),
+        ("tags", !plan.tags.is_empty()),
+        ("onboot", plan.onboot.is_some()),
+        ("mounts.backup", plan.mounts.iter().any(|mount| mount.backup.is_some())),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((what, _)) => Err(Fault::new(
+            "unsupported-field",
+            format!("the local backend has no `{what}`: leave it out"),
+        )
+        .with_hint(
+            "its guests are containers of this machine, each with one interface in the companion's own network",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_size(size: &Size) -> Result<(), Fault> {
@@ -147,8 +175,12 @@ mod tests {
 
     #[test]
     fn mounts_must_lie_plainly_inside() {
-        let mount =
-            |path: &str| check_mount(&Mount { path: path.into(), size_bytes: None }, Path::new("/s/root"));
+        let mount = |path: &str| {
+            check_mount(
+                &Mount { path: path.into(), size_bytes: None, storage: None, backup: None },
+                Path::new("/s/root"),
+            )
+        };
         let longest = format!("/{}", "ä".repeat(127));
         let deepest = "/n".repeat(2044);
         for right in
@@ -188,7 +220,12 @@ mod tests {
             assert!(fault.message.contains(said) && !fault.message.contains(char::is_control), "{fault:?}");
         }
         assert_eq!(
-            check_mount(&Mount { path: "/a".into(), size_bytes: Some(1) }, Path::new("/s")).unwrap_err().code,
+            check_mount(
+                &Mount { path: "/a".into(), size_bytes: Some(1), storage: None, backup: None },
+                Path::new("/s")
+            )
+            .unwrap_err()
+            .code,
             "unsupported-size"
         );
     }

@@ -10,7 +10,7 @@
 //! | start | claim file, cgroup, processes | killing them, removing the claim |
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ impl Local {
                 return Ok(());
             }
             let partial = folder.partial_root(rand::random());
-            let golden = &guest.plan.golden;
+            let golden = Path::new(&guest.plan.golden);
             archive::unpack(golden, &partial).map_err(|error| error.into_fault(golden))?;
             machine::still_ours(&names, &guest)?;
             match fs::rename(&partial, folder.root()) {

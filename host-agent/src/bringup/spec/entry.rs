@@ -1,20 +1,23 @@
 //! One `[[guest]]` as it is written, and the guests that it means.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use firstlight_shared::ids::GuestName;
 use firstlight_shared::wire::Intent;
 use serde::Deserialize;
 
+use super::seat::{MountEntry, NicEntry, check_tags, resolve_mounts, resolve_nics, resolve_seat};
 use super::units::{parse_duration, parse_size};
 use super::{GuestSpec, SpecError};
-use crate::backend::{GuestPlan, Mount, Size};
+use crate::backend::{GuestPlan, Kind, Place as Seat, Size};
 
 /// The largest `count`; a typing error must not fill a disk.
 const MAX_COUNT: u32 = 100;
 /// The largest number in a name.
 const MAX_NUMBER: u32 = 99_999;
+/// The backend of guests that name none.
+const LOCAL: &str = "local";
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// What a bring-up may take beside the wait for its report, where the spec says nothing.
 const WORK: Duration = Duration::from_secs(2 * 3600);
@@ -28,7 +31,13 @@ pub(super) struct Entry {
     count: Option<u32>,
     first: Option<u32>,
     backend: Option<String>,
-    golden: Option<PathBuf>,
+    golden: Option<String>,
+    kind: Option<Kind>,
+    node: Option<String>,
+    storage: Option<String>,
+    pool: Option<String>,
+    vmid: Option<u32>,
+    nics: Option<Vec<NicEntry>>,
     cores: Option<u32>,
     memory: Option<String>,
     disk: Option<String>,
@@ -38,18 +47,10 @@ pub(super) struct Entry {
     deadline: Option<String>,
     #[serde(default)]
     readiness: Readiness,
-    /// Keys that other backends will serve: known, so that they are refused for what they are.
-    kind: Option<toml::Value>,
-    nics: Option<toml::Value>,
+    tags: Option<Vec<String>>,
+    onboot: Option<bool>,
+    /// A key that will have other values: known, so that they are refused for what they are.
     lifecycle: Option<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MountEntry {
-    path: PathBuf,
-    size: Option<String>,
-    backup: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
@@ -67,13 +68,13 @@ struct Readiness {
 }
 
 /// For messages.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     path: &'a Path,
     whose: String,
 }
 
 impl Place<'_> {
-    fn wrong(&self, field: &'static str, value: impl std::fmt::Debug, problem: &str) -> SpecError {
+    pub(super) fn wrong(&self, field: &'static str, value: impl std::fmt::Debug, problem: &str) -> SpecError {
         SpecError::Value {
             path: self.path.to_owned(),
             whose: self.whose.clone(),
@@ -83,7 +84,7 @@ impl Place<'_> {
         }
     }
 
-    fn size(&self, field: &'static str, text: Option<&String>) -> Result<Option<u64>, SpecError> {
+    pub(super) fn size(&self, field: &'static str, text: Option<&String>) -> Result<Option<u64>, SpecError> {
         let Some(text) = text else { return Ok(None) };
         let bytes = parse_size(text);
         let bytes = bytes
@@ -110,6 +111,7 @@ impl Entry {
             ("names", self.names.is_some()),
             ("count", self.count.is_some()),
             ("first", self.first.is_some()),
+            ("vmid", self.vmid.is_some()),
         ];
         match naming.into_iter().find(|(_, given)| *given) {
             None => Ok(()),
@@ -145,7 +147,13 @@ impl Entry {
                 require: self.readiness.require.or(theirs.readiness.require),
             },
             kind: self.kind.or(theirs.kind),
+            node: self.node.or(theirs.node),
+            storage: self.storage.or(theirs.storage),
+            pool: self.pool.or(theirs.pool),
+            vmid: self.vmid,
             nics: self.nics.or(theirs.nics),
+            tags: self.tags.or(theirs.tags),
+            onboot: self.onboot.or(theirs.onboot),
             lifecycle: self.lifecycle.or(theirs.lifecycle),
         }
     }
@@ -155,16 +163,18 @@ impl Entry {
         let whose = format!("guest `{}`", shown.unwrap_or_default());
         let place = Place { path, whose };
         let names = self.guest_names(&place)?;
-        self.refuse_unserved(&place)?;
-        let golden = self.golden.as_ref().ok_or_else(|| {
-            place.wrong("golden", "", "every guest is made from a golden: name its archive")
-        })?;
+        self.check_lifecycle(&place)?;
+        let backend = self.resolve_backend(&place)?;
+        let golden = self.resolve_golden(&backend, folder, &place)?;
+        let seat = self.resolve_seat(names.len(), &place)?;
+        let nics = resolve_nics(self.nics.as_deref().unwrap_or_default(), names.len(), &place)?;
+        let tags = check_tags(self.tags.as_deref().unwrap_or_default(), &place)?;
         let size = Size {
             cores: self.cores,
             memory_bytes: place.size("memory", self.memory.as_ref())?,
             disk_bytes: place.size("disk", self.disk.as_ref())?,
         };
-        let mounts = self.resolve_mounts(&place)?;
+        let mounts = resolve_mounts(self.mounts.as_deref().unwrap_or_default(), &place)?;
         let timeout =
             place.duration("readiness.timeout", self.readiness.timeout.as_ref())?.unwrap_or(TIMEOUT);
         let deadline = place.duration("deadline", self.deadline.as_ref())?.unwrap_or(timeout + WORK);
@@ -174,37 +184,68 @@ impl Entry {
         }
         let plan = |name| GuestPlan {
             name,
-            golden: folder.join(golden),
+            golden: golden.clone(),
+            intent: self.intent.unwrap_or_default(),
+            kind: self.kind,
+            place: seat.clone(),
+            nics: nics.clone(),
             mounts: mounts.clone(),
             size: size.clone(),
+            tags: tags.clone(),
+            onboot: self.onboot,
         };
         let guest = |name| GuestSpec {
-            backend: self.backend.clone().unwrap_or_else(|| "local".to_owned()),
+            backend: backend.clone(),
             plan: plan(name),
-            intent: self.intent.unwrap_or_default(),
             keep_on_failure: self.on_failure == Some(OnFailure::Keep),
             timeout_ms: milliseconds(timeout),
             require: self.readiness.require.clone().unwrap_or_default(),
             deadline_ms: Some(milliseconds(deadline)),
             golden_mark: None,
+            adopt: None,
         };
         Ok(names.into_iter().map(guest).collect())
     }
 
-    /// What no backend of this version can do is refused, not ignored.
-    fn refuse_unserved(&self, place: &Place<'_>) -> Result<(), SpecError> {
-        if let Some(backend) = self.backend.as_ref().filter(|backend| *backend != "local") {
-            return Err(place.wrong("backend", backend, "this version knows `local` only"));
+    /// Which ones there are, the companion knows.
+    fn resolve_backend(&self, place: &Place<'_>) -> Result<String, SpecError> {
+        let backend = self.backend.as_deref().unwrap_or(LOCAL);
+        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if backend.is_empty() || !backend.bytes().all(word) {
+            return Err(place.wrong("backend", backend, "`local` or `proxmox` is wanted"));
         }
-        if let Some(kind) = &self.kind {
-            let problem =
-                "the local backend has one kind of guest, systemd-nspawn containers: leave `kind` out";
-            return Err(place.wrong("kind", kind.to_string(), problem));
+        Ok(backend.to_owned())
+    }
+
+    /// An archive of this machine is looked for beside the spec; what others call theirs is theirs.
+    fn resolve_golden(&self, backend: &str, folder: &Path, place: &Place<'_>) -> Result<String, SpecError> {
+        let golden = self.golden.as_deref().unwrap_or_default();
+        if golden.is_empty() {
+            let problem = "every guest is made from a golden: name its archive";
+            return Err(place.wrong("golden", golden, problem));
         }
-        if let Some(nics) = &self.nics {
-            let problem = "a local guest has one interface in the companion's own network: leave `nics` out";
-            return Err(place.wrong("nics", nics.to_string(), problem));
+        if backend != LOCAL {
+            return match golden.chars().any(char::is_control) {
+                true => Err(place.wrong("golden", golden, "it has control characters")),
+                false => Ok(golden.to_owned()),
+            };
         }
+        let golden = folder.join(golden).into_os_string().into_string();
+        golden.map_err(|path| place.wrong("golden", path, "its path is not UTF-8"))
+    }
+
+    fn resolve_seat(&self, guests: usize, place: &Place<'_>) -> Result<Seat, SpecError> {
+        let seat = Seat {
+            node: self.node.clone(),
+            storage: self.storage.clone(),
+            pool: self.pool.clone(),
+            vmid: self.vmid,
+        };
+        resolve_seat(seat, guests, place)
+    }
+
+    /// What no version of this can do yet is refused, not ignored.
+    fn check_lifecycle(&self, place: &Place<'_>) -> Result<(), SpecError> {
         match self.lifecycle.as_deref() {
             None | Some("keep") => Ok(()),
             Some(other) => {
@@ -212,29 +253,6 @@ impl Entry {
                 Err(place.wrong("lifecycle", other, problem))
             }
         }
-    }
-
-    fn resolve_mounts(&self, place: &Place<'_>) -> Result<Vec<Mount>, SpecError> {
-        let mut mounts: Vec<Mount> = Vec::new();
-        for mount in self.mounts.iter().flatten() {
-            let shown = mount.path.display().to_string();
-            let plain = mount.path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
-            if !mount.path.is_absolute() || !plain || has_unfit(&shown) || shown.len() < 2 {
-                let problem = "an absolute path below `/` without `..`, `:` and control characters is wanted";
-                return Err(place.wrong("mounts.path", shown, problem));
-            }
-            if mounts.iter().any(|other| other.path == mount.path) {
-                let problem = "two volumes cannot be mounted at one place";
-                return Err(place.wrong("mounts.path", shown, problem));
-            }
-            if let Some(backup) = mount.backup {
-                let problem = "the local backend makes no backups: leave `backup` out";
-                return Err(place.wrong("mounts.backup", backup, problem));
-            }
-            let size_bytes = place.size("mounts.size", mount.size.as_ref())?;
-            mounts.push(Mount { path: mount.path.clone(), size_bytes });
-        }
-        Ok(mounts)
     }
 
     /// `web-{n}` with `count = 3` is web-01, web-02, web-03.
@@ -278,10 +296,6 @@ impl Entry {
                 .collect(),
         }
     }
-}
-
-fn has_unfit(path: &str) -> bool {
-    path.contains(|letter: char| letter == ':' || letter.is_control())
 }
 
 fn milliseconds(duration: Duration) -> u64 {

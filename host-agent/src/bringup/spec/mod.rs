@@ -6,17 +6,18 @@
 //! one file can be compared.
 
 mod entry;
+mod seat;
 mod units;
 
 use std::path::{Path, PathBuf};
 
 use firstlight_shared::error::Code;
 use firstlight_shared::ids::IdError;
-use firstlight_shared::wire::Intent;
 use serde::{Deserialize, Serialize};
 
 use self::entry::Entry;
-use crate::backend::GuestPlan;
+pub use self::units::parse_duration;
+use crate::backend::{Adopted, GuestPlan};
 
 /// In bytes.
 const MAX_SPEC: u64 = 1 << 20;
@@ -26,8 +27,6 @@ const MAX_SPEC: u64 = 1 << 20;
 pub struct GuestSpec {
     pub backend: String,
     pub plan: GuestPlan,
-    #[schema(value_type = String, example = "provision")]
-    pub intent: Intent,
     pub keep_on_failure: bool,
     /// How long to wait for the report, in milliseconds from the guest's start.
     pub timeout_ms: u64,
@@ -39,6 +38,11 @@ pub struct GuestSpec {
     /// companion, never by whoever submits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub golden_mark: Option<String>,
+    /// The guest that somebody else made, as it was found when the job was made: it is only waited for. Set by the
+    /// companion, never by whoever submits; see [`super::WaitFor`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub adopt: Option<Adopted>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -119,10 +123,16 @@ pub fn parse_spec(text: &str, path: &Path, folder: &Path) -> Result<Vec<GuestSpe
     file.defaults.check_defaults(path)?;
     let mut guests: Vec<GuestSpec> = Vec::new();
     let mut names = std::collections::HashSet::new();
+    let mut numbers = std::collections::HashSet::new();
     for entry in file.guest {
         for guest in entry.over(&file.defaults).resolve(path, folder)? {
             if !names.insert(guest.plan.name.clone()) {
                 return Err(SpecError::Twice { path: path.to_owned(), guest: guest.plan.name.to_string() });
+            }
+            if let Some(vmid) = guest.plan.place.vmid
+                && !numbers.insert((guest.backend.clone(), vmid))
+            {
+                return Err(SpecError::Twice { path: path.to_owned(), guest: vmid.to_string() });
             }
             guests.push(guest);
         }

@@ -1,4 +1,7 @@
+use firstlight_shared::wire::Intent;
+
 use super::*;
+use crate::backend::{Kind, Nic};
 
 fn parse(text: &str) -> Result<Vec<GuestSpec>, String> {
     parse_spec(text, Path::new("x.toml"), Path::new("/specs"))
@@ -10,9 +13,9 @@ fn a_counted_guest_becomes_many_and_defaults_hold() {
     let guests = parse("[[guest]]\nname = \"web-{n}\"\ncount = 3\ngolden = \"g.tar\"\n").unwrap();
     let names: Vec<&str> = guests.iter().map(|guest| guest.plan.name.as_str()).collect();
     assert_eq!(names, ["web-01", "web-02", "web-03"]);
-    assert_eq!(guests[0].plan.golden, Path::new("/specs/g.tar"));
+    assert_eq!(guests[0].plan.golden, "/specs/g.tar");
     assert_eq!(
-        (guests[0].backend.as_str(), guests[0].timeout_ms, guests[0].intent),
+        (guests[0].backend.as_str(), guests[0].timeout_ms, guests[0].plan.intent),
         ("local", 120_000, Intent::Provision)
     );
     assert!(!guests[0].keep_on_failure);
@@ -29,6 +32,45 @@ fn everything_can_be_said() {
     assert_eq!(guests[0].plan.size.memory_bytes, Some(512 << 20));
     assert_eq!(guests[0].plan.mounts[0].size_bytes, Some(1 << 30));
     assert_eq!((guests[0].timeout_ms, guests[0].keep_on_failure), (120_000, true));
+}
+
+#[test]
+fn a_guest_of_a_cluster_says_where_it_sits() {
+    let guests = parse(
+        "[defaults]\nbackend = \"proxmox\"\ngolden = \"local:backup/x.tar.zst\"\nstorage = \"local-lvm\"\ntags = [\"a\", \"b\", \"a\"]\n\
+         [[guest]]\nname = \"db\"\nkind = \"vm\"\nnode = \"pve2\"\npool = \"lab/db\"\nvmid = 9000\nonboot = true\n\
+         nics = [{ bridge = \"vmbr1\", vlan = 30, address = \"10.0.0.5/24\", gateway = \"10.0.0.1\", firewall = true }, {}]\n\
+         mounts = [{ path = \"/data\", size = \"1G\", storage = \"slow\", backup = false }]\n\
+         [[guest]]\nname = \"web-{n}\"\ncount = 2\nnics = [{ address = \"dhcp\" }]\ntags = []\n",
+    )
+    .unwrap();
+    let plan = &guests[0].plan;
+    assert_eq!((guests[0].backend.as_str(), plan.golden.as_str()), ("proxmox", "local:backup/x.tar.zst"));
+    assert_eq!((plan.kind, plan.onboot, plan.tags.join(",")), (Some(Kind::Vm), Some(true), "a,b".to_owned()));
+    let place = &plan.place;
+    let words = [&place.node, &place.storage, &place.pool].map(|word| word.as_deref().unwrap_or_default());
+    assert_eq!((words, place.vmid), (["pve2", "local-lvm", "lab/db"], Some(9000)));
+    let first = Nic {
+        bridge: Some("vmbr1".into()),
+        vlan: Some(30),
+        address: Some("10.0.0.5/24".into()),
+        gateway: Some("10.0.0.1".parse().unwrap()),
+        firewall: Some(true),
+    };
+    assert_eq!(plan.nics, [first, Nic::default()]);
+    assert_eq!((plan.mounts[0].storage.as_deref(), plan.mounts[0].backup), (Some("slow"), Some(false)));
+    let web = &guests[2].plan;
+    assert_eq!((web.kind, web.onboot, web.tags.len(), web.place.vmid), (None, None, 0, None));
+    assert_eq!(web.nics[0].address.as_deref(), Some("dhcp"));
+}
+
+#[test]
+fn what_local_guests_have_not_is_for_their_backend_to_say() {
+    let guests = parse(
+        "[[guest]]\nname = \"a\"\ngolden = \"g\"\nkind = \"lxc\"\nmounts = [{ path = \"/a\", backup = true }]\n",
+    );
+    let plan = &guests.unwrap()[0].plan;
+    assert_eq!((plan.kind, plan.mounts[0].backup), (Some(Kind::Lxc), Some(true)));
 }
 
 #[test]
@@ -55,7 +97,7 @@ fn guests_have_the_defaults_unless_they_say_otherwise() {
     .unwrap();
     let told = |guest: &GuestSpec| {
         let plan = &guest.plan;
-        (plan.golden.display().to_string(), plan.mounts.len(), guest.keep_on_failure, guest.timeout_ms)
+        (plan.golden.clone(), plan.mounts.len(), guest.keep_on_failure, guest.timeout_ms)
     };
     assert_eq!(told(&guests[0]), ("/specs/g".into(), 1, true, 300_000));
     assert_eq!(told(&guests[1]), ("/other".into(), 0, false, 420_000));
@@ -82,7 +124,8 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}memory = \"lots\"\n"), "512M"),
         (format!("{guest}memory = \"0M\"\n"), "memory"),
         (format!("{guest}memory = \"99999999999999T\"\n"), "memory"),
-        (format!("{guest}backend = \"vmware\"\n"), "`local` only"),
+        (format!("{guest}backend = \"\"\n"), "`local` or `proxmox`"),
+        (format!("{guest}backend = \"Prox mox\"\n"), "`local` or `proxmox`"),
         (format!("{guest}mounts = [{{ path = \"/a/../b\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"rel\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]\n"), "two volumes"),
@@ -105,10 +148,34 @@ fn bad_specs_say_where_and_what() {
         (format!("[defaults]\nname = \"x\"\n{guest}"), "[defaults]: name"),
         (format!("[defaults]\ncolour = 1\n{guest}"), "line 2"),
         (format!("[default]\ncores = 1\n{guest}"), "default"),
-        (format!("{guest}kind = \"vm\"\n"), "leave `kind` out"),
-        (format!("{guest}nics = [{{ bridge = \"vmbr0\" }}]\n"), "leave `nics` out"),
+        (format!("{guest}kind = \"jail\"\n"), "line 4"),
+        (format!("{guest}node = \"\"\n"), "node = \"\": a name"),
+        (format!("{guest}storage = \"a,b\"\n"), "storage = \"a,b\": a name"),
+        (format!("{guest}pool = \"/a\"\n"), "pool = \"/a\": a pool"),
+        (format!("{guest}vmid = 99\n"), "100 to 999999999"),
+        (format!("{guest}vmid = 1000000000\n"), "100 to 999999999"),
+        (format!("{guest}vmid = -1\n"), "line 4"),
+        ("[[guest]]\nname = \"a-{n}\"\ncount = 2\ngolden = \"g\"\nvmid = 100\n".into(), "cannot have one number"),
+        ("[[guest]]\nnames = [\"a\", \"b\"]\ngolden = \"g\"\nvmid = 100\n".into(), "cannot have one number"),
+        (format!("{guest}vmid = 100\n{}vmid = 100\n", guest.replace("\"a\"", "\"b\"")), "two guests are called `100`"),
+        (format!("[defaults]\nvmid = 100\n{guest}"), "[defaults]: vmid"),
+        (format!("{guest}nics = [{{ bridge = \"a,ip=b\" }}]\n"), "nics.bridge"),
+        (format!("{guest}nics = [{{ vlan = 0 }}]\n"), "1 to 4094"),
+        (format!("{guest}nics = [{{ vlan = 70000 }}]\n"), "1 to 4094"),
+        (format!("{guest}nics = [{{ address = \"10.0.0.5\" }}]\n"), "10.0.0.5/24"),
+        (format!("{guest}nics = [{{ gateway = \"10.0.0.1\" }}]\n"), "DHCP tells"),
+        (format!("{guest}nics = [{{ address = \"dhcp\", gateway = \"10.0.0.1\" }}]\n"), "DHCP tells"),
+        (format!("{guest}nics = [{{ address = \"10.0.0.5/24\", gateway = \"gw\" }}]\n"), "an IPv4 address is wanted"),
+        (format!("{guest}nics = [{{ address = \"10.0.0.5/24\", gateway = \"10.0.0.5\" }}]\n"), "own address"),
+        (format!("{guest}nics = [{{ mac = \"x\" }}]\n"), "mac"),
+        ("[[guest]]\nname = \"a-{n}\"\ncount = 2\ngolden = \"g\"\nnics = [{ address = \"10.0.0.5/24\" }]\n".into(), "cannot have one address"),
+        (format!("{guest}tags = [\"Web\"]\n"), "small letters"),
+        (format!("{guest}tags = [\"a;b\"]\n"), "small letters"),
+        (format!("{guest}mounts = [{{ path = \"/a,b\" }}]\n"), "absolute path"),
+        (format!("{guest}mounts = [{{ path = \"/a\", storage = \"b c\" }}]\n"), "mounts.storage"),
+        (format!("{guest}backend = \"proxmox\"\ngolden = \"x\"\n"), "duplicate key"),
+        ("[[guest]]\nname = \"a\"\nbackend = \"proxmox\"\ngolden = \"a\\u001bb\"\n".into(), "control characters"),
         (format!("{guest}lifecycle = \"ephemeral\"\n"), "`keep` only"),
-        (format!("{guest}mounts = [{{ path = \"/a\", backup = true }}]\n"), "leave `backup` out"),
         (format!("{guest}deadline = \"60s\"\n"), "more than readiness.timeout"),
         (format!("{guest}deadline = \"2 days\"\n"), "1s to 24h"),
         (format!("{guest}golden_mark = \"x\"\n"), "golden_mark"),
@@ -128,4 +195,16 @@ fn the_spec_that_readme_shows_is_one() {
         .expect("README shows a spec");
     let guests = parse(shown).unwrap();
     assert_eq!((guests.len(), guests[0].require.as_slice()), (3, &["sshd".to_owned()][..]));
+}
+
+#[test]
+fn the_spec_that_the_page_of_proxmox_shows_is_one() {
+    let page = include_str!("../../../../docs/proxmox.md");
+    let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");
+    let guests = parse(shown.split("```").next().unwrap_or_default()).unwrap();
+    let names: Vec<&str> = guests.iter().map(|guest| guest.plan.name.as_str()).collect();
+    assert_eq!(names, ["web-01", "web-02", "web-03", "db"]);
+    assert!(guests.iter().all(|guest| guest.backend == "proxmox"));
+    let db = &guests[3].plan;
+    assert_eq!((db.place.vmid, db.nics[0].vlan, db.mounts[0].backup), (Some(9000), Some(30), Some(true)));
 }

@@ -16,7 +16,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// `90s`, `5m`, `1h`; from a second up to a day.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let factor = match unit {
         "s" => 1,

@@ -11,7 +11,7 @@ use firstlight_shared::secret::Secret;
 use tokio::time::Instant;
 
 use super::{ALLOCATE, Allocated, CONTENDED, Common, FAST, store_fault, unless_store};
-use crate::backend::{Allocation, Taken};
+use crate::backend::{Allocation, Backend, ClaimChannel, Placement, Taken};
 use crate::bringup::service::Bringups;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
@@ -19,8 +19,45 @@ use crate::outcome::{Act, Fault, Probe, Undo};
 pub(super) struct Allocate(pub(super) Arc<Common>);
 
 /// Kinds of what is reserved. MACs are nobody else's anywhere, addresses within one backend's network.
-const MAC: &str = "mac";
+pub(in crate::bringup) const MAC: &str = "mac";
 const ADDRESS: &str = "address@";
+
+/// Ids are unique at one hypervisor.
+pub(in crate::bringup) fn id_kind(backend: &dyn Backend) -> String {
+    format!("id@{}", backend.name())
+}
+
+/// The kinds of one backend.
+struct Kinds {
+    address: String,
+    id: String,
+}
+
+impl Kinds {
+    fn of(backend: &dyn Backend) -> Self {
+        Self { address: format!("{ADDRESS}{}", backend.name()), id: id_kind(backend) }
+    }
+
+    fn taken(&self, reserved: &[(String, String)]) -> Taken {
+        let of = |wanted: &str| {
+            let wanted = wanted.to_owned();
+            reserved.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, value)| value)
+        };
+        Taken {
+            macs: of(MAC).filter_map(|value| value.parse().ok()).collect(),
+            addresses: of(&self.address).filter_map(|value| value.parse().ok()).collect(),
+            ids: of(&self.id).cloned().collect(),
+        }
+    }
+
+    fn values<'a>(&'a self, chosen: &'a Allocation) -> Vec<(&'a str, String)> {
+        let macs = std::iter::once(&chosen.mac).chain(&chosen.more_macs);
+        let macs = macs.map(|mac| (MAC, mac.to_string()));
+        let addresses = chosen.addresses.iter().map(|address| (self.address.as_str(), address.to_string()));
+        let id = chosen.slot.iter().map(|slot| (self.id.as_str(), slot.id.clone()));
+        macs.chain(addresses).chain(id).collect()
+    }
+}
 
 /// How often to choose again when another job was faster; each time it is known what that one took.
 const ATTEMPTS: u32 = 20;
@@ -68,9 +105,15 @@ impl Allocate {
         let service = self.0.service()?;
         let url = service.endpoints.ensure(&*self.0.backend).await?;
         let id = hex::encode(rand::random::<[u8; 8]>());
-        let secret = Secret::new(rand::random::<[u8; 32]>().to_vec());
         let guest = self.0.spec.plan.name.as_str();
-        let claim = service.store.claim_for(context.job, guest, &id, &secret).await.map_err(store_fault)?;
+        let claim = match self.0.backend.claim_channel() {
+            ClaimChannel::Secret => {
+                let secret = Secret::new(rand::random::<[u8; 32]>().to_vec());
+                service.store.claim_for(context.job, guest, &id, &secret).await
+            }
+            ClaimChannel::Open => service.store.open_claim_for(context.job, guest, &id).await,
+        };
+        let claim = claim.map_err(store_fault)?;
         let allocation = self.reserve(context).await?;
         Ok(Allocated { claim_id: claim.id, url, allocation })
     }
@@ -78,54 +121,86 @@ impl Allocate {
     async fn reserve(&self, context: &Context<'_>) -> Result<Allocation, Fault> {
         let service = self.0.service()?;
         let store = &service.store;
-        let address_kind = format!("{ADDRESS}{}", self.0.backend.name());
-        let held = store.reserved_by(context.job).await.map_err(store_fault)?;
-        if let Some(allocation) = allocation(&held, &address_kind) {
-            return Ok(allocation);
-        }
+        let kinds = Kinds::of(&*self.0.backend);
+        // A companion died between reserving and journaling: what it reserved is forgotten, nothing was made with it.
+        store.unreserve(context.job).await.map_err(store_fault)?;
         for attempt in 0..ATTEMPTS {
             let anew = attempt > 0;
-            let chosen = match self.choose_free(&service, &address_kind, anew).await {
+            let chosen = match self.0.choose_free(&service, &kinds, anew, &[]).await {
                 Ok(chosen) => chosen,
                 // Something may have become free.
                 Err(_) if !anew => continue,
                 Err(fault) => return Err(fault),
             };
-            let addresses =
-                chosen.addresses.iter().map(|address| (address_kind.as_str(), address.to_string()));
-            let values: Vec<_> = std::iter::once((MAC, chosen.mac.to_string())).chain(addresses).collect();
-            if store.reserve(context.job, &values).await.map_err(store_fault)? {
+            if store.reserve(context.job, &kinds.values(&chosen)).await.map_err(store_fault)? {
                 return Ok(chosen);
             }
         }
         Err(Fault::new(CONTENDED, "other companions' jobs were faster each time"))
     }
+}
 
+impl Common {
     /// One at a time here, so that only other companions can be faster. What is taken is read from the store now and then
     /// only: a choice that is out of date is found out when it is reserved.
     async fn choose_free(
         &self,
         service: &Bringups,
-        address_kind: &str,
+        kinds: &Kinds,
         anew: bool,
+        others: &[String],
     ) -> Result<Allocation, Fault> {
-        let backend = &self.0.backend;
+        let backend = &self.backend;
         let mut choosing = service.choosing.lock().await;
         let fresh = |known: &Known| !anew && known.read.elapsed() < FRESH;
         let mut known = match choosing.remove(backend.name()).filter(fresh) {
             Some(known) => known,
             None => {
-                let reserved = service.store.reserved(&[MAC, address_kind]).await.map_err(store_fault)?;
-                Known { read: Instant::now(), taken: taken(&reserved, address_kind) }
+                let wanted = [MAC, &kinds.address, &kinds.id];
+                let reserved = service.store.reserved(&wanted).await.map_err(store_fault)?;
+                Known { read: Instant::now(), taken: kinds.taken(&reserved) }
             }
         };
-        let chosen = backend.allocate(&self.0.spec.plan, &known.taken).await;
+        let mut taken = known.taken.clone();
+        taken.ids.extend_from_slice(others);
+        let chosen = backend.allocate(&self.spec.plan, &taken).await;
         if let Ok(chosen) = &chosen {
             known.taken.macs.push(chosen.mac);
+            known.taken.macs.extend(&chosen.more_macs);
             known.taken.addresses.extend(&chosen.addresses);
+            known.taken.ids.extend(chosen.slot.iter().map(|slot| slot.id.clone()));
         }
         choosing.insert(backend.name(), known);
         chosen
+    }
+
+    /// Another id for the guest, since the one that `placement` has is somebody else's (and those before it, `tried`). Held
+    /// in the store when this returns. Everything else that was chosen stays.
+    pub(super) async fn choose_another_id(
+        &self,
+        placement: &Placement,
+        tried: &mut Vec<String>,
+    ) -> Result<Placement, Fault> {
+        let service = self.service()?;
+        let kinds = Kinds::of(&*self.backend);
+        let Some(slot) = &placement.allocation.slot else {
+            return Err(Fault::new("internal", "a guest without an id has none that could be taken"));
+        };
+        tried.push(slot.id.clone());
+        while tried.len() < ATTEMPTS as usize {
+            let chosen = self.choose_free(&service, &kinds, true, tried).await?;
+            let Some(id) = chosen.slot.map(|slot| slot.id) else { break };
+            let (kind, job) = (&kinds.id, &placement.job);
+            if service.store.exchange(job, kind, &id).await.map_err(store_fault)? {
+                let mut placement = placement.clone();
+                placement.allocation.slot = Some(crate::backend::Slot { id, ..slot.clone() });
+                return Ok(placement);
+            }
+            tried.push(id);
+        }
+        Err(Fault::new(CONTENDED, "each id that was chosen was somebody else's").with_hint(
+            "is another program making guests in the same range? Give this one a range of its own, and try again",
+        ))
     }
 }
 
@@ -134,23 +209,6 @@ impl Allocate {
 pub(in crate::bringup) struct Known {
     read: Instant,
     taken: Taken,
-}
-
-/// What a job holds, if it is whole.
-fn allocation(held: &[(String, String)], address_kind: &str) -> Option<Allocation> {
-    let taken = taken(held, address_kind);
-    Some(Allocation { mac: *taken.macs.first()?, addresses: taken.addresses })
-}
-
-fn taken(reserved: &[(String, String)], address_kind: &str) -> Taken {
-    let of = |wanted: &str| {
-        let wanted = wanted.to_owned();
-        reserved.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, value)| value)
-    };
-    Taken {
-        macs: of(MAC).filter_map(|value| value.parse().ok()).collect(),
-        addresses: of(address_kind).filter_map(|value| value.parse().ok()).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -164,10 +222,13 @@ mod tests {
             row(MAC, "02:f1:57:00:00:01"),
             row("address@local", "10.77.0.10"),
             row("address@other", "10.77.0.11"),
+            row("id@local", "101"),
+            row("id@other", "102"),
         ];
-        let found = allocation(&rows, "address@local").unwrap();
-        assert_eq!(found.mac.to_string(), "02:f1:57:00:00:01");
+        let kinds = Kinds { address: "address@local".to_owned(), id: "id@local".to_owned() };
+        let found = kinds.taken(&rows);
+        assert_eq!(found.macs, ["02:f1:57:00:00:01".parse().unwrap()]);
         assert_eq!(found.addresses, ["10.77.0.10".parse::<std::net::IpAddr>().unwrap()]);
-        assert_eq!(allocation(&rows[1..], "address@local"), None);
+        assert_eq!(found.ids, ["101"]);
     }
 }

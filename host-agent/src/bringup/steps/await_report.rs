@@ -1,15 +1,22 @@
-//! await-report: wait until the guest's report is in the store, its deadline ends, or the guest is known never to be ready.
-//! It waits for a wake-up and for its deadline, and asks nobody in between.
+//! await-report: wait until the guest's report is in the store, its beacon says enough, its deadline ends, or the guest is
+//! known never to be ready. It waits for a wake-up and for its deadline, and asks nobody in between; looks at the guest are
+//! the lookout's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use firstlight_shared::beacon::{Seen, State as BeaconState};
+use firstlight_shared::wire::Trust;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use super::{AWAIT_REPORT, Allocated, Common, store_fault};
+use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, store_fault};
+use crate::backend::ClaimChannel;
+use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
 use crate::clock::now_ms;
+use crate::intake::{BeaconView, Chosen, Intake};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -33,7 +40,7 @@ impl Step for AwaitReport {
     }
 
     async fn probe(&self, context: &Context<'_>) -> Result<Probe, Fault> {
-        Ok(self.stored(context).await?.map_or(Probe::Absent, Probe::Present))
+        Ok(self.stored(context, None).await?.map_or(Probe::Absent, Probe::Present))
     }
 
     async fn act(&self, context: &Context<'_>) -> Act {
@@ -56,35 +63,159 @@ impl Step for AwaitReport {
     }
 }
 
+/// What is known while one waits.
+#[derive(Default)]
+struct Known {
+    sight: Sight,
+    /// Reports for an open claim.
+    came: Vec<Came>,
+    /// The beacon that the store has.
+    named: Vec<IpAddr>,
+}
+
 impl AwaitReport {
-    async fn stored(&self, context: &Context<'_>) -> Result<Option<Value>, Fault> {
+    async fn stored(&self, context: &Context<'_>, sight: Option<&Sight>) -> Result<Option<Value>, Fault> {
         let came = self.0.service()?.store.report_came(context.job).await.map_err(store_fault)?;
-        Ok(came.map(|(sha256, at_ms)| json!({ "sha256": sha256, "received_at_ms": at_ms })))
+        Ok(came.map(|(sha256, at_ms)| {
+            let mut output = json!({ "sha256": sha256, "received_at_ms": at_ms });
+            let seen = sight.and_then(|sight| sight.seen.as_ref());
+            if let Some(seen) = seen.filter(|seen| seen.matches_report(&sha256)) {
+                output[BEACON] = json!(BeaconView::from(seen));
+            }
+            output
+        }))
     }
 
-    /// The report, or why there will be none. An error: the store does not tell.
+    /// The report (or the beacon instead), or why there will be none. An error: the store does not tell.
     async fn wait(&self, context: &Context<'_>, claim: &str) -> Result<Result<Value, Fault>, Fault> {
         let service = self.0.service()?;
         // Before the first look: nothing that comes after it is missed.
-        let place = service.waiters.enter(claim, context.job, self.0.backend.name());
+        let place = service.waiters.enter(claim, context.job, self.surveyed_at());
+        let mut spot = self.spot(context).await?;
         let deadline = self.ends(context);
+        let mut known = Known::default();
+        let mut ask = true;
         loop {
-            if let Some(output) = self.stored(context).await? {
-                return Ok(Ok(output));
-            }
-            let refused = service.store.refusal_of_claim(claim).await;
-            if let Some(refused) = refused.map_err(store_fault)? {
-                return Ok(Err(Fault::new(&refused.code, refused.message)));
+            known.sight = spot.as_ref().map(Spot::sight).unwrap_or_default();
+            ask |= self.name_report(claim, &mut known).await?;
+            if ask {
+                if let Some(output) = self.stored(context, Some(&known.sight)).await? {
+                    return Ok(Ok(output));
+                }
+                let refused = service.store.refusal_of_claim(claim).await;
+                if let Some(refused) = refused.map_err(store_fault)? {
+                    return Ok(Err(Fault::new(&refused.code, refused.message)));
+                }
+                self.look_for_candidates(claim, &mut known).await?;
+                ask = false;
             }
             if let Some(failure) = place.failure() {
                 return Ok(Err(failure));
             }
-            if Instant::now() >= deadline {
-                return Ok(Err(self.too_late()));
+            let late = Instant::now() >= deadline;
+            let until = match self.judge(claim, &mut known, late).await? {
+                Verdict::Take(index, trust) => return self.take(context, &known, index, trust).await,
+                Verdict::Alone => {
+                    return Ok(Ok(json!({ BEACON: known.sight.seen.as_ref().map(BeaconView::from) })));
+                }
+                Verdict::Fail(failure) => return Ok(Err(failure)),
+                Verdict::Wait(_) if late => return Ok(Err(self.too_late(&known.sight))),
+                Verdict::Wait(until) => until.map_or(deadline, |until| until.min(deadline)),
+            };
+            tokio::select! {
+                () = place.woken() => ask = true,
+                () = looked(&mut spot) => {}
+                // Woken or not: the store is asked again.
+                () = sleep_until(until) => ask = true,
             }
-            // Woken or not: the store is asked again.
-            let _ = timeout_at(deadline, place.woken()).await;
         }
+    }
+
+    /// A place at the lookout, where the backend shows beacons.
+    async fn spot(&self, context: &Context<'_>) -> Result<Option<Spot>, Fault> {
+        let Some(budget) = self.0.backend.look_budget() else { return Ok(None) };
+        let placement = self.0.placement(context).await?;
+        let started = context.state.timings.get(START).and_then(|timing| timing.ended_ms);
+        let ago = started.map(|started| Duration::from_millis(now_ms().saturating_sub(started)));
+        let started = ago.and_then(|ago| Instant::now().checked_sub(ago));
+        Ok(Some(self.0.service()?.lookout.enter(&self.0.backend, budget, placement, started)))
+    }
+
+    /// Whether the store learned of a report's name that it did not have: then it is read again, since what came before
+    /// was kept, and what comes later is taken.
+    async fn name_report(&self, claim: &str, known: &mut Known) -> Result<bool, Fault> {
+        let sight = &known.sight;
+        let names = sight.seen.as_ref().is_some_and(Seen::names_report);
+        if !names || known.named == sight.pieces {
+            return Ok(false);
+        }
+        self.0.service()?.store.name_report(claim, &sight.pieces).await.map_err(store_fault)?;
+        known.named.clone_from(&sight.pieces);
+        Ok(true)
+    }
+
+    async fn look_for_candidates(&self, claim: &str, known: &mut Known) -> Result<(), Fault> {
+        // A guest that somebody else made was given no secret, whatever the channel.
+        if self.0.backend.claim_channel() == ClaimChannel::Secret && self.0.spec.adopt.is_none() {
+            return Ok(());
+        }
+        let found = self.0.service()?.store.candidates(claim).await.map_err(store_fault)?;
+        let before = std::mem::take(&mut known.came);
+        let noticed = |sha256: &str| before.iter().find(|one| one.candidate.sha256 == sha256);
+        let came = found.into_iter().map(|candidate| {
+            let noticed = noticed(&candidate.sha256).map_or_else(Instant::now, |one| one.noticed);
+            Came { candidate, noticed }
+        });
+        known.came = came.collect();
+        Ok(())
+    }
+
+    async fn judge(&self, claim: &str, known: &mut Known, late: bool) -> Result<Verdict, Fault> {
+        let needs_report = !self.0.spec.require.is_empty();
+        let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
+        if !refuted.is_empty() {
+            let store = &self.0.service()?.store;
+            let mut wrong = Vec::new();
+            for index in refuted {
+                if let Some(one) = known.came.get_mut(index) {
+                    wrong.push(one.candidate.clone());
+                    one.candidate.refuted = true;
+                }
+            }
+            if let Some(claim) = store.claim(claim).await.map_err(store_fault)? {
+                let wrong: Vec<_> = wrong.iter().collect();
+                Intake::new(store.clone()).refute(&claim, &wrong).await.map_err(store_fault)?;
+            }
+        }
+        let has_eyes = self.0.backend.look_budget().is_some();
+        Ok(match verdict {
+            // Where nobody can look, waiting brings no more.
+            Verdict::Wait(_) if late || !has_eyes => {
+                last_resort(&known.sight, &known.came).unwrap_or(verdict)
+            }
+            verdict => verdict,
+        })
+    }
+
+    async fn take(
+        &self,
+        context: &Context<'_>,
+        known: &Known,
+        index: usize,
+        trust: Trust,
+    ) -> Result<Result<Value, Fault>, Fault> {
+        let store = &self.0.service()?.store;
+        if let Some(one) = known.came.get(index) {
+            let chosen = Intake::new(store.clone()).choose(&one.candidate, trust).await;
+            if let Chosen::Refused(refused) = chosen.map_err(store_fault)? {
+                return Ok(Err(Fault::new(&refused.code, refused.message)));
+            }
+        }
+        // If it was too late, another one is there.
+        let stored = self.stored(context, Some(&known.sight)).await?;
+        stored
+            .map(Ok)
+            .ok_or_else(|| Fault::new("report-vanished", "the report that was chosen is not in the store"))
     }
 
     /// Counted from when the step began, whoever began it.
@@ -95,10 +226,47 @@ impl AwaitReport {
         Instant::now().checked_add(left).unwrap_or_else(Instant::now)
     }
 
-    fn too_late(&self) -> Fault {
+    /// The backend whose surveys see the guest: they see ours only.
+    fn surveyed_at(&self) -> &'static str {
+        if self.0.spec.adopt.is_some() { "" } else { self.0.backend.name() }
+    }
+
+    fn too_late(&self, sight: &Sight) -> Fault {
         let seconds = self.0.spec.timeout_ms / 1000;
-        Fault::new("report-timeout", format!("the guest did not report within {seconds} s")).with_hint(
-            "the console lines show how far it came; is firstlight-guest baked into the golden and enabled?",
-        )
+        let alive = sight.seen.as_ref().is_some_and(|seen| seen.state() == BeaconState::IdentityDone);
+        let fault = |message: String, hint: String| Fault::new("report-timeout", message).with_hint(hint);
+        match (alive, &sight.unreadable, &sight.fault) {
+            (true, ..) => fault(
+                format!("the guest lives and has its identity, but was not ready within {seconds} s"),
+                "its checks may need more time: see `firstlight-guest show` in it, or raise readiness.timeout"
+                    .to_owned(),
+            ),
+            (false, Some(error), _) => fault(
+                format!("the guest did not report within {seconds} s, and its beacon cannot be read"),
+                error.to_string(),
+            ),
+            (false, None, Some(trouble)) => fault(
+                format!("the guest did not report within {seconds} s, and could not be looked at"),
+                format!("the last look at it failed: {trouble}"),
+            ),
+            (false, None, None) if self.0.spec.adopt.is_some() => fault(
+                format!("the guest did not report within {seconds} s"),
+                "does `firstlight-guest status` in it say that it has reported, and to whom? its \
+                 /etc/firstlight/guest.toml must name this companion's address, and the pin that `firstlight pin` prints"
+                    .to_owned(),
+            ),
+            (false, None, None) => fault(
+                format!("the guest did not report within {seconds} s"),
+                "the console lines show how far it came; is firstlight-guest baked into the golden and enabled?"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+async fn looked(spot: &mut Option<Spot>) {
+    match spot {
+        Some(spot) => spot.changed().await,
+        None => std::future::pending().await,
     }
 }

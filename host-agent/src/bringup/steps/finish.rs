@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Common, FAST, nothing, store_fault};
+use super::{Common, FAST, FINISH, is_by_beacon_alone, nothing, store_fault};
+use crate::backend::ClaimChannel;
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -13,7 +14,7 @@ pub(super) struct Finish(pub(super) Arc<Common>);
 #[async_trait]
 impl Step for Finish {
     fn name(&self) -> &'static str {
-        "finish"
+        FINISH
     }
 
     fn deadline(&self) -> Option<std::time::Duration> {
@@ -39,8 +40,17 @@ impl Step for Finish {
 
 impl Finish {
     async fn remove(&self, context: &Context<'_>) -> Result<(), Fault> {
-        let placement = self.0.placement(context).await?;
-        self.0.backend.remove_claim(&placement).await?;
+        // A guest that somebody else made was given none.
+        let is_adopted = self.0.spec.adopt.is_some();
+        if !is_adopted {
+            let placement = self.0.placement(context).await?;
+            self.0.backend.remove_claim(&placement).await?;
+        }
+        let is_open = is_adopted || self.0.backend.claim_channel() == ClaimChannel::Open;
+        if is_open && is_by_beacon_alone(context.state) {
+            // The report may still come; there is no secret to be wiped.
+            return Ok(());
+        }
         self.0.service()?.store.expire_claim(context.job).await.map_err(store_fault)
     }
 }

@@ -1,6 +1,8 @@
 //! The steps of a bring-up, in order:
 //! allocate, restore, mac, hostname, size, mounts, start, await-report, verify, finish.
+//! Of a guest that somebody else made: adopt, await-report, verify, finish.
 
+mod adopt;
 mod allocate;
 mod await_report;
 mod finish;
@@ -10,19 +12,29 @@ mod verify;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use firstlight_shared::ids::MachineId;
 use firstlight_shared::wire::Claim;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use crate::backend::{Allocation, Backend, GuestPlan, Placement, Stage};
+use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, Placement, Stage};
+use crate::intake::BeaconView;
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
 
+pub(super) use adopt::{Likeness, handle};
 pub(super) use allocate::Known;
+pub(super) use allocate::{MAC, id_kind};
 
 pub(super) const ALLOCATE: &str = "allocate";
+/// Stands in its place where the guest is somebody else's, with the same output.
+pub(super) const ADOPT: &str = "adopt";
+pub(super) const RESTORE: &str = "restore";
+pub(super) const FINISH: &str = "finish";
+const START: &str = "start";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
 
@@ -30,8 +42,11 @@ pub(super) const VERIFY: &str = "verify";
 const SLOW: Duration = Duration::from_secs(30 * 60);
 /// Everything else takes seconds, when the hypervisor is busy.
 const FAST: Duration = Duration::from_secs(5 * 60);
+/// In the output of `await-report`: the beacon that stood then. In that of `verify`: there was nothing else.
+const BEACON: &str = "beacon";
 const CONTENDED: &str = "allocation-contended";
 const STOPPING: &str = "stopping";
+const UNSEEN: &str = "guest-unseen";
 
 /// The saga of one guest.
 pub(super) struct BringUp {
@@ -59,11 +74,12 @@ pub(super) struct Allocated {
 impl Allocated {
     /// Of a job that got that far.
     pub(super) fn of(state: &State) -> Option<Self> {
-        Self::deserialize(state.outputs.get(ALLOCATE)?).ok()
+        let output = state.outputs.get(ALLOCATE).or_else(|| state.outputs.get(ADOPT))?;
+        Self::deserialize(output).ok()
     }
 
     /// The guest with what was chosen for it; its claim has no secret and says only whom it is for and where to report.
-    pub(super) fn placement(self, job: &str, plan: GuestPlan) -> Placement {
+    pub(super) fn placement(self, job: &str, plan: GuestPlan, state: &State) -> Placement {
         let claim = Claim {
             version: 1,
             id: self.claim_id,
@@ -74,8 +90,30 @@ impl Allocated {
             pin: None,
             machine_id: None,
         };
-        Placement { job: job.to_owned(), plan, allocation: self.allocation, claim }
+        let mut allocation = self.allocation;
+        // Another id was chosen if the first one was somebody else's.
+        if let (Some(slot), Some(id)) = (&mut allocation.slot, id_in_use(state)) {
+            slot.id = id;
+        }
+        let made = state.outputs.contains_key(RESTORE);
+        let tasks = state.tasks.clone();
+        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks }
     }
+}
+
+/// The beacon that ended the wait for the guest, if one did.
+pub(super) fn beacon_of(state: &State) -> Option<BeaconView> {
+    BeaconView::deserialize(state.outputs.get(AWAIT_REPORT)?.get(BEACON)?).ok()
+}
+
+/// The guest was found ready without its report.
+pub(super) fn is_by_beacon_alone(state: &State) -> bool {
+    state.outputs.get(VERIFY).is_some_and(|output| output.get(BEACON).is_some())
+}
+
+/// The id that the guest was made with, once it was.
+fn id_in_use(state: &State) -> Option<String> {
+    Some(state.outputs.get(RESTORE)?.get("id")?.as_str()?.to_owned())
 }
 
 impl BringUp {
@@ -89,18 +127,21 @@ impl BringUp {
         let stage = |name, stage, deadline| -> Box<dyn Step> {
             Box::new(stage::StageStep::new(&common, name, stage, deadline))
         };
-        let steps: Vec<Box<dyn Step>> = vec![
-            Box::new(allocate::Allocate(Arc::clone(&common))),
-            stage("restore", Stage::Restore, SLOW),
-            stage("mac", Stage::Mac, FAST),
-            stage("hostname", Stage::Hostname, FAST),
-            stage("size", Stage::Size, FAST),
-            stage("mounts", Stage::Mounts, FAST),
-            stage("start", Stage::Start, FAST),
-            Box::new(await_report::AwaitReport(Arc::clone(&common))),
-            Box::new(verify::Verify(Arc::clone(&common))),
-            Box::new(finish::Finish(Arc::clone(&common))),
-        ];
+        let mut steps: Vec<Box<dyn Step>> = match &common.spec.adopt {
+            Some(_) => vec![Box::new(adopt::Adopt(Arc::clone(&common)))],
+            None => vec![
+                Box::new(allocate::Allocate(Arc::clone(&common))),
+                stage(RESTORE, Stage::Restore, SLOW),
+                stage("mac", Stage::Mac, FAST),
+                stage("hostname", Stage::Hostname, FAST),
+                stage("size", Stage::Size, FAST),
+                stage("mounts", Stage::Mounts, FAST),
+                stage(START, Stage::Start, FAST),
+            ],
+        };
+        steps.push(Box::new(await_report::AwaitReport(Arc::clone(&common))));
+        steps.push(Box::new(verify::Verify(Arc::clone(&common))));
+        steps.push(Box::new(finish::Finish(Arc::clone(&common))));
         Self { common, steps }
     }
 
@@ -121,14 +162,29 @@ pub(super) fn destroy_command(guest: &str) -> String {
     format!("firstlight destroy {guest}")
 }
 
+/// The same for a guest that somebody else made: it stays as it is.
+pub(super) fn forget_command(guest: &str) -> String {
+    format!("firstlight abandon {guest}")
+}
+
+#[async_trait]
 impl Saga for BringUp {
     fn steps(&self) -> &[Box<dyn Step>] {
         &self.steps
     }
 
-    fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
+    async fn leftovers(&self, context: &Context<'_>) -> Vec<String> {
+        if self.common.spec.adopt.is_some() {
+            // Nothing of it is ours: there is nothing to remove.
+            return vec![forget_command(&context.state.spec.guest)];
+        }
         let mut commands = vec![destroy_command(&context.state.spec.guest)];
-        if let Ok(placement) = self.common.bare_placement(context) {
+        // Without the store, what the journal knows has to do.
+        let placement = match self.common.placement(context).await {
+            Ok(placement) => Ok(placement),
+            Err(_) => self.common.bare_placement(context),
+        };
+        if let Ok(placement) = placement {
             commands.extend(self.common.backend.manual_cleanup(&placement));
         }
         commands
@@ -143,16 +199,33 @@ impl Common {
     /// The guest with all that was chosen, and the claim with its secret as far as it is still kept.
     async fn placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
         let mut placement = self.bare_placement(context)?;
-        let stored = self.service()?.store.claim(&placement.claim.id).await.map_err(store_fault)?;
-        placement.claim.secret = stored.filter(|claim| !claim.expired).map(|claim| claim.secret);
+        let store = &self.service()?.store;
+        if self.backend.claim_channel() == ClaimChannel::Secret {
+            let stored = store.claim(&placement.claim.id).await.map_err(store_fault)?;
+            placement.claim.secret = stored.filter(|claim| !claim.expired).map(|claim| claim.secret);
+        }
+        if let Some(slot) = &mut placement.allocation.slot {
+            // Of those that were tried, the one that is held: it is durable before it is used.
+            let held = store.reserved_by(context.job).await.map_err(store_fault)?;
+            let kind = id_kind(&*self.backend);
+            let mut ids = held.into_iter().filter(|(of, _)| *of == kind).map(|(_, id)| id).peekable();
+            let in_use = ids.peek().cloned();
+            if !ids.any(|id| id == slot.id) {
+                slot.id = in_use.unwrap_or_else(|| slot.id.clone());
+            }
+        }
         Ok(placement)
     }
 
     fn bare_placement(&self, context: &Context<'_>) -> Result<Placement, Fault> {
         let allocated = Allocated::of(context.state)
             .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest yet"))?;
-        let mut placement = allocated.placement(&self.job, self.spec.plan.clone());
-        placement.claim.intent = Some(self.spec.intent);
+        let mut placement = allocated.placement(&self.job, self.spec.plan.clone(), context.state);
+        placement.adopted = self.spec.adopt.is_some();
+        let uuid = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
+        placement.claim.machine_id =
+            uuid.and_then(|uuid| uuid.parse::<MachineId>().ok()).map(|id| id.derived());
+        placement.claim.intent = Some(self.spec.plan.intent);
         placement.claim.hostname = Some(self.spec.plan.name.clone());
         placement.claim.pin = Some(self.service()?.pin);
         Ok(placement)
@@ -165,11 +238,11 @@ impl Common {
     }
 }
 
-/// A store that is away, a companion that stops, others that were faster: they say nothing about the guest, and it is tried
+/// A store or a hypervisor that is away, a companion that stops, others that were faster: they say nothing about the guest, and it is tried
 /// again.
 fn unless_store(fault: Fault) -> Act {
     match fault.code.as_str() {
-        "store" | STOPPING | CONTENDED => Act::Unknown(fault),
+        "store" | STOPPING | CONTENDED | UNSEEN => Act::Unknown(fault),
         _ => Act::Refused(fault),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Common, unless_store};
-use crate::backend::Stage;
+use crate::backend::{ID_TAKEN, Placement, Stage};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -39,7 +39,7 @@ impl Step for StageStep {
 
     async fn act(&self, context: &Context<'_>) -> Act {
         match self.common.placement(context).await {
-            Ok(placement) => self.common.backend.act(self.stage, &placement).await,
+            Ok(placement) => self.act_at(placement).await,
             Err(fault) => unless_store(fault),
         }
     }
@@ -66,5 +66,29 @@ impl Step for StageStep {
 
     async fn evidence(&self, context: &Context<'_>) -> Vec<String> {
         if self.stage == Stage::Start { self.common.console(context).await } else { Vec::new() }
+    }
+}
+
+impl StageStep {
+    /// Under another id if this one turns out to be somebody else's.
+    async fn act_at(&self, mut placement: Placement) -> Act {
+        let mut tried = Vec::new();
+        loop {
+            match self.common.backend.act(self.stage, &placement).await {
+                Act::Refused(fault) if fault.code == ID_TAKEN && self.chooses_id() => {
+                    tracing::info!(job = %placement.job, error = %fault, "another id is chosen");
+                }
+                acted => return acted,
+            }
+            placement = match self.common.choose_another_id(&placement, &mut tried).await {
+                Ok(placement) => placement,
+                Err(fault) => return unless_store(fault),
+            };
+        }
+    }
+
+    /// One that the operator chose is not exchanged.
+    fn chooses_id(&self) -> bool {
+        self.stage == Stage::Restore && self.common.spec.plan.place.vmid.is_none()
     }
 }

@@ -1,18 +1,21 @@
 //! verify: is the guest that reported the one that was wanted, does the hypervisor agree, is it ready and unique.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
+use firstlight_shared::wire::{Envelope, Opened, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{Common, FAST, VERIFY, store_fault, unless_store};
-use crate::backend::Placement;
+use super::{BEACON, Common, FAST, UNSEEN, VERIFY, beacon_of, store_fault, unless_store};
+use crate::backend::{LookBudget, Observed, Placement};
+use crate::bringup::lookout::Sight;
 use crate::fleet::identities;
-use crate::intake::{Expected, verdict};
+use crate::intake::{BeaconView, Expected, Problem, verdict, verdict_by_beacon};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
+use crate::store::{Shared, StoredReport};
 
 pub(super) struct Verify(pub(super) Arc<Common>);
 
@@ -46,48 +49,199 @@ impl Step for Verify {
     }
 }
 
+/// How a report is bound to its guest, and what would bind it better.
+struct Bound {
+    trust: Trust,
+    missing: Option<String>,
+}
+
 impl Verify {
     async fn check(&self, context: &Context<'_>) -> Result<Value, Fault> {
         let service = self.0.service()?;
         let placement = self.0.placement(context).await?;
         let stored = service.store.report_of_job(context.job).await.map_err(store_fault)?;
-        let stored = stored.ok_or_else(|| Fault::new("no-report", "the report is not in the store"))?;
-        let opened = stored.envelope.open().map_err(|error| Fault::new("bad-report", error.to_string()))?;
-        let trust = self.attest(&placement, &stored.sha256).await?.unwrap_or(stored.trust);
-        if trust != stored.trust {
-            service.store.set_trust(&stored.sha256, trust).await.map_err(store_fault)?;
-        }
-
-        let observed = self.0.backend.observe(&placement).await?;
-        let mounts = placement.plan.mounts.iter().map(|mount| mount.path.clone()).collect::<Vec<PathBuf>>();
-        let expected = Expected {
-            guest: placement.plan.name.as_str(),
-            mac: placement.allocation.mac,
-            mounts: &mounts,
-            require: &self.0.spec.require,
-        };
-        let own = identities(placement.plan.name.as_str(), &opened.report);
-        let shared = service.store.sharing(context.job, &own.values).await.map_err(store_fault)?;
-        let problems = verdict(&opened.report, trust, &expected, &observed, &shared);
-        match problems.first() {
-            None => Ok(json!({ "trust": trust, "observed": observed })),
-            Some(first) => {
-                let all = problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>();
-                Err(Fault::new(first.code, all.join("; ")))
-            }
+        match (stored, beacon_of(context.state)) {
+            (Some(stored), _) => self.check_report(context, &placement, stored).await,
+            (None, Some(beacon)) => self.check_beacon(context, &placement, &beacon).await,
+            (None, None) => Err(Fault::new("no-report", "the report is not in the store")),
         }
     }
 
-    /// Attested, if the hypervisor shows the very report that came over the network; none if it shows no report.
-    async fn attest(&self, placement: &Placement, sha256: &str) -> Result<Option<Trust>, Fault> {
-        let Some(bytes) = self.0.backend.read_report(placement).await? else { return Ok(None) };
-        let seen = Envelope::parse(&bytes).ok().map(|envelope| sha256_hex(envelope.report.as_bytes()));
-        if seen.as_deref() == Some(sha256) {
-            return Ok(Some(Trust::Attested));
+    async fn check_report(
+        &self,
+        context: &Context<'_>,
+        placement: &Placement,
+        stored: StoredReport,
+    ) -> Result<Value, Fault> {
+        let service = self.0.service()?;
+        let opened = stored.envelope.open().map_err(|error| Fault::new("bad-report", error.to_string()))?;
+        let observed = self.observe(placement).await?;
+        let bound = self.bind(placement, &stored, &opened, &observed).await?;
+        let trust = bound.trust;
+        if trust != stored.trust {
+            service.store.set_trust(&stored.sha256, trust).await.map_err(store_fault)?;
         }
-        Err(Fault::new(
-            "report-mismatch",
-            "the guest that runs here holds another report than the one that was sent",
-        ))
+        let own = identities(placement.plan.name.as_str(), &opened.report);
+        let shared = service.store.sharing(context.job, &own.values).await.map_err(store_fault)?;
+        let mounts = mounts(placement);
+        let expected = self.expected(placement, &mounts);
+        let problems = verdict(&opened.report, trust, &expected, &observed, &shared);
+        match fault(&problems) {
+            None => Ok(json!({ "trust": trust, "observed": observed })),
+            Some(fault) => Err(match bound.missing {
+                Some(missing) if fault.code == "untrusted" => fault.with_hint(missing),
+                _ => fault,
+            }),
+        }
+    }
+
+    /// The guest runs, and what it says of itself is surely its own; there is no report.
+    async fn check_beacon(
+        &self,
+        context: &Context<'_>,
+        placement: &Placement,
+        beacon: &BeaconView,
+    ) -> Result<Value, Fault> {
+        let store = &self.0.service()?.store;
+        let guest = placement.plan.name.as_str();
+        let observed = self.observe(placement).await?;
+        let own = beacon.identities();
+        let mut shared = store.sharing(context.job, &own).await.map_err(store_fault)?;
+        for (kind, value) in &own {
+            // Guests that are gone count as well: a host key is never made twice.
+            let holder = store.holder_of_key(value, context.job, guest).await.map_err(store_fault)?;
+            let other = holder.filter(|holder| shared.iter().all(|shared| shared.guest != *holder));
+            shared.extend(other.map(|guest| Shared {
+                kind: (*kind).to_owned(),
+                value: value.clone(),
+                guest,
+                job: String::new(),
+            }));
+        }
+        let mounts = mounts(placement);
+        let expected = self.expected(placement, &mounts);
+        let problems = verdict_by_beacon(beacon, &expected, &observed, &shared);
+        if let Some(fault) = fault(&problems) {
+            let url = placement.claim.url.as_deref().unwrap_or("the companion");
+            return Err(fault.with_hint(format!(
+                "its report did not arrive: has the guest a route to {url}, and does a firewall let it through?"
+            )));
+        }
+        store.vouch(context.job, guest, Trust::Attested, &own).await.map_err(store_fault)?;
+        Ok(json!({ "trust": Trust::Attested, "observed": observed, BEACON: beacon }))
+    }
+
+    /// An outage of the hypervisor says nothing about a guest that is ready: it is looked at again.
+    async fn observe(&self, placement: &Placement) -> Result<Observed, Fault> {
+        self.0.backend.observe(placement).await.map_err(|fault| match fault.code.as_str() {
+            "foreign" => fault,
+            _ => Fault { code: UNSEEN.to_owned(), ..fault },
+        })
+    }
+
+    fn expected<'a>(&'a self, placement: &'a Placement, mounts: &'a [PathBuf]) -> Expected<'a> {
+        Expected {
+            guest: placement.plan.name.as_str(),
+            mac: placement.allocation.mac,
+            machine_id: placement.claim.machine_id,
+            mounts,
+            require: &self.0.spec.require,
+        }
+    }
+
+    async fn bind(
+        &self,
+        placement: &Placement,
+        stored: &StoredReport,
+        opened: &Opened,
+        observed: &Observed,
+    ) -> Result<Bound, Fault> {
+        if stored.trust == Trust::Attested {
+            return Ok(Bound { trust: Trust::Attested, missing: None });
+        }
+        let budget = self.0.backend.look_budget();
+        match (self.shows_report(placement, &stored.sha256).await, budget) {
+            (Ok(true), _) => return Ok(Bound { trust: Trust::Attested, missing: None }),
+            // A machine's agent may be away; its beacon may stand all the same.
+            (Err(fault), Some(_)) if fault.code != MISMATCH => {
+                tracing::warn!(job = %placement.job, error = %fault, "the guest's report cannot be read through the hypervisor");
+            }
+            (Err(fault), _) => return Err(fault),
+            (Ok(false), _) => {}
+        }
+        let Some(budget) = budget else {
+            let missing = "its claims carry no secret, and its guests' beacons cannot be read";
+            let missing = format!("`{}`: {missing}", self.0.backend.name());
+            return Ok(Bound { trust: stored.trust, missing: Some(missing) });
+        };
+        let sight = self.look(placement, budget).await?;
+        if let Some(seen) = sight.seen.as_ref().filter(|seen| seen.names_report()) {
+            return match seen.names(&stored.envelope, &stored.sha256) {
+                true => Ok(Bound { trust: Trust::Attested, missing: None }),
+                false => Err(mismatch()),
+            };
+        }
+        let trust = match stored.trust {
+            Trust::Unverified if is_observed(placement, &stored.source, opened, observed, &sight) => {
+                Trust::Observed
+            }
+            trust => trust,
+        };
+        Ok(Bound { trust, missing: Some(missing(&sight)) })
+    }
+
+    /// Whether the hypervisor shows the very report that came over the network; false if it shows none.
+    async fn shows_report(&self, placement: &Placement, sha256: &str) -> Result<bool, Fault> {
+        let Some(bytes) = self.0.backend.read_report(placement).await? else { return Ok(false) };
+        let seen = Envelope::parse(&bytes).ok().map(|envelope| sha256_hex(envelope.report.as_bytes()));
+        if seen.as_deref() == Some(sha256) { Ok(true) } else { Err(mismatch()) }
+    }
+
+    async fn look(&self, placement: &Placement, budget: LookBudget) -> Result<Sight, Fault> {
+        Ok(self.0.service()?.lookout.once(&self.0.backend, budget, placement.clone()).await)
+    }
+}
+
+fn mounts(placement: &Placement) -> Vec<PathBuf> {
+    placement.plan.mounts.iter().map(|mount| mount.path.clone()).collect()
+}
+
+/// The first one's code and all that was said; none: there is no problem.
+fn fault(problems: &[Problem]) -> Option<Fault> {
+    let all = || problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ");
+    problems.first().map(|first| Fault::new(first.code, all()))
+}
+
+const MISMATCH: &str = "report-mismatch";
+
+fn mismatch() -> Fault {
+    Fault::new(MISMATCH, "the guest that runs here holds another report than the one that was sent")
+}
+
+/// The report came from an address that the hypervisor lists for this guest, and both know the same MAC.
+fn is_observed(
+    placement: &Placement,
+    source: &str,
+    opened: &Opened,
+    observed: &Observed,
+    sight: &Sight,
+) -> bool {
+    let mac = placement.allocation.mac;
+    let macs_fit =
+        observed.mac == Some(mac) && opened.report.network.iter().any(|interface| interface.mac == Some(mac));
+    let source = source.parse::<IpAddr>();
+    let listed = |source| observed.addresses.contains(&source) || sight.addresses.contains(&source);
+    macs_fit && source.is_ok_and(listed)
+}
+
+/// Why no beacon bound the report, for the operator.
+fn missing(sight: &Sight) -> String {
+    match (&sight.fault, &sight.unreadable) {
+        (Some(fault), _) => format!("the guest's addresses could not be read, and so its beacon: {fault}"),
+        (None, Some(error)) => format!("its beacon does not bind it: {error}"),
+        (None, None) => "no beacon stands among the guest's addresses: is its firstlight-guest too old, or its beacon off \
+                         (`[beacon]` in /etc/firstlight/guest.toml)? Does the hypervisor list all addresses \
+                         (pve-container 5.2.6 or newer)?"
+            .to_owned(),
     }
 }

@@ -1,7 +1,9 @@
 //! Bring-ups on the real embedded store and the real runner, with a hypervisor on paper.
 
 mod apply;
+mod beacons;
 mod failing;
-mod paper;
+pub(super) mod paper;
 mod rig;
 mod several;
+mod waiting;

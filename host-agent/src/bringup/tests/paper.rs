@@ -3,41 +3,61 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::ids::{GuestName, MacAddress};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
+    ReportEndpoint, Slot, Stage, Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Object {
-    pub(super) guest: String,
-    pub(super) mac: Option<MacAddress>,
-    pub(super) running: bool,
+pub(in crate::bringup) struct Object {
+    pub(in crate::bringup) guest: String,
+    pub(in crate::bringup) mac: Option<MacAddress>,
+    pub(in crate::bringup) running: bool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(in crate::bringup) struct World {
     /// By the job of the stamp.
-    pub(super) objects: BTreeMap<String, Object>,
-    pub(super) golden: String,
-    pub(super) refuse: Option<Stage>,
-    pub(super) undo_fails: Option<Stage>,
+    pub(in crate::bringup) objects: BTreeMap<String, Object>,
+    /// Guests that somebody else made, by their ids.
+    pub(in crate::bringup) others: BTreeMap<String, Object>,
+    /// What can be read in them, by their ids.
+    pub(in crate::bringup) reports: BTreeMap<String, Vec<u8>>,
+    pub(in crate::bringup) golden: String,
+    pub(in crate::bringup) refuse: Option<Stage>,
+    pub(in crate::bringup) undo_fails: Option<Stage>,
     /// How often each job's guest was made.
-    pub(super) made: BTreeMap<String, u32>,
-    pub(super) released: u32,
+    pub(in crate::bringup) made: BTreeMap<String, u32>,
+    pub(in crate::bringup) released: u32,
+    /// Claims carry no secret, ids are chosen, and guests may be looked at.
+    pub(in crate::bringup) open: bool,
+    /// What a look at each job's guest shows; nothing: it does not run.
+    pub(in crate::bringup) shown: BTreeMap<String, Vec<IpAddr>>,
+    pub(in crate::bringup) look_takes: Duration,
+    pub(in crate::bringup) look_fails: bool,
+    /// Nobody may look.
+    pub(in crate::bringup) blind: bool,
+    /// Every look: when it was begun, and at whose guest.
+    pub(in crate::bringup) looks: Vec<(Instant, String)>,
+    /// Looks under way, by job, and the most at one guest so far.
+    pub(in crate::bringup) under_way: BTreeMap<String, usize>,
+    pub(in crate::bringup) most_at_once: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Paper {
+pub(in crate::bringup) struct Paper {
     world: Mutex<World>,
     /// A stage that does not go on before this says otherwise.
-    pub(super) hold: watch::Sender<Option<Stage>>,
+    pub(in crate::bringup) hold: watch::Sender<Option<Stage>>,
 }
 
 impl Default for Paper {
@@ -47,7 +67,7 @@ impl Default for Paper {
 }
 
 impl Paper {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(in crate::bringup) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 }
@@ -93,6 +113,13 @@ impl Backend for Paper {
         Ok(Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x58], [0, 0, number]),
             addresses: vec![address],
+            more_macs: Vec::new(),
+            slot: self.world().open.then(|| Slot {
+                id: format!("{}", 100 + u32::from(number)),
+                node: "paper-1".to_owned(),
+                uuid: Some(format!("00000000-0000-4000-8000-0000000000{number:02x}")),
+                since_s: 0,
+            }),
         })
     }
 
@@ -163,9 +190,36 @@ impl Backend for Paper {
         vec!["node:paper".to_owned()]
     }
 
+    async fn adopt(&self, name_or_id: &str) -> Result<Adopted, Fault> {
+        let world = self.world();
+        let others = world.others.iter().map(|(id, object)| (Some(id.clone()), object));
+        let all = others.chain(world.objects.values().map(|object| (None, object)));
+        let wanted = |(id, object): &(Option<String>, &Object)| {
+            id.as_deref() == Some(name_or_id) || object.guest == name_or_id
+        };
+        let found: Vec<_> = all.filter(wanted).collect();
+        let [(id, object)] = found.as_slice() else {
+            let (code, what) =
+                if found.is_empty() { ("no-such-guest", "no") } else { ("ambiguous-guest", "several") };
+            return Err(Fault::new(code, format!("there is {what} guest {name_or_id}")));
+        };
+        let slot = |id: &String| Slot { id: id.clone(), node: "paper".into(), uuid: None, since_s: 0 };
+        Ok(Adopted {
+            name: object.guest.parse().unwrap(),
+            kind: None,
+            allocation: Allocation {
+                mac: object.mac.ok_or_else(|| Fault::new("guest-without-mac", "it has none"))?,
+                more_macs: Vec::new(),
+                addresses: vec![IpAddr::from([192, 0, 2, 77])],
+                slot: id.as_ref().map(slot),
+            },
+        })
+    }
+
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
         let world = self.world();
-        let object = world.objects.get(&guest.job);
+        let other = guest.allocation.slot.as_ref().and_then(|slot| world.others.get(&slot.id));
+        let object = world.objects.get(&guest.job).or(other);
         Ok(Observed {
             running: object.is_some_and(|object| object.running),
             mac: object.and_then(|object| object.mac),
@@ -174,8 +228,39 @@ impl Backend for Paper {
         })
     }
 
-    async fn read_report(&self, _: &Placement) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(None)
+    fn claim_channel(&self) -> ClaimChannel {
+        if self.world().open { ClaimChannel::Open } else { ClaimChannel::Secret }
+    }
+
+    fn look_budget(&self) -> Option<LookBudget> {
+        let budget = LookBudget { per_second: 8, not_before: Duration::from_millis(20) };
+        let world = self.world();
+        (world.open && !world.blind).then_some(budget)
+    }
+
+    async fn look(&self, guest: &Placement) -> Result<Look, Fault> {
+        let takes = {
+            let mut world = self.world();
+            world.looks.push((Instant::now(), guest.job.clone()));
+            let under_way = world.under_way.entry(guest.job.clone()).or_default();
+            *under_way += 1;
+            let now = *under_way;
+            world.most_at_once = world.most_at_once.max(now);
+            world.look_takes
+        };
+        tokio::time::sleep(takes).await;
+        let mut world = self.world();
+        *world.under_way.entry(guest.job.clone()).or_default() -= 1;
+        if world.look_fails {
+            return Err(Fault::new("paper-blind", "no look today"));
+        }
+        let shown = world.shown.get(&guest.job).cloned();
+        Ok(Look { running: shown.is_some(), addresses: shown.unwrap_or_default() })
+    }
+
+    async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault> {
+        let slot = guest.allocation.slot.as_ref();
+        Ok(slot.and_then(|slot| self.world().reports.get(&slot.id).cloned()))
     }
 
     async fn console_tail(&self, _: &Placement, _: usize) -> Vec<String> {
@@ -196,6 +281,6 @@ impl Backend for Paper {
 }
 
 /// The MACs of all objects, each once.
-pub(super) fn macs(world: &World) -> BTreeSet<MacAddress> {
+pub(in crate::bringup) fn macs(world: &World) -> BTreeSet<MacAddress> {
     world.objects.values().filter_map(|object| object.mac).collect()
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use firstlight_shared::ids::MachineId;
 use firstlight_shared::pin::SpkiPin;
+use firstlight_shared::wire::Report;
 use tempfile::TempDir;
 
 use super::super::api::Submitted;
@@ -102,19 +104,37 @@ impl Rig {
 
     /// The report that this job's guest would send.
     pub(super) async fn report(&self, job: &str, key: &ssh_key::PrivateKey) -> Vec<u8> {
+        self.report_with(job, key, |_| {}).await
+    }
+
+    pub(super) async fn report_with(
+        &self,
+        job: &str,
+        key: &ssh_key::PrivateKey,
+        change: impl FnOnce(&mut Report),
+    ) -> Vec<u8> {
         let state = self.state(job).await;
         let allocated = super::super::steps::Allocated::of(&state).unwrap();
         let stored = self.store.claim(&allocated.claim_id).await.unwrap().unwrap();
-        let claim = claim(&stored.id, stored.secret.expose());
+        let mut claim = claim(&stored.id, stored.secret.expose());
+        claim.secret = claim.secret.filter(|_| !stored.open);
         let mut report = report(Some(&claim.id), key);
         report.identity.hostname.current.clone_from(&state.spec.guest);
-        report.identity.machine_id.derived = Some(format!("{:0>32}", &job[..11]).parse().unwrap());
+        let uuid = allocated.allocation.slot.and_then(|slot| slot.uuid);
+        report.identity.machine_id.derived = Some(match uuid {
+            Some(uuid) => uuid.parse::<MachineId>().unwrap().derived(),
+            None => format!("{:0>32}", &job[..11]).parse().unwrap(),
+        });
+        change(&mut report);
         report.network[0].mac = Some(allocated.allocation.mac);
         seal(&report, &claim, key)
     }
 
     pub(super) async fn send(&self, bytes: &[u8]) -> Result<(), IntakeError> {
-        let source = IpAddr::from([192, 0, 2, 9]);
+        self.send_from(bytes, IpAddr::from([192, 0, 2, 9])).await
+    }
+
+    pub(super) async fn send_from(&self, bytes: &[u8], source: IpAddr) -> Result<(), IntakeError> {
         Intake::new(self.store.clone()).receive(bytes, source).await.map(drop)
     }
 

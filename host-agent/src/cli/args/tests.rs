@@ -37,6 +37,15 @@ fn the_commands_that_readme_shows_exist() {
     assert!(commands.len() >= 8, "README shows only {} commands", commands.len());
 }
 
+#[test]
+fn the_commands_that_the_page_of_proxmox_shows_exist() {
+    let commands = shown(include_str!("../../../../docs/proxmox.md"));
+    for command in &commands {
+        assert_parses("docs/proxmox.md", command);
+    }
+    assert!(commands.len() >= 7, "docs/proxmox.md shows only {} commands", commands.len());
+}
+
 /// README and `--help` show one table.
 #[test]
 fn readme_has_the_exit_codes_of_help() {
@@ -77,6 +86,12 @@ fn the_arguments_are_consistent() {
 fn what_contradicts_itself_is_wrong_usage() {
     for line in [
         "firstlight destroy",
+        "firstlight wait --vmid 101",
+        "firstlight wait --backend proxmox",
+        "firstlight wait --backend proxmox --vmid 101 web-01",
+        "firstlight wait --backend proxmox --vmid web-01",
+        "firstlight wait --backend proxmox web-01 --timeout 0s",
+        "firstlight wait --backend proxmox web-01 --timeout 25h",
         "firstlight destroy --all web-01",
         "firstlight cancel",
         "firstlight jobs --in ready",

@@ -16,6 +16,7 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
         ("job", "job"),
         ("batch", "batch"),
         ("backend", "backend"),
+        ("made by", "made_by"),
         ("state", "state"),
         ("asked by", "by"),
         ("repeats", "retry_of"),
@@ -28,12 +29,21 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
         ("hostname", "hostname"),
     ];
     // Of what is seldom there, only what is.
-    let seldom = ["batch", "by", "retry_of", "successor", "companion"];
+    let seldom = ["made_by", "batch", "by", "retry_of", "successor", "companion"];
     for (label, key) in facts {
-        let shown = text(&job[key]);
+        let shown = match key {
+            "made_by" if job["adopted"] == true => "somebody else; it is only waited for".to_owned(),
+            key => text(&job[key]),
+        };
         if shown != "-" || !seldom.contains(&key) {
             out.push_str(&fact(label, &shown));
         }
+    }
+    if job["by_beacon_alone"] == true {
+        out.push_str(&fact(
+            "beacon",
+            &format!("{}: that is all there is, no report has come", text(&job["beacon"]["state"])),
+        ));
     }
     if let Some(reach) = job["reach"].as_str() {
         out.push_str(&fact("log in", &format!("{} ssh root@{}", safe(reach), text(&job["addresses"]))));
@@ -74,10 +84,9 @@ fn failure(out: &mut String, job: &Value) {
         let name = text(&job["name"]);
         let retry =
             if job["can_retry"] == true { format!("firstlight retry {name}  or  ") } else { String::new() };
-        out.push_str(&fact(
-            "then",
-            &format!("{retry}firstlight destroy {name}  or  firstlight abandon {name}"),
-        ));
+        let destroy =
+            if job["adopted"] == true { String::new() } else { format!("firstlight destroy {name}  or  ") };
+        out.push_str(&fact("then", &format!("{retry}{destroy}firstlight abandon {name}")));
     }
     for line in list(&job["console_tail"]) {
         out.push_str(&fact("console", &text(line)));

@@ -68,6 +68,9 @@ pub(in crate::cli) fn guests(summary: &Value) -> String {
         let mut row = ["name", "state", "trust", "mac", "addresses", "machine_id"]
             .map(|key| text(&guest[key]))
             .to_vec();
+        if guest["by_beacon_alone"] == true {
+            row[2].push_str(" (beacon alone)");
+        }
         row.push(fingerprint);
         for step in steps {
             let milliseconds = guest["timings_ms"][step].as_u64();

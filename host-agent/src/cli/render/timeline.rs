@@ -59,7 +59,10 @@ impl Timeline {
                 self.at(at, step, |entry| entry.add(&format!("task {task}")))
             }
             Event::StepUncertain { step, fault } => self.at(at, step, |entry| again(entry, fault)),
-            Event::StepSucceeded { step, .. } => self.end(at, step, "done", ""),
+            Event::StepSucceeded { step, output } => {
+                let alone = step == "verify" && !output["beacon"].is_null();
+                self.end(at, step, "done", if alone { "by the beacon alone: no report came" } else { "" });
+            }
             Event::StepFailed { step, fault, .. } => self.end(at, step, "failed", &fault.message),
             Event::UnwindRequested { by: who, fault, successor } => {
                 self.interrupt(at);

@@ -98,7 +98,8 @@ pub(super) async fn retry(
     Ok(Json(Asked { asked, job }))
 }
 
-/// Leave everything of a job that needs an operator as it is, and free its guest's name.
+/// Leave everything of a job that needs an operator as it is, and free its guest's name. A guest that somebody else made is
+/// forgotten so when it is ready, too.
 #[utoipa::path(post, path = "/v1/jobs/{id}/abandon", tag = "jobs", params(("id" = String, Path, description = "Job id or guest's name")),
     request_body = AbandonRequest, responses((status = 200, body = Asked), (status = 404, body = Fault),
     (status = 409, body = Fault, description = "The job needs no operator"), (status = "default", body = Fault)))]
@@ -113,7 +114,8 @@ pub(super) async fn abandon(
     Ok(Json(Asked { asked, job }))
 }
 
-/// Remove guests with everything that was made for them. If one of them does not exist, nothing is done.
+/// Remove guests with everything that was made for them. If one of them does not exist, or was made by somebody else, nothing
+/// is done.
 #[utoipa::path(post, path = "/v1/destroy", tag = "guests", request_body = DestroyRequest, responses(
     (status = 200, body = DestroyAnswer), (status = 404, body = Fault), (status = "default", body = Fault)))]
 pub(super) async fn destroy(
@@ -126,6 +128,10 @@ pub(super) async fn destroy(
         if service.resolve(guest).await?.is_none() {
             let fault = Fault::new("no-such-guest", format!("there is no guest `{}`", escape(guest, 80)));
             return Err(fault.with_hint("`firstlight jobs` lists what there is").into());
+        }
+        match service.destroyable(guest).await {
+            Err(fault) if fault.code == "guest-not-ours" => return Err(fault.into()),
+            _ => {}
         }
     }
     let mut jobs = Vec::new();

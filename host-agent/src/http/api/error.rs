@@ -43,6 +43,9 @@ pub(super) fn status_of(code: &str) -> StatusCode {
         | "guest-differs"
         | "guest-unwinding"
         | "guest-needs-operator"
+        | "guest-not-ours"
+        | "guest-changed"
+        | "guest-known"
         | "fenced"
         | "request-pending" => StatusCode::CONFLICT,
         "journal-unreadable" => StatusCode::INTERNAL_SERVER_ERROR,
@@ -133,6 +136,7 @@ mod tests {
             ("guest-exists", 409),
             ("guest-unwinding", 409),
             ("guest-needs-operator", 409),
+            ("guest-not-ours", 409),
             ("cannot-retry", 409),
             ("request-pending", 409),
             ("job-ended", 409),

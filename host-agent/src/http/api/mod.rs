@@ -13,6 +13,7 @@ mod jobs;
 mod store;
 mod stream;
 mod up;
+mod wait;
 mod watch;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use hosts::Hosts;
 pub use jobs::ShownJob;
 pub use store::StoreCheck;
 pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
+pub use wait::WaitRequest;
 pub use watch::WatchLine;
 
 /// Bytes of a request; the largest is a batch of guests.
@@ -61,6 +63,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(up::status))
         .routes(routes!(up::up))
         .routes(routes!(up::plan))
+        .routes(routes!(wait::wait))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::summary))

@@ -64,12 +64,16 @@ pub(super) async fn up(
     By(who): By,
     Body(request): Body<UpRequest>,
 ) -> Result<Json<UpAnswer>, ApiError> {
-    let by = match request.by.filter(|by| !by.is_empty() && *by != who) {
+    let jobs = service.submit(&request.guests, &on_behalf(request.by, who)).await?;
+    Ok(Json(UpAnswer { jobs }))
+}
+
+/// Who asks, and on whose behalf.
+pub(super) fn on_behalf(by: Option<String>, who: String) -> String {
+    match by.filter(|by| !by.is_empty() && *by != who) {
         Some(by) => format!("{} ({who})", firstlight_shared::text::escape(&by, 64)),
         None => who,
-    };
-    let jobs = service.submit(&request.guests, &by).await?;
-    Ok(Json(UpAnswer { jobs }))
+    }
 }
 
 /// Show what `up` would do for each guest. Changes nothing.

@@ -110,7 +110,9 @@ impl Engine {
     }
 
     async fn stuck(&mut self, fault: Fault) -> Result<(), Ended> {
-        let leftovers = self.saga.leftovers(&self.context(&self.cell.state()));
+        let state = self.cell.state();
+        let leftovers = self.saga.leftovers(&self.context(&state)).await;
+        drop(state);
         self.record(Event::NeedsOperator { fault, leftovers }).await
     }
 

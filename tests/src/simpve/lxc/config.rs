@@ -43,6 +43,7 @@ impl World {
             ["VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"];
         self.check(&call.who, &format!("/vms/{id}"), &wanted, Need::Any)?;
         schema::LXC_CONFIG.check(&call.parameters)?;
+        self.refuse_unknown(call)?;
         let change = Change::of(call)?;
         let guest = self.guest(Kind::Lxc, node, id).map_err(Refusal::died)?;
         let unprivileged = guest.has("unprivileged");
@@ -68,6 +69,18 @@ impl World {
             self.require_bridge(value).map_err(Refusal::died)?;
         }
         Ok(Answer::data(Value::Null).after(self.profile.write))
+    }
+
+    /// What this version does not know yet. Read from the code, not recorded.
+    pub(super) fn refuse_unknown(&self, call: &Call) -> Result<(), Refusal> {
+        let mut numbers = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        if numbers < (9, 1) && call.parameters.get("env").is_some() {
+            let text =
+                "property is not defined in schema and the schema does not allow additional properties";
+            return Err(Refusal::parameter("env", text));
+        }
+        Ok(())
     }
 
     fn check_lxc_change(&self, change: &Change) -> Result<(), String> {

@@ -77,8 +77,13 @@ impl World {
         for counter in ["cpu", "mem", "swap", "disk", "diskread", "diskwrite", "netin", "netout"] {
             line[counter] = json!(0);
         }
-        if let Some(tags) = guest.get("tags") {
-            line["tags"] = json!(tags);
+        for key in ["tags", "lock"] {
+            if let Some(text) = guest.get(key) {
+                line[key] = json!(text);
+            }
+        }
+        if guest.has("template") {
+            line["template"] = json!(1);
         }
         if let Power::Running { since, pid } | Power::Paused { since, pid } = guest.power {
             line["status"] = json!("running");

@@ -37,6 +37,7 @@ const OWN: [&str; 13] = [
 impl World {
     pub(in super::super) fn post_lxc(&mut self, call: &Call, node: &str) -> Result<Answer, Halt> {
         schema::LXC_CREATE.check(&call.parameters)?;
+        self.refuse_unknown(call)?;
         let mut job = self.plan_lxc(call, node)?;
         let (id, word, task) = (job.id, job.word(), job.task());
         let prefix = move |text: String| format!("unable to {word} CT {id} - {text}");
@@ -191,10 +192,7 @@ impl Restore {
 
     /// What it is made of: an archive, or a bare template, which has only an operating system.
     fn source(&self, world: &World) -> Result<Archive, String> {
-        match world.archives.get(&self.archive) {
-            Some(archive) => Ok(archive.clone()),
-            None => Err(format!("volume '{}' does not exist", self.archive)),
-        }
+        world.archive(&self.archive, &self.node).cloned()
     }
 
     /// The rights that are only looked at by the worker.
@@ -321,6 +319,7 @@ impl Job for Restore {
             }
             log.push(format!("restoring '{}' now..", self.archive));
             log.push(format!("extracting archive '{}'", world.path_of(&self.archive)));
+            world.machines.restore(self.id, &self.archive);
             return Ok(());
         }
         let rootfs = self.made.get("rootfs").map(|disk| Properties::parse(disk, "volume"));
@@ -362,6 +361,7 @@ impl Job for Restore {
             Stop::Interrupted => self.unpacking("received interrupt"),
         };
         world.destroy_volumes(self.id, true);
+        world.machines.remove(self.id);
         world.guests.remove(&self.id);
         format!("unable to {} CT {} - {text}", self.word(), self.id)
     }

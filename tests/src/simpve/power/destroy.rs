@@ -106,6 +106,7 @@ impl Job for Destroy {
         let id = self.id;
         world.turn_off(id);
         world.destroy_volumes(id, self.unreferenced);
+        world.machines.remove(id);
         world.guests.remove(&id);
         for members in world.pools.values_mut() {
             members.remove(&id);

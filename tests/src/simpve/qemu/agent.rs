@@ -93,7 +93,8 @@ impl World {
             "fsfreeze-status" => json!("thawed"),
             "get-osinfo" => json!({ "id": "debian", "machine": "x86_64", "version-id": "13" }),
             "info" => json!({ "version": "9.2.2", "supported_commands": [] }),
-            "get-fsinfo" | "get-users" => json!([]),
+            "get-fsinfo" => json!(self.machines.filesystems(id)),
+            "get-users" => json!([]),
             _ => json!({}),
         }
     }

@@ -76,8 +76,13 @@ impl World {
         if guest.config.contains_key("serial0") {
             line["serial"] = json!(1);
         }
-        if let Some(tags) = guest.get("tags") {
-            line["tags"] = json!(tags);
+        for key in ["tags", "lock"] {
+            if let Some(text) = guest.get(key) {
+                line[key] = json!(text);
+            }
+        }
+        if guest.has("template") {
+            line["template"] = json!(1);
         }
         if let Power::Running { since, pid } | Power::Paused { since, pid } = guest.power {
             line["status"] = json!("running");

@@ -37,8 +37,7 @@ pub(super) struct Restore {
 
 impl Restore {
     fn source(&self, world: &World) -> Result<Archive, String> {
-        let missing = || format!("volume '{}' does not exist", self.archive);
-        world.archives.get(&self.archive).cloned().ok_or_else(missing)
+        world.archive(&self.archive, &self.node).cloned()
     }
 
     /// Reads, unpacks and writes: the worker's pipe, as logs and errors have it.

@@ -118,7 +118,8 @@ async fn answer(shared: &Shared, node: &str, number: u64, head: &Head, body: &[u
         let fault = state.faults.take(method, path);
         (fault, state.world.access.authenticate(head.authorization.as_deref()))
     };
-    let mut entry = Logged::new(node, number, method, path, &parameters, fault.as_ref());
+    let at = shared.bring_up_to_date();
+    let mut entry = Logged::new(node, number, method, path, &parameters, fault.as_ref(), at);
     let outcome = match who {
         Err(reason) => refuse_slowly(shared, reason).await,
         Ok(who) => {

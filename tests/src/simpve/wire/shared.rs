@@ -39,6 +39,8 @@ pub struct Logged {
     pub status: Option<u16>,
     pub reason: String,
     pub fault: Option<Fault>,
+    /// When it came, since the server's start.
+    pub at: Moment,
 }
 
 impl Logged {
@@ -49,6 +51,7 @@ impl Logged {
         path: &str,
         parameters: &Parameters,
         fault: Option<&Fault>,
+        at: Moment,
     ) -> Self {
         Self {
             node: node.into(),
@@ -60,6 +63,7 @@ impl Logged {
             status: None,
             reason: String::new(),
             fault: fault.cloned(),
+            at,
         }
     }
 }

@@ -57,6 +57,7 @@ pub enum SettingsError {
 pub struct Client {
     nodes: Arc<Nodes>,
     patience: Patience,
+    durations: Arc<task::Durations>,
 }
 
 impl Client {
@@ -74,13 +75,23 @@ impl Client {
         let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
-        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience })
+        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, durations: Arc::default() })
+    }
+
+    /// The nodes' addresses, as they were given.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.nodes.addresses()
     }
 
     /// The same client, more or less patient: none at all for what a person waits for.
     #[must_use]
     pub fn with_patience(&self, patience: Patience) -> Self {
-        Self { nodes: Arc::clone(&self.nodes), patience }
+        Self { patience, ..self.clone() }
+    }
+
+    /// Whom the server knows us as, and whose our tasks are: `USER@REALM!NAME`.
+    pub fn token_id(&self) -> &str {
+        self.nodes.token_id()
     }
 
     /// Sends a call until it ends otherwise than by what may be tried again, or patience does.

@@ -4,6 +4,24 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
+/// Of machines' network devices.
+pub const MODELS: [&str; 14] = [
+    "virtio",
+    "e1000",
+    "e1000e",
+    "vmxnet3",
+    "rtl8139",
+    "e1000-82540em",
+    "e1000-82544gc",
+    "e1000-82545em",
+    "i82551",
+    "i82557b",
+    "i82559er",
+    "ne2k_isa",
+    "ne2k_pci",
+    "pcnet",
+];
+
 /// Pairs in their order. What we do not know is kept as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(Option<String>, String)>);
@@ -21,6 +39,11 @@ impl Properties {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known.as_deref() == Some(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Those with names, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.as_deref()?, value.as_str())))
     }
 
     /// In the place of the old value, or at the end.
@@ -41,10 +64,9 @@ impl Properties {
 
     /// The MAC of a network device: a container's `hwaddr`, or the value of a machine's model (`virtio=AA:BB:..`).
     pub fn mac(&self) -> Option<&str> {
-        self.get("hwaddr").or_else(|| self.get("macaddr")).or_else(|| {
-            const MODELS: [&str; 4] = ["virtio", "e1000", "e1000e", "vmxnet3"];
-            MODELS.iter().find_map(|model| self.get(model)).or_else(|| self.get("rtl8139"))
-        })
+        self.get("hwaddr")
+            .or_else(|| self.get("macaddr"))
+            .or_else(|| MODELS.iter().find_map(|model| self.get(model)))
     }
 }
 

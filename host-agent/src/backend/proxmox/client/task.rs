@@ -1,5 +1,7 @@
 //! How a task ends, and waiting for it.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,6 +10,7 @@ use super::Client;
 use super::endpoint::task::{ReadTask, ReadTaskLog};
 use super::upid::Upid;
 use super::verdict::{ApiError, Class, Code, Patience, classify_exit};
+use crate::clock::now_ms;
 
 /// What a node says about how a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +63,45 @@ pub enum TaskEnd {
 const LOG_LINES: u32 = 5_000;
 const TAIL: usize = 20;
 
-/// An eighth of what the task has taken so far, so that little is waited beyond its end, and long ones are rarely asked.
-fn pause(running: Duration) -> Duration {
-    (running / 8).clamp(Duration::from_millis(200), Duration::from_secs(2))
+/// A task that is not older, by both clocks, was started just now.
+const FRESH: u64 = 5;
+const SOON: Duration = Duration::from_millis(200);
+const LATER: Duration = Duration::from_secs(2);
+const AROUND: Duration = Duration::from_millis(100);
+/// Nobody waits longer without a question.
+const LONG: Duration = Duration::from_secs(60);
+
+/// How long tasks of each kind take here, as the last ones did: whoever waits for one need not ask before.
+#[derive(Debug, Default)]
+pub(super) struct Durations(Mutex<HashMap<String, Duration>>);
+
+impl Durations {
+    fn of(&self, kind: &str) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied()
+    }
+
+    /// Each counts for a third.
+    fn learn(&self, kind: &str, took: Duration) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let learnt = known.entry(kind.to_owned()).or_insert(took);
+        *learnt = (*learnt * 2 + took) / 3;
+    }
+}
+
+/// Until the next question. About a task of which it is known how long such tasks take: shortly before that time, and
+/// often around it. About any other, and one that takes longer: after a tenth of what it has taken, so that little is
+/// waited beyond its end, and long ones are rarely asked about.
+fn pause(usual: Option<Duration>, running: Duration) -> Duration {
+    let unknown = (running / 10).clamp(SOON, LATER);
+    let Some(usual) = usual.map(|usual| usual.min(LONG)) else { return unknown };
+    let soonest = usual * 19 / 20;
+    if running < soonest {
+        soonest.saturating_sub(running).max(AROUND)
+    } else if running < usual * 5 / 4 {
+        (usual / 20).clamp(AROUND, LATER)
+    } else {
+        unknown
+    }
 }
 
 impl Client {
@@ -70,6 +109,11 @@ impl Client {
     /// not end it: it is asked again, and said once.
     pub async fn follow(&self, upid: &Upid, deadline: Instant) -> TaskEnd {
         let began = Instant::now();
+        let fresh = now_ms() / 1000 <= upid.started + FRESH;
+        let usual = self.durations.of(&upid.kind);
+        if fresh {
+            tokio::time::sleep_until((began + pause(usual, Duration::ZERO)).min(deadline)).await;
+        }
         let asking = self.with_patience(Patience::NONE);
         let question = ReadTask { upid: upid.clone() };
         let mut silent = false;
@@ -79,6 +123,9 @@ impl Client {
             };
             let unsure = match answer {
                 Ok(status) if status.status == "stopped" => {
+                    if fresh {
+                        self.durations.learn(&upid.kind, began.elapsed());
+                    }
                     return self.ended(upid, &Exit::parse(status.exitstatus.as_deref())).await;
                 }
                 Ok(_) => format!("the task {upid} still runs"),
@@ -91,7 +138,7 @@ impl Client {
                     error.to_string()
                 }
             };
-            let next = Instant::now() + pause(began.elapsed());
+            let next = Instant::now() + pause(usual, began.elapsed());
             if next > deadline {
                 return TaskEnd::Unknown { text: unsure };
             }
@@ -174,10 +221,31 @@ mod tests {
 
     #[test]
     fn short_tasks_are_asked_often_and_long_ones_rarely() {
-        let seconds = Duration::from_secs;
-        assert_eq!(pause(Duration::ZERO), Duration::from_millis(200));
-        assert_eq!(pause(seconds(4)), Duration::from_millis(500));
-        assert_eq!(pause(seconds(600)), seconds(2));
+        let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
+        for (usual, running, wait) in [
+            (None, millis(0), millis(200)),
+            (None, seconds(4), millis(400)),
+            (None, seconds(600), seconds(2)),
+            (Some(millis(2000)), millis(0), millis(1900)),
+            (Some(millis(2000)), millis(1900), millis(100)),
+            (Some(millis(2000)), millis(2400), millis(100)),
+            (Some(millis(2000)), millis(2500), millis(250)),
+            (Some(seconds(24)), seconds(23), millis(1200)),
+            (Some(millis(20)), millis(0), millis(100)),
+            (Some(seconds(1000)), seconds(0), seconds(57)),
+        ] {
+            assert_eq!(pause(usual, running), wait, "{usual:?}, {running:?}");
+        }
+    }
+
+    #[test]
+    fn what_tasks_take_is_learnt_and_unlearnt() {
+        let (durations, seconds) = (Durations::default(), Duration::from_secs);
+        assert_eq!(durations.of("vzrestore"), None);
+        durations.learn("vzrestore", seconds(9));
+        assert_eq!(durations.of("vzrestore"), Some(seconds(9)));
+        durations.learn("vzrestore", seconds(3));
+        assert_eq!((durations.of("vzrestore"), durations.of("vzstart")), (Some(seconds(7)), None));
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Endpoint for ReadAgentInterfaces {
 pub struct ReadGuestFile {
     pub guest: Guest,
     pub file: String,
-    /// In bytes, at most 16 MiB.
+    /// In bytes, at most 16 MiB. Sent with `encoded` only: whoever does not know the one does not know the other, and
+    /// gives 16 MiB.
     pub count: u32,
     /// Asks for base64. Servers of before 2026 do not know it, and refuse the call.
     pub encoded: bool,
@@ -102,13 +103,56 @@ impl Endpoint for ReadGuestFile {
         Call::new(Method::Get, self.guest.path("/agent/file-read"))
             .at(Pace::Agent)
             .with("file", &self.file)
-            .with("count", self.count)
+            .maybe("count", self.encoded.then_some(self.count))
             .maybe("decode", decode)
     }
 
     fn read(data: Value) -> Result<GuestFile, Unreadable> {
         let raw: RawFile = parse(data)?;
         Ok(GuestFile { content: raw.content, truncated: raw.truncated })
+    }
+}
+
+/// What is mounted in the guest, as its agent sees it. Wants VM.GuestAgent.Audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFilesystems {
+    pub guest: Guest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filesystem {
+    pub mountpoint: String,
+    /// Of the disks below it, as udev's ID_SERIAL has them: `0QEMU_QEMU_HARDDISK_fl-0`.
+    pub serials: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RawFilesystem {
+    mountpoint: String,
+    #[serde(default)]
+    disk: Vec<RawDisk>,
+}
+
+#[derive(Deserialize)]
+struct RawDisk {
+    #[serde(default, deserialize_with = "lenient::text")]
+    serial: Option<String>,
+}
+
+impl Endpoint for ReadFilesystems {
+    type Answer = Vec<Filesystem>;
+
+    fn call(&self) -> Call {
+        Call::new(Method::Get, self.guest.path("/agent/get-fsinfo")).at(Pace::Agent)
+    }
+
+    fn read(data: Value) -> Result<Vec<Filesystem>, Unreadable> {
+        let wrapped: Wrapped<Vec<RawFilesystem>> = parse(data)?;
+        let filesystem = |raw: RawFilesystem| Filesystem {
+            mountpoint: raw.mountpoint,
+            serials: raw.disk.into_iter().filter_map(|disk| disk.serial).collect(),
+        };
+        Ok(wrapped.result.into_iter().map(filesystem).collect())
     }
 }
 

@@ -53,6 +53,18 @@ pub struct NodeLine {
     /// SHA-256 of its certificate.
     #[serde(default, deserialize_with = "lenient::text")]
     pub ssl_fingerprint: Option<String>,
+    /// In bytes; not of nodes that are offline, and only with Sys.Audit.
+    #[serde(default, deserialize_with = "lenient::number")]
+    pub mem: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    pub maxmem: Option<u64>,
+}
+
+impl NodeLine {
+    /// In bytes.
+    pub fn free_memory(&self) -> Option<u64> {
+        Some(self.maxmem?.saturating_sub(self.mem?))
+    }
 }
 
 impl Endpoint for ListNodes {

@@ -36,6 +36,10 @@ impl GuestConfig {
         self.0.get(key).map(String::as_str)
     }
 
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub fn flag(&self, key: &str) -> bool {
         self.0.get(key).and_then(|text| lenient::flag_of(&Value::String(text.clone()))).unwrap_or_default()
     }

@@ -86,6 +86,43 @@ impl Endpoint for ReadStatus {
     }
 }
 
+/// The guests of one node that the token may see, as they are now: unlike the cluster's list, this one is made when it is
+/// asked for. Takes one of the node's workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListNodeGuests {
+    pub node: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NodeGuestLine {
+    #[serde(deserialize_with = "lenient::vmid")]
+    pub vmid: u32,
+    /// Of a guest without one: `CT101`, `VM 101`.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub name: Option<String>,
+    /// `running` or `stopped`
+    pub status: String,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub lock: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub tags: Option<String>,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub template: bool,
+}
+
+impl Endpoint for ListNodeGuests {
+    type Answer = Vec<NodeGuestLine>;
+
+    fn call(&self) -> Call {
+        Call::new(Method::Get, format!("/nodes/{}/{}", segment(&self.node), self.kind.as_str()))
+    }
+
+    fn read(data: Value) -> Result<Vec<NodeGuestLine>, Unreadable> {
+        parse(data)
+    }
+}
+
 /// The task's `OK` means that the init process runs, not that the guest is up. That the guest is missing or locked shows
 /// in the task only.
 #[derive(Debug, Clone, PartialEq, Eq)]

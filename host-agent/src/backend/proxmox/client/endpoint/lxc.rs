@@ -40,6 +40,7 @@ pub struct RestoreLxc {
     /// From [`environment`]. The version has to have it.
     pub env: Option<String>,
     pub onboot: Option<bool>,
+    pub protection: Option<bool>,
     pub unprivileged: Option<bool>,
 }
 
@@ -67,6 +68,7 @@ impl Endpoint for RestoreLxc {
             .maybe("tags", self.tags.as_deref())
             .maybe("env", self.env.as_deref())
             .maybe("onboot", self.onboot.map(u8::from))
+            .maybe("protection", self.protection.map(u8::from))
             .maybe("unprivileged", self.unprivileged.map(u8::from));
         for (number, properties) in &self.net {
             call = call.with(&format!("net{number}"), properties);

@@ -31,6 +31,9 @@ pub struct RestoreQemu {
     pub description: Option<String>,
     pub tags: Option<String>,
     pub onboot: Option<bool>,
+    pub protection: Option<bool>,
+    /// An archive of a template makes a template again, unless it is told not to.
+    pub template: Option<bool>,
 }
 
 impl fmt::Debug for RestoreQemu {
@@ -54,7 +57,9 @@ impl Endpoint for RestoreQemu {
             .maybe("memory", self.memory_mib)
             .maybe("description", self.description.as_deref())
             .maybe("tags", self.tags.as_deref())
-            .maybe("onboot", self.onboot.map(u8::from));
+            .maybe("onboot", self.onboot.map(u8::from))
+            .maybe("protection", self.protection.map(u8::from))
+            .maybe("template", self.template.map(u8::from));
         for (number, properties) in &self.net {
             call = call.with(&format!("net{number}"), properties);
         }

@@ -71,6 +71,14 @@ impl Nodes {
         Ok(Self { nodes: nodes?, connector, token, limits, gate: Gate::new(limits.at_once) })
     }
 
+    pub(in crate::backend::proxmox::client) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.nodes.iter().map(|node| &node.address)
+    }
+
+    pub(in crate::backend::proxmox::client) fn token_id(&self) -> &str {
+        self.token.id()
+    }
+
     /// One attempt: every address in turn, as long as surely nothing was sent.
     pub(in crate::backend::proxmox::client) async fn attempt(&self, call: &Call) -> Reply {
         let _passed = self.gate.pass(call).await;

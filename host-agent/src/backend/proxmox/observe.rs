@@ -1,0 +1,203 @@
+//! The guest as the cluster has it, and where its reports go.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use tokio::net::{UdpSocket, lookup_host};
+
+use super::client::endpoint::config::{GuestConfig, ReadConfig};
+use super::client::endpoint::guest::{Guest, Kind, ReadStatus};
+use super::client::endpoint::lxc::ReadInterfaces;
+use super::client::link::Address;
+use super::client::verdict::{Class, Patience};
+use super::stamp;
+use super::standing::target;
+use crate::backend::{Observed, Placement};
+use crate::outcome::Fault;
+
+impl super::Proxmox {
+    /// # Errors
+    /// The guest is another job's, the token may not look at it, or there is no answer.
+    pub(super) async fn observe_guest(&self, placement: &Placement) -> Result<Observed, Fault> {
+        let guest = target(placement)?;
+        let Some((guest, config)) = self.config_of(guest).await? else {
+            return Ok(Observed { running: false, mac: None, addresses: Vec::new(), mounts: Vec::new() });
+        };
+        // A guest that somebody else made may be a copy of one of ours, notes and all.
+        if !placement.adopted {
+            match stamp::job_of(config.description().unwrap_or_default()) {
+                Some(job) if job == placement.job => {}
+                Some(job) => {
+                    return Err(Fault::new("foreign", format!("{guest} carries the stamp of job {job}")));
+                }
+                None => return Err(unstamped(&guest, &placement.job)),
+            }
+        }
+        let running = self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running();
+        let addresses = if running { self.addresses_of(&guest, &config).await? } else { Vec::new() };
+        let mounts = match guest.kind {
+            Kind::Lxc => mounts(&config),
+            Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
+        };
+        Ok(Observed { running, mac: first_mac(&config), addresses, mounts })
+    }
+
+    /// What the guest runs with, and where it is: somebody may have moved it. None: it is gone.
+    async fn config_of(&self, guest: Guest) -> Result<Option<(Guest, GuestConfig)>, Fault> {
+        let read = |guest: Guest| ReadConfig { guest, current: true };
+        match self.client.send(&read(guest.clone())).await {
+            Ok(config) => return Ok(Some((guest, config))),
+            Err(error) if error.class == Class::Gone => {}
+            Err(error) => return Err(Fault::from(&error)),
+        }
+        let listed = self.listed_guests().await?;
+        let moved = listed.iter().find(|line| line.vmid == guest.vmid && line.node != guest.node);
+        let Some(line) = moved.filter(|line| line.kind == guest.kind.as_str()) else { return Ok(None) };
+        let guest = Guest { node: line.node.clone(), ..guest };
+        match self.client.send(&read(guest.clone())).await {
+            Ok(config) => Ok(Some((guest, config))),
+            Err(error) if error.class == Class::Gone => Ok(None),
+            Err(error) => Err(Fault::from(&error)),
+        }
+    }
+
+    async fn addresses_of(&self, guest: &Guest, config: &GuestConfig) -> Result<Vec<IpAddr>, Fault> {
+        let found = match guest.kind {
+            Kind::Lxc => {
+                let client = self.client.with_patience(Patience::NONE);
+                let listed = client.send(&ReadInterfaces { guest: guest.clone() }).await;
+                let listed = listed.map_err(|error| Fault::from(&error))?.unwrap_or_default();
+                listed.into_iter().flat_map(|interface| interface.addresses).collect()
+            }
+            Kind::Qemu if has_agent(config) => self.look_at_machine(guest).await?.addresses,
+            Kind::Qemu => Vec::new(),
+        };
+        Ok(found.into_iter().filter(leads_somewhere).collect())
+    }
+
+    /// Where guests send their reports.
+    ///
+    /// # Errors
+    /// No route leads to any node.
+    pub(super) async fn report_url(&self) -> Result<String, Fault> {
+        if let Some(url) = &self.reports.url {
+            return Ok(url.clone());
+        }
+        let mut last = String::new();
+        for address in self.client.addresses() {
+            match own_address(address).await {
+                Ok(own) => return Ok(format!("https://{}", SocketAddr::new(own, self.reports.port))),
+                Err(error) => last = format!("{address}: {error}"),
+            }
+        }
+        Err(Fault::new("no-report-address", format!("no way to a node was found ({last})")).with_hint(
+            "`reports.url` says where guests send their reports: https://ADDRESS:PORT of this machine",
+        ))
+    }
+}
+
+fn unstamped(guest: &Guest, job: &str) -> Fault {
+    let fault = Fault::new("unstamped", format!("{guest} does not carry the stamp of job {job} any more"));
+    fault.with_hint(format!("put the line `{}` back into its notes, and try again", stamp::line(job)))
+}
+
+/// The address that this machine would have as a sender to that node. Nothing is sent.
+async fn own_address(node: &Address) -> std::io::Result<IpAddr> {
+    let mut last = std::io::Error::other("the name has no address");
+    for there in lookup_host((node.host.as_str(), node.port)).await? {
+        let any: IpAddr = if there.is_ipv6() { [0_u16; 8].into() } else { [0_u8; 4].into() };
+        let socket = match UdpSocket::bind((any, 0)).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        match socket.connect(there).await {
+            Ok(()) => return Ok(socket.local_addr()?.ip()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// `agent: 1`, `agent: enabled=1,type=virtio`.
+fn has_agent(config: &GuestConfig) -> bool {
+    let Some(agent) = config.properties("agent") else { return false };
+    agent.unnamed().or_else(|| agent.get("enabled")).is_some_and(|flag| flag == "1")
+}
+
+pub(super) fn first_mac(config: &GuestConfig) -> Option<firstlight_shared::ids::MacAddress> {
+    let first = config.family("net").min_by_key(|(number, _)| *number);
+    first?.1.mac()?.parse().ok()
+}
+
+fn mounts(config: &GuestConfig) -> Vec<PathBuf> {
+    let mut found: Vec<_> = config.family("mp").collect();
+    found.sort_by_key(|(number, _)| *number);
+    found.iter().filter_map(|(_, mount)| mount.get("mp")).map(PathBuf::from).collect()
+}
+
+/// Not the guest's way to itself, and not what is on every link.
+fn leads_somewhere(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !address.is_loopback() && !address.is_link_local() && !address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            !address.is_loopback() && !address.is_unicast_link_local() && !address.is_unspecified()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::client::endpoint::Endpoint as _;
+    use super::*;
+
+    #[test]
+    fn a_configuration_tells_agent_mac_and_mounts() {
+        let config = |value| ReadConfig::read(value).unwrap();
+        for (agent, expected) in [
+            (json!({}), false),
+            (json!({"agent": 1}), true),
+            (json!({"agent": "1,fstrim_cloned_disks=1"}), true),
+            (json!({"agent": "enabled=1,type=virtio"}), true),
+            (json!({"agent": "0"}), false),
+            (json!({"agent": "enabled=0"}), false),
+        ] {
+            assert_eq!(has_agent(&config(agent.clone())), expected, "{agent}");
+        }
+        let container = config(json!({
+            "net1": "name=eth1,hwaddr=BC:24:11:00:00:02", "net0": "name=eth0,hwaddr=BC:24:11:00:00:01",
+            "mp10": "local:b,mp=/srv/b", "mp9": "local:a,mp=/srv/a", "mpx": "y",
+        }));
+        assert_eq!(first_mac(&container), Some("bc:24:11:00:00:01".parse().unwrap()));
+        assert_eq!(mounts(&container), [PathBuf::from("/srv/a"), PathBuf::from("/srv/b")]);
+        assert_eq!(first_mac(&config(json!({}))), None);
+    }
+
+    #[test]
+    fn beacons_and_loopbacks_are_no_addresses_of_a_guest() {
+        for (address, expected) in [
+            ("10.78.0.104", true),
+            ("fd00::7", true),
+            ("127.83.1.2", false),
+            ("fe80:5e11::1", false),
+            ("fe80::1", false),
+            ("169.254.1.1", false),
+            ("::1", false),
+        ] {
+            assert_eq!(leads_somewhere(&address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn our_own_address_is_the_one_that_leads_there() {
+        let node = |host: &str| Address { host: host.to_owned(), port: 8006 };
+        assert_eq!(own_address(&node("127.0.0.1")).await.unwrap().to_string(), "127.0.0.1");
+        assert!(own_address(&node("no-such-host.invalid")).await.is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Guests that do what real ones do as far as a companion sees it: a signed report made with the shared code, its beacon
+//! on `lo`, and POSTs of it until somebody takes it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use firstlight_shared::beacon::{Beacon, Reason};
+use firstlight_shared::ids::MachineId;
+use firstlight_shared::wire::Claim;
+use firstlight_tests::simpve::call::Moment;
+use firstlight_tests::simpve::guest::Kind;
+use firstlight_tests::simpve::guests::{Boot, Finished, Guests, Interface, Script, Scripted};
+use firstlight_tests::simpve::profile::Profile;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::post::post;
+use super::report::Guest;
+
+#[derive(Debug)]
+pub(super) struct Reporting {
+    scripted: Scripted,
+    runtime: Handle,
+    sending: BTreeMap<u32, JoinHandle<()>>,
+}
+
+impl Reporting {
+    /// They send from the runtime that this is called in.
+    pub(super) fn of(profile: &Profile) -> Self {
+        Self { scripted: Scripted::of(profile), runtime: Handle::current(), sending: BTreeMap::new() }
+    }
+}
+
+impl Guests for Reporting {
+    fn boot(&mut self, boot: &Boot, now: Moment) -> Result<(), String> {
+        self.stop(boot.id);
+        if let Some((guest, claim)) = identity(boot) {
+            let envelope = guest.envelope(Some(&claim), &machine_id(boot));
+            let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
+            let script = Script { beacon: Some((Duration::ZERO, beacon)), ..self.scripted.script.clone() };
+            self.scripted.scripts.insert(boot.id, script);
+            let text = serde_json::to_string(&envelope).expect("it is plain data");
+            self.sending.insert(boot.id, self.runtime.spawn(send(guest, claim, text)));
+        }
+        self.scripted.boot(boot, now)
+    }
+
+    fn stop(&mut self, id: u32) {
+        if let Some(sending) = self.sending.remove(&id) {
+            sending.abort();
+        }
+        self.scripted.stop(id);
+    }
+
+    fn interfaces(&self, id: u32, now: Moment) -> Vec<Interface> {
+        self.scripted.interfaces(id, now)
+    }
+
+    fn obeys(&self, id: u32, now: Moment) -> bool {
+        self.scripted.obeys(id, now)
+    }
+
+    fn agent_answers(&self, id: u32, now: Moment) -> bool {
+        self.scripted.agent_answers(id, now)
+    }
+
+    fn read_file(&self, id: u32, path: &str) -> Option<Vec<u8>> {
+        self.scripted.read_file(id, path)
+    }
+
+    fn write_file(&mut self, id: u32, path: &str, content: &[u8]) -> bool {
+        self.scripted.write_file(id, path, content)
+    }
+
+    fn run(&mut self, id: u32, command: &[String], input: &str) -> Option<Finished> {
+        self.scripted.run(id, command, input)
+    }
+}
+
+/// None: nobody told the guest who it is.
+fn identity(boot: &Boot) -> Option<(Guest, Claim)> {
+    let handed = match boot.kind {
+        Kind::Lxc => &boot.env.iter().find(|(name, _)| name == "FIRSTLIGHT_CLAIM")?.1,
+        Kind::Qemu => boot.serial.as_ref()?,
+    };
+    let claim = Claim::parse(handed.as_bytes()).ok()?;
+    // Nothing in a machine follows the hypervisor's name for it.
+    let name = claim.hostname.as_ref().map_or(boot.hostname.clone(), ToString::to_string);
+    let mac = boot.mac.as_ref()?.parse().ok()?;
+    let [_, _, high, low] = boot.id.to_be_bytes();
+    Some((Guest { name, mac, address: IpAddr::from([10, 78, high, low]) }, claim))
+}
+
+/// The one that the hypervisor fixed, as systemd takes it in a guest that has none.
+fn machine_id(boot: &Boot) -> MachineId {
+    let fixed = match boot.kind {
+        Kind::Lxc => boot.env.iter().find(|(name, _)| name == "container_uuid").map(|(_, uuid)| uuid),
+        Kind::Qemu => boot.uuid.as_ref(),
+    };
+    let fixed = fixed.and_then(|uuid| uuid.replace('-', "").to_ascii_lowercase().parse().ok());
+    fixed.unwrap_or_else(|| MachineId::from_random(rand::random()))
+}
+
+/// Until somebody takes it.
+pub(crate) async fn send(guest: Guest, claim: Claim, report: String) {
+    let Some(target) = claim.url.as_deref().and_then(|url| url.strip_prefix("https://")?.parse().ok()) else {
+        return;
+    };
+    loop {
+        if let Ok((200..=499, _)) = post(target, guest.source(), report.clone()).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! A cluster, the companion as a program of its own, and guests that report: what a whole bring-up needs.
+
+#[path = "../../hypervisor/call.rs"]
+#[allow(dead_code, reason = "why there is no answer is shown by others")]
+mod call;
+mod companion;
+mod guests;
+#[path = "../../hypervisor/post.rs"]
+mod post;
+#[path = "../../hypervisor/report.rs"]
+pub(crate) mod report;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use firstlight::backend::proxmox::client::call::Limits;
+use firstlight::backend::proxmox::client::link::{ApiToken, Pin};
+use firstlight::backend::proxmox::client::verdict::Patience;
+use firstlight::backend::proxmox::client::{Client, Settings};
+use firstlight_shared::secret::Secret;
+use firstlight_tests::simpve::example::{self, CONTAINER_GOLDEN, MACHINE_GOLDEN, SECRET, TOKEN};
+use firstlight_tests::simpve::guest::Kind;
+use firstlight_tests::simpve::profile::Profile;
+use firstlight_tests::simpve::wire::{Logged, Pace, SimPve};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) use companion::{Companion, Job};
+use guests::Reporting;
+#[cfg(feature = "e2e")]
+pub(crate) use guests::send;
+
+/// Of somebody else; nothing may ever happen to it.
+pub(crate) const NEIGHBOUR: u32 = 100;
+pub(crate) const GUEST: &str = "web-01";
+pub(crate) const MOUNT: &str = "/mnt/spike-test";
+
+/// Where a companion finds its cluster, and its files.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+}
+
+impl Place {
+    /// `proxmox`: lines of `[proxmox]`, without the token, whose content comes here.
+    pub(crate) fn new(proxmox: &str, token: &str, level: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("firstlight-pve-").tempdir().unwrap();
+        let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let place = Self { folder };
+        place.write("token", &format!("{token}\n"));
+        let text = format!(
+            "state = {state:?}\n[companion]\nname = \"one\"\nlease = \"2s\"\ngrace = \"1s\"\ndrain = \"2s\"\n\
+             [reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n[api]\nsocket = {socket:?}\n\
+             [proxmox]\ntoken = {token:?}\n{proxmox}\n[log]\nlevel = {level:?}\n",
+            state = place.path("state"),
+            socket = place.path("control.sock"),
+            token = place.path("token"),
+        );
+        place.write("firstlight.toml", &text);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(self.path(name), text).unwrap();
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+/// One node with a golden of each kind and a guest of somebody else.
+pub(crate) struct Cluster {
+    pub(crate) place: Place,
+    pub(crate) sim: SimPve,
+    /// Its inventory before anything was asked for.
+    before: Value,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        Self::with(Profile::instant(), "warn,firstlight=debug")
+    }
+
+    /// In a runtime: its guests live there.
+    pub(crate) fn with(profile: Profile, level: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut world = example::cluster(1, profile.clone(), rand::random(), now);
+        world.put_guest(NEIGHBOUR, Kind::Lxc, "pve1", &[("hostname", "neighbour"), ("memory", "512")]);
+        world.machines = Box::new(Reporting::of(&profile));
+        let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
+        let proxmox =
+            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
+        let place = Place::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
+        let authority = place.path("ca.pem");
+        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
+        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
+        place.write("ca.pem", sim.authority());
+        let before = sim.inventory();
+        Self { place, sim, before }
+    }
+
+    pub(crate) async fn companion(&self) -> Companion {
+        Companion::start(&self.place).await
+    }
+
+    /// The client alone, with the companion's own token.
+    pub(crate) fn client(&self) -> Client {
+        let token = Secret::new(format!("{TOKEN}={SECRET}").into_bytes());
+        let settings = Settings {
+            addresses: vec![self.sim.addresses()["pve1"].to_string().parse().unwrap()],
+            pin: Pin::authority(self.sim.authority().as_bytes()).unwrap(),
+            token: ApiToken::parse(&token).unwrap(),
+            limits: Limits::default(),
+            patience: Patience::default(),
+        };
+        Client::new(settings).unwrap()
+    }
+
+    /// VMIDs of all guests but the neighbour.
+    pub(crate) fn guests(&self) -> Vec<u32> {
+        self.sim.with_world(|world| world.guests.keys().copied().filter(|id| *id != NEIGHBOUR).collect())
+    }
+
+    pub(crate) fn is_as_before(&self) -> bool {
+        self.sim.settle();
+        self.sim.inventory() == self.before
+    }
+
+    /// The requests that changed something, in their order.
+    pub(crate) fn changes(&self) -> Vec<Logged> {
+        use firstlight_tests::simpve::call::Method;
+        self.sim.requests().into_iter().filter(|one| one.method != Method::Get).collect()
+    }
+}
+
+/// A guest with everything that a customer gets.
+pub(crate) fn spec(kind: Kind) -> Value {
+    let (golden, kind, disk) = match kind {
+        Kind::Lxc => (CONTAINER_GOLDEN, "lxc", 10_u64 << 30),
+        Kind::Qemu => (MACHINE_GOLDEN, "vm", 4 << 30),
+    };
+    let mounts = json!([{ "path": MOUNT, "size_bytes": 1_u64 << 30, "backup": false }]);
+    json!({
+        "backend": "proxmox",
+        "plan": {
+            "name": GUEST, "golden": golden, "kind": kind,
+            "mounts": mounts,
+            "size": { "disk_bytes": disk, "cores": 2, "memory_bytes": 1_u64 << 30 },
+            "tags": ["customer"],
+        },
+        "keep_on_failure": false,
+        "timeout_ms": 20_000,
+        "deadline_ms": 40_000,
+        "require": [],
+    })
+}
+
+/// Asks again and again, at most for so long.
+pub(crate) async fn until(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> bool) {
+    let ends = tokio::time::Instant::now() + limit;
+    while !look().await {
+        assert!(tokio::time::Instant::now() < ends, "waited {limit:?} for {what} in vain");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

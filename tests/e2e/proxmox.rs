@@ -1,0 +1,8 @@
+//! Real guests behind the simulated Proxmox VE.
+
+mod api;
+mod clones;
+mod demo;
+mod guests;
+mod server;
+mod site;
