@@ -12,9 +12,11 @@ use firstlight_tests::simpve::call::Moment;
 use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::guests::{Boot, Finished, Guests, Interface, Script, Scripted};
 use firstlight_tests::simpve::profile::Profile;
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::MOUNT;
 use super::post::post;
 use super::report::Guest;
 
@@ -38,7 +40,11 @@ impl Guests for Reporting {
         if let Some((guest, claim)) = identity(boot) {
             let envelope = guest.envelope(Some(&claim), &machine_id(boot));
             let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
-            let script = Script { beacon: Some((Duration::ZERO, beacon)), ..self.scripted.script.clone() };
+            let script = Script {
+                agent: Some(Duration::ZERO),
+                beacon: Some((Duration::ZERO, beacon)),
+                ..self.scripted.script.clone()
+            };
             self.scripted.scripts.insert(boot.id, script);
             let text = serde_json::to_string(&envelope).expect("it is plain data");
             self.sending.insert(boot.id, self.runtime.spawn(send(guest, claim, text)));
@@ -63,6 +69,15 @@ impl Guests for Reporting {
 
     fn agent_answers(&self, id: u32, now: Moment) -> bool {
         self.scripted.agent_answers(id, now)
+    }
+
+    /// The golden's fstab has mounted the disk that was added.
+    fn filesystems(&self, id: u32) -> Vec<Value> {
+        if !self.scripted.agent_answers(id, Moment::MAX) {
+            return Vec::new();
+        }
+        let disk = json!([{ "bus-type": "scsi", "dev": "/dev/sdb", "serial": "0QEMU_QEMU_HARDDISK_fl-0" }]);
+        vec![json!({ "mountpoint": MOUNT, "name": "sdb", "type": "ext4", "disk": disk })]
     }
 
     fn read_file(&self, id: u32, path: &str) -> Option<Vec<u8>> {
