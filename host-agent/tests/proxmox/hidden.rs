@@ -98,7 +98,11 @@ async fn the_token_is_nowhere_but_in_its_file_and_in_requests() {
     // One that goes well of each kind, and one that does not; servers' errors are logged on the way.
     for fault in [
         Rule::once(Method::Post, "/nodes/*/lxc", Fault::TimedOut { applied: true }),
-        Rule::once(Method::Get, "/nodes/*/lxc/*/config", Fault::Fails(format!("bad token {SECRET}"))),
+        // More than once: the look for all guests, which says little, may meet it first.
+        Rule {
+            times: 4,
+            ..Rule::once(Method::Get, "/nodes/*/lxc/*/config", Fault::Fails(format!("bad token {SECRET}")))
+        },
         Rule::once(Method::Post, "/nodes/*/qemu/*/status/start", Fault::CutBefore),
     ] {
         cluster.sim.fault(fault);
