@@ -301,7 +301,7 @@ impl super::Proxmox {
             return Ok(read.archive.clone());
         }
         let ask = ReadArchiveConfig { node: node.to_owned(), volume: plan.golden.clone() };
-        let config = self.client.send(&ask).await.map_err(|error| Fault::from(&error))?;
+        let config = self.ask(&ask).await?;
         let archive = Archive::new(&plan.golden, config);
         known.insert(key, Read { at: Instant::now(), archive: archive.clone() });
         Ok(archive)

@@ -116,6 +116,11 @@ impl super::Proxmox {
         self.client.send(endpoint).await.map_err(|error| Fault::from(&error))
     }
 
+    /// Whether no guest of the cluster has this VMID: true for any token, whatever it may see.
+    pub(super) async fn is_free(&self, vmid: u32) -> Result<bool, Fault> {
+        self.client.is_free(vmid).await.map_err(|error| Fault::from(&error))
+    }
+
     /// Everything is asked again by whoever needs it next.
     pub(super) async fn forget_facts(&self) {
         let cluster = &self.cluster;

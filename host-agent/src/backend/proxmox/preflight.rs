@@ -5,6 +5,8 @@
 
 mod carried;
 mod place;
+#[cfg(test)]
+mod testing;
 mod wanted;
 
 use firstlight_shared::ids::GuestName;
@@ -66,11 +68,7 @@ impl super::Proxmox {
 
     async fn check_vmid(&self, plan: &GuestPlan) -> Result<(), Fault> {
         let Some(vmid) = plan.place.vmid else { return Ok(()) };
-        match self.client.is_free(vmid).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(super::allocate::taken_vmid(vmid)),
-            Err(error) => Err(Fault::from(&error)),
-        }
+        if self.is_free(vmid).await? { Ok(()) } else { Err(super::allocate::taken_vmid(vmid)) }
     }
 
     async fn bridges(&self, node: &str) -> Result<std::sync::Arc<[BridgeLine]>, Fault> {

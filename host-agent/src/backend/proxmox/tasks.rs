@@ -65,7 +65,7 @@ impl Proxmox {
             kind: Some(kind.to_owned()),
             limit: None,
         };
-        let lines = self.client.send(&list).await.map_err(|error| Fault::from(&error))?;
+        let lines = self.ask(&list).await?;
         Ok(own(lines, self.client.token_id(), guest.vmid, kind, since))
     }
 

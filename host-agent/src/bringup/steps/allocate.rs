@@ -123,7 +123,9 @@ impl Allocate {
         let store = &service.store;
         let kinds = Kinds::of(&*self.0.backend);
         // A companion died between reserving and journaling: what it reserved is forgotten, nothing was made with it.
-        store.unreserve(context.job).await.map_err(store_fault)?;
+        if !store.reserved_by(context.job).await.map_err(store_fault)?.is_empty() {
+            store.unreserve(context.job).await.map_err(store_fault)?;
+        }
         for attempt in 0..ATTEMPTS {
             let anew = attempt > 0;
             let chosen = match self.0.choose_free(&service, &kinds, anew, &[]).await {

@@ -68,10 +68,6 @@ impl super::super::Proxmox {
         }
         Err(none_free(range))
     }
-
-    async fn is_free(&self, vmid: u32) -> Result<bool, Fault> {
-        self.client.is_free(vmid).await.map_err(|error| Fault::from(&error))
-    }
 }
 
 pub(in super::super) fn taken_vmid(vmid: u32) -> Fault {

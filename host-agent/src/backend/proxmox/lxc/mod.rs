@@ -36,7 +36,7 @@ impl Proxmox {
     pub(super) async fn probe_lxc(&self, stage: Stage, placement: &Placement) -> Result<Probe, Fault> {
         let standing = match stage {
             Stage::Restore => self.standing(placement).await?,
-            _ => self.ours_just_seen(placement).await?,
+            _ => self.standing_just_seen(placement).await?,
         };
         match (stage, standing) {
             (Stage::Restore, standing) => self.probe_restored_container(placement, standing).await,

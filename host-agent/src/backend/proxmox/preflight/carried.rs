@@ -237,29 +237,15 @@ pub(super) fn shown(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::super::client::endpoint::node::ArchiveConfig;
+    use super::super::testing::plan;
     use super::*;
-    use crate::backend::{Mount, Place, Size};
+    use crate::backend::{Mount, Size};
 
     const CONTAINER: &str = "hostname: golden\nrootfs: local:9100/a.raw,size=4G\nunprivileged: 1\nmp0: local:9100/b.raw,mp=/srv/,size=2G\n";
     const MACHINE: &str = "name: golden\nboot: order=scsi0\nscsi0: local:9200/a.raw,size=1536M\n";
 
     fn archive(base: &str, more: &str) -> Archive {
         Archive::new("local:backup/x", ArchiveConfig(format!("{base}{more}")))
-    }
-
-    fn plan() -> GuestPlan {
-        GuestPlan {
-            name: "web-01".parse().unwrap(),
-            golden: String::new(),
-            intent: Intent::Provision,
-            kind: None,
-            place: Place::default(),
-            nics: Vec::new(),
-            mounts: Vec::new(),
-            size: Size::default(),
-            tags: Vec::new(),
-            onboot: None,
-        }
     }
 
     #[test]

@@ -142,26 +142,11 @@ pub(super) fn check_bridges(
 
 #[cfg(test)]
 mod tests {
-    use firstlight_shared::wire::Intent;
 
     use super::super::super::client::endpoint::node::ArchiveConfig;
+    use super::super::testing::plan;
     use super::*;
-    use crate::backend::{Mount, Nic, Place, Size};
-
-    fn plan() -> GuestPlan {
-        GuestPlan {
-            name: "web-01".parse().unwrap(),
-            golden: String::new(),
-            intent: Intent::Provision,
-            kind: None,
-            place: Place::default(),
-            nics: Vec::new(),
-            mounts: Vec::new(),
-            size: Size::default(),
-            tags: Vec::new(),
-            onboot: None,
-        }
-    }
+    use crate::backend::{Mount, Nic, Size};
 
     fn storage(name: &str, content: &str, active: bool) -> StorageState {
         StorageState {

@@ -94,7 +94,7 @@ impl Proxmox {
     async fn clear(&self, placement: &Placement, left: &Unfinished) -> Result<(), Fault> {
         let unreferenced_disks = self.has_only_our_images(placement, &left.guest).await;
         let destroy = Destroy { guest: left.guest.clone(), force: false, unreferenced_disks };
-        let upid = self.client.send(&destroy).await.map_err(|error| Fault::from(&error))?;
+        let upid = self.ask(&destroy).await?;
         match self.client.follow(&upid, Instant::now() + REMOVAL).await {
             TaskEnd::Done { .. } => Ok(()),
             TaskEnd::Failed { .. } | TaskEnd::Unknown { .. } => Err(left.fault()),

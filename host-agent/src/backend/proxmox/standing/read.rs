@@ -31,8 +31,9 @@ impl Proxmox {
         placement: &Placement,
     ) -> Result<Standing, Fault> {
         let target = target(placement)?;
-        // Before anything was asked for there is nothing to find, but somebody else's.
-        if !placement.tasks.contains_key(RESTORE) && self.is_vacant(&target).await? {
+        // Before anything was asked for there is nothing to find, but somebody else's. A restore has a guest before its task
+        // begins: whatever may still be under way has made nothing yet, and repeats this request.
+        if !placement.tasks.contains_key(RESTORE) && self.is_free(target.vmid).await? {
             return Ok(Standing::Free);
         }
         let mut config = self.see(&target).await?;
@@ -48,7 +49,7 @@ impl Proxmox {
         }
         let mut free = false;
         if !matches!(config, Seen::Config(..)) {
-            free = self.client.is_free(target.vmid).await.map_err(|error| Fault::from(&error))?;
+            free = self.is_free(target.vmid).await?;
         }
         if !free && config == Seen::Missing {
             config = self.see_elsewhere(&target).await?;
@@ -56,17 +57,8 @@ impl Proxmox {
         Ok(decide(&placement.job, &target, Facts { config, restoring, free }))
     }
 
-    /// No guest has the VMID. A restore has one before its task begins: whatever may still be under way has made nothing
-    /// yet, and repeats this request.
-    async fn is_vacant(&self, target: &Guest) -> Result<bool, Fault> {
-        self.client.is_free(target.vmid).await.map_err(|error| Fault::from(&error))
-    }
-
-    /// The guest, if it is ours and finished; as it was seen a moment ago, if nothing was changed since.
-    ///
-    /// # Errors
-    /// As [`Proxmox::ours`].
-    pub(in crate::backend::proxmox) async fn ours_just_seen(
+    /// As [`Proxmox::standing`], by a look of a moment ago where nothing of ours has changed the guest since.
+    pub(in crate::backend::proxmox) async fn standing_just_seen(
         &self,
         placement: &Placement,
     ) -> Result<Standing, Fault> {
@@ -107,7 +99,7 @@ impl Proxmox {
 
     /// Somebody may have moved it to another node.
     async fn see_elsewhere(&self, target: &Guest) -> Result<Seen, Fault> {
-        let guests = self.client.send(&ListGuests).await.map_err(|error| Fault::from(&error))?;
+        let guests = self.ask(&ListGuests).await?;
         let moved = guests.into_iter().find(|line| line.vmid == target.vmid && line.node != target.node);
         match moved {
             Some(line) if line.kind == target.kind.as_str() => {

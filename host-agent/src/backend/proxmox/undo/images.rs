@@ -37,7 +37,7 @@ impl Proxmox {
         if tasks.iter().all(|task| task.ended.as_deref().is_some_and(ended_well)) {
             return Ok(Undo::Absent);
         }
-        if !self.client.is_free(guest.vmid).await.map_err(|error| Fault::from(&error))? {
+        if !self.is_free(guest.vmid).await? {
             return Ok(Undo::Absent);
         }
         let (mut unknown, mut failed) = (Vec::new(), None);

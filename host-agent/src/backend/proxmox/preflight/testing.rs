@@ -1,0 +1,21 @@
+//! What tests of this folder work on.
+
+use firstlight_shared::wire::Intent;
+
+use crate::backend::{GuestPlan, Place, Size};
+
+/// A guest that asks for nothing.
+pub(super) fn plan() -> GuestPlan {
+    GuestPlan {
+        name: "web-01".parse().unwrap(),
+        golden: String::new(),
+        intent: Intent::Provision,
+        kind: None,
+        place: Place::default(),
+        nics: Vec::new(),
+        mounts: Vec::new(),
+        size: Size::default(),
+        tags: Vec::new(),
+        onboot: None,
+    }
+}
