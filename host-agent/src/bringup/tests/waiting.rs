@@ -228,6 +228,8 @@ async fn a_cancelled_wait_just_ends() {
     let rig = rig().await;
     let job = rig.wait(&wanted("101")).await.job;
     rig.adopted(&job).await;
+    // Its report is awaited only a moment after that.
+    rig.until(&job, Phase::Waiting).await;
     for _ in 0..3 {
         // Surveys see guests of ours only: nobody concludes that this one stopped.
         rig.service.waiters.surveyed("paper", |_| false);
