@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use firstlight_shared::ids::{GuestName, MacAddress};
 use firstlight_shared::wire::{Claim, Intent};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -46,6 +47,9 @@ pub struct GuestPlan {
     /// Whether it starts with its node; None: it does not, whatever the golden says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onboot: Option<bool>,
+    /// A throwaway guest: it is gone once it stops.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -76,6 +80,12 @@ pub struct Place {
     /// A number that the operator chose; None: the next free one of the backend's range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vmid: Option<u32>,
+    /// One of the configured servers of the backend (incus); None: its usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+    /// Incus' project; None: the remote's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// One interface. Without any, the guest has the golden's, each with a MAC of its own.
@@ -193,6 +203,53 @@ pub struct LookBudget {
     pub per_second: u32,
     /// No guest of this backend has a beacon earlier after its start.
     pub not_before: Duration,
+}
+
+/// A secret on its way into one guest. Never journaled, logged or kept; no `Debug` output holds the content.
+pub struct SecretFile {
+    /// Absolute path in the guest.
+    pub path: PathBuf,
+    /// Of the file, such as 0o400.
+    pub mode: u32,
+    /// User and group in the guest, as names or numbers.
+    pub owner: (String, String),
+    pub content: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for SecretFile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SecretFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What a command in a guest came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// None: a signal ended it.
+    pub status: Option<i32>,
+    /// Bounded by the backend.
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// Memory of what runs where a guest would, ours or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryInUse {
+    /// The project or host that is counted, in words for people.
+    pub of: String,
+    /// What running guests may take at most; those without a limit count with what they have now.
+    pub bytes: u64,
+    /// All that the host has.
+    pub total_bytes: u64,
+}
+
+/// What a hypervisor tells without being asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The guest of that name says that it is ready: a reason to look, and nothing more.
+    Ready(String),
+    /// Anything may have been missed.
+    Anything,
 }
 
 /// [`Act::Refused`] with this code: the id of the slot is somebody else's, nothing was made. Another one is chosen, and it
@@ -341,6 +398,56 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// Takes the claim out of the channel that carried it. Repeatable.
     async fn remove_claim(&self, guest: &Placement) -> Result<(), Fault>;
+
+    /// Brings secrets into a guest that is made and does not run yet. Repeatable; undone with the guest.
+    async fn deliver(&self, _guest: &Placement, _secrets: &[SecretFile]) -> Act {
+        Act::Refused(Fault::new(
+            "no-secrets",
+            format!("`{}` has no way for secrets into its guests", self.name()),
+        ))
+    }
+
+    /// Runs a command in the running guest, as root, without a shell.
+    async fn run(&self, _guest: &Placement, _command: &[&str], _limit: Duration) -> Result<Ran, Fault> {
+        Err(Fault::new("no-commands", format!("`{}` can run nothing in its guests", self.name())))
+    }
+
+    /// Memory in use where this guest would be. None: not known by this backend.
+    async fn memory_in_use(&self, _plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+        Ok(None)
+    }
+
+    /// Changes the memory of a guest: stopped, changed, started. Repeatable.
+    async fn set_memory(&self, _guest: &Placement, _bytes: u64) -> Act {
+        Act::Refused(Fault::new(
+            "no-memory-change",
+            format!("`{}` cannot change the memory of a guest", self.name()),
+        ))
+    }
+
+    /// Makes an ephemeral guest a kept one. Repeatable.
+    async fn keep(&self, _guest: &Placement) -> Act {
+        Act::Refused(Fault::new("no-ephemeral", format!("`{}` has no ephemeral guests", self.name())))
+    }
+
+    /// Takes a snapshot of that name; one that is there already is left as it is. Repeatable.
+    async fn snapshot(&self, _guest: &Placement, _snapshot: &str) -> Act {
+        Act::Refused(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
+    }
+
+    /// Sets the guest back to a snapshot. Repeatable.
+    async fn restore_snapshot(&self, _guest: &Placement, _snapshot: &str) -> Act {
+        Act::Refused(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
+    }
+
+    async fn remove_snapshot(&self, _guest: &Placement, _snapshot: &str) -> Act {
+        Act::Refused(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
+    }
+
+    /// The next thing that the hypervisor tells unasked. Pending for ever where it tells nothing.
+    async fn told(&self) -> Told {
+        std::future::pending().await
+    }
 
     /// Commands for people: how to look at what may be left of this guest, and how to remove it by hand.
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String>;

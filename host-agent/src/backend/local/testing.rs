@@ -22,6 +22,7 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
             size: Size::default(),
             tags: Vec::new(),
             onboot: None,
+            ephemeral: false,
         },
         allocation: Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x57], [0, 0, 1]),

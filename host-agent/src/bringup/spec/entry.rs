@@ -193,6 +193,7 @@ impl Entry {
             size: size.clone(),
             tags: tags.clone(),
             onboot: self.onboot,
+            ephemeral: false,
         };
         let guest = |name| GuestSpec {
             backend: backend.clone(),
@@ -240,6 +241,7 @@ impl Entry {
             storage: self.storage.clone(),
             pool: self.pool.clone(),
             vmid: self.vmid,
+            ..Seat::default()
         };
         resolve_seat(seat, guests, place)
     }

@@ -208,6 +208,7 @@ fn plan(found: &Adopted) -> GuestPlan {
         size: Size::default(),
         tags: Vec::new(),
         onboot: None,
+        ephemeral: false,
     }
 }
 

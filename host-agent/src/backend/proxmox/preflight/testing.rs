@@ -17,5 +17,6 @@ pub(super) fn plan() -> GuestPlan {
         size: Size::default(),
         tags: Vec::new(),
         onboot: None,
+        ephemeral: false,
     }
 }

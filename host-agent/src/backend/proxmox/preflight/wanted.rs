@@ -189,6 +189,7 @@ mod tests {
             size: Size::default(),
             tags: Vec::new(),
             onboot: None,
+            ephemeral: false,
         }
     }
 
