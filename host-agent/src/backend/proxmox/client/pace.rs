@@ -219,12 +219,12 @@ mod tests {
             (Some(2 * S), millis(2500), millis(250)),
             (Some(24 * S), 23 * S, millis(1200)),
             (Some(millis(20)), millis(0), millis(100)),
-            (Some(1000 * S), 0 * S, 57 * S),
+            (Some(1000 * S), Duration::ZERO, 57 * S),
         ] {
             assert_eq!(pause(usual, usual, running), wait, "{usual:?}, {running:?}");
         }
         // One that waits for others is as punctual as one alone.
-        assert_eq!(pause(Some(5 * S), Some(2 * S), 0 * S), millis(4900));
+        assert_eq!(pause(Some(5 * S), Some(2 * S), Duration::ZERO), millis(4900));
         assert_eq!(pause(Some(5 * S), Some(2 * S), millis(4900)), millis(100));
     }
 
@@ -232,15 +232,20 @@ mod tests {
     fn what_tasks_take_is_learnt_and_unlearnt() {
         let known = Learnt { alone: Some(9 * S), apart: 3 * S };
         for (before, learnt, (took, ahead), after) in [
-            ("nothing", Learnt::default(), (9 * S, None), Learnt { alone: Some(9 * S), apart: 0 * S }),
+            (
+                "nothing",
+                Learnt::default(),
+                (9 * S, None),
+                Learnt { alone: Some(9 * S), apart: Duration::ZERO },
+            ),
             ("faster", known, (3 * S, None), Learnt { alone: Some(7 * S), ..known }),
             ("it waited", known, (12 * S, Some(6 * S)), Learnt { apart: 4 * S, ..known }),
-            ("it waited for nobody", known, (9 * S, Some(0 * S)), Learnt { apart: 2 * S, ..known }),
+            ("it waited for nobody", known, (9 * S, Some(Duration::ZERO)), Learnt { apart: 2 * S, ..known }),
             ("long after", known, (9 * S, Some(8 * S)), known),
             ("slow, nobody ahead", known, (12 * S, None), Learnt { alone: Some(10 * S), ..known }),
             (
                 "the first that waits",
-                Learnt { alone: Some(2 * S), apart: 0 * S },
+                Learnt { alone: Some(2 * S), apart: Duration::ZERO },
                 (3 * S, Some(S)),
                 Learnt { alone: Some(2 * S), apart: S },
             ),
