@@ -187,7 +187,7 @@ fn pause(usual: Option<Duration>, alone: Option<Duration>, running: Duration) ->
     else {
         return unknown;
     };
-    let soonest = usual.saturating_sub(alone / 20);
+    let soonest = usual.saturating_sub(alone / 50);
     if running < soonest {
         (soonest - running).max(AROUND)
     } else if running < usual + alone / 4 {
@@ -213,19 +213,19 @@ mod tests {
             (None, millis(0), millis(200)),
             (None, 4 * S, millis(400)),
             (None, 600 * S, 2 * S),
-            (Some(2 * S), millis(0), millis(1900)),
-            (Some(2 * S), millis(1900), millis(100)),
+            (Some(2 * S), millis(0), millis(1960)),
+            (Some(2 * S), millis(1970), millis(100)),
             (Some(2 * S), millis(2400), millis(100)),
             (Some(2 * S), millis(2500), millis(250)),
-            (Some(24 * S), 23 * S, millis(1200)),
+            (Some(24 * S), millis(23_600), millis(1200)),
             (Some(millis(20)), millis(0), millis(100)),
-            (Some(1000 * S), Duration::ZERO, 57 * S),
+            (Some(1000 * S), Duration::ZERO, millis(58_800)),
         ] {
             assert_eq!(pause(usual, usual, running), wait, "{usual:?}, {running:?}");
         }
         // One that waits for others is as punctual as one alone.
-        assert_eq!(pause(Some(5 * S), Some(2 * S), Duration::ZERO), millis(4900));
-        assert_eq!(pause(Some(5 * S), Some(2 * S), millis(4900)), millis(100));
+        assert_eq!(pause(Some(5 * S), Some(2 * S), Duration::ZERO), millis(4960));
+        assert_eq!(pause(Some(5 * S), Some(2 * S), millis(4970)), millis(100));
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         };
         learnt();
         first.pause(far).await;
-        assert_eq!(began.elapsed(), millis(9500));
+        assert_eq!(began.elapsed(), millis(9800));
         let waits = tokio::spawn(async move {
             second.pause(far).await;
             began.elapsed()
@@ -299,10 +299,10 @@ mod tests {
         tokio::task::yield_now().await;
         first.ended();
         learnt();
-        assert_eq!(waits.await.unwrap(), millis(14_000));
+        assert_eq!(waits.await.unwrap(), millis(14_600));
         let (_hangs, mut behind) = (pace.enter(&upid), pace.enter(&upid));
         let began = Instant::now();
         behind.pause(far).await;
-        assert_eq!(began.elapsed(), millis(16_500));
+        assert_eq!(began.elapsed(), millis(16_800));
     }
 }
