@@ -12,6 +12,7 @@ use super::upid::Upid;
 
 const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(2);
+const NEAR: Duration = Duration::from_millis(50);
 const AROUND: Duration = Duration::from_millis(100);
 /// Nobody waits longer without a question.
 const LONG: Duration = Duration::from_secs(60);
@@ -190,6 +191,8 @@ fn pause(usual: Option<Duration>, alone: Option<Duration>, running: Duration) ->
     let soonest = usual.saturating_sub(alone / 50);
     if running < soonest {
         (soonest - running).max(AROUND)
+    } else if running < usual + alone / 20 {
+        (alone / 40).clamp(NEAR, LATER)
     } else if running < usual + alone / 4 {
         (alone / 20).clamp(AROUND, LATER)
     } else {
@@ -214,10 +217,12 @@ mod tests {
             (None, 4 * S, millis(400)),
             (None, 600 * S, 2 * S),
             (Some(2 * S), millis(0), millis(1960)),
-            (Some(2 * S), millis(1970), millis(100)),
+            (Some(2 * S), millis(1970), millis(50)),
+            (Some(2 * S), millis(2100), millis(100)),
             (Some(2 * S), millis(2400), millis(100)),
             (Some(2 * S), millis(2500), millis(250)),
-            (Some(24 * S), millis(23_600), millis(1200)),
+            (Some(24 * S), millis(23_600), millis(600)),
+            (Some(24 * S), millis(25_500), millis(1200)),
             (Some(millis(20)), millis(0), millis(100)),
             (Some(1000 * S), Duration::ZERO, millis(58_800)),
         ] {
@@ -225,7 +230,7 @@ mod tests {
         }
         // One that waits for others is as punctual as one alone.
         assert_eq!(pause(Some(5 * S), Some(2 * S), Duration::ZERO), millis(4960));
-        assert_eq!(pause(Some(5 * S), Some(2 * S), millis(4970)), millis(100));
+        assert_eq!(pause(Some(5 * S), Some(2 * S), millis(4970)), millis(50));
     }
 
     #[test]
