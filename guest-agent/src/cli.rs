@@ -147,7 +147,8 @@ fn nonce_of(value: Option<OsString>) -> Result<String, String> {
 }
 
 fn span_of(value: Option<OsString>) -> Result<Duration, String> {
-    let value = value.and_then(|value| value.into_string().ok()).ok_or("--within needs a time span, 10s for one")?;
+    let value =
+        value.and_then(|value| value.into_string().ok()).ok_or("--within needs a time span, 10s for one")?;
     Span::try_from(value).map(|span| span.0)
 }
 

@@ -178,7 +178,8 @@ mod tests {
     fn asking_changes_nothing() {
         let (proof, path, _folder) = made(None);
         let list = || {
-            let found = std::process::Command::new("find").arg(&path).args(["-printf", "%p %s %T@\n"]).output();
+            let found =
+                std::process::Command::new("find").arg(&path).args(["-printf", "%p %s %T@\n"]).output();
             String::from_utf8(found.unwrap().stdout).unwrap()
         };
         let before = list();

@@ -88,7 +88,11 @@ impl Signed {
     /// # Errors
     /// It is of another version.
     pub fn known_version(self) -> Result<Self, EnvelopeError> {
-        if self.version == EVIDENCE_VERSION { Ok(self) } else { Err(EnvelopeError::Version { found: self.version }) }
+        if self.version == EVIDENCE_VERSION {
+            Ok(self)
+        } else {
+            Err(EnvelopeError::Version { found: self.version })
+        }
     }
 
     /// Proves that the holder of `signing_key` signed these bytes for this purpose, and reads them. Whose key it is, the
