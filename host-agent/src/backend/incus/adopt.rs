@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use firstlight_shared::ids::GuestName;
 use firstlight_shared::text::escape;
 
+use super::Incus;
 use super::client::Client;
 use super::client::endpoint::instance::{Instance, Kind};
 use super::read::read;
 use super::wanted::macs_of;
-use super::Incus;
 use crate::backend::{Adopted, Allocation, Place, Slot};
 use crate::clock::now_ms;
 use crate::outcome::Fault;
@@ -23,8 +23,11 @@ impl Incus {
         let client = self.site(&Place::default())?;
         let found = if name.is_empty() { None } else { read(&client, name).await? };
         let Some(instance) = found else {
-            let message = format!("no instance of project {} has the name `{}`", client.project(), escape(name, 80));
-            return Err(Fault::new("no-such-guest", message).with_hint("`incus list` shows those that are there"));
+            let message =
+                format!("no instance of project {} has the name `{}`", client.project(), escape(name, 80));
+            return Err(
+                Fault::new("no-such-guest", message).with_hint("`incus list` shows those that are there")
+            );
         };
         adopted(&client, &instance)
     }
@@ -42,7 +45,9 @@ fn adopted(client: &Client, instance: &Instance) -> Result<Adopted, Fault> {
     let addresses = instance.expanded_devices.values().filter_map(|device| device.get("ipv4.address"));
     let addresses = addresses.filter_map(|address| address.parse::<IpAddr>().ok()).collect();
     let (kind, uuid) = match instance.kind {
-        Kind::Container => (crate::backend::Kind::Lxc, instance.expanded_config.get("environment.container_uuid")),
+        Kind::Container => {
+            (crate::backend::Kind::Lxc, instance.expanded_config.get("environment.container_uuid"))
+        }
         Kind::VirtualMachine => (crate::backend::Kind::Vm, instance.config.get("volatile.uuid")),
     };
     let slot = Slot {

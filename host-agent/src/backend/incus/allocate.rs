@@ -52,11 +52,7 @@ fn node(client: &Client, plan: &GuestPlan) -> String {
     }
 }
 
-fn new(
-    count: usize,
-    used: &[MacAddress],
-    random: impl Fn() -> [u8; 3],
-) -> (MacAddress, Vec<MacAddress>) {
+fn new(count: usize, used: &[MacAddress], random: impl Fn() -> [u8; 3]) -> (MacAddress, Vec<MacAddress>) {
     let [a, b, c] = PREFIX;
     let mut used = used.to_vec();
     let mut free = || loop {

@@ -104,7 +104,8 @@ mod tests {
             let value = config.insert(key.to_owned(), "other".to_owned()).unwrap();
             for stage in STAGES {
                 let change = change(stage, &wanted, &config, &wanted.devices());
-                let expected = if stage == at { Config::from([(key.to_owned(), value.clone())]) } else { Config::new() };
+                let expected =
+                    if stage == at { Config::from([(key.to_owned(), value.clone())]) } else { Config::new() };
                 assert_eq!((change.config, change.devices), (expected, Devices::new()), "{key} {stage:?}");
             }
         }
@@ -134,7 +135,9 @@ mod tests {
 
     #[test]
     fn only_the_claim_is_taken_out() {
-        let claimed = config("user.firstlight.claim=x environment.FIRSTLIGHT_CLAIM=y environment.A=z user.firstlight.job=j");
+        let claimed = config(
+            "user.firstlight.claim=x environment.FIRSTLIGHT_CLAIM=y environment.A=z user.firstlight.job=j",
+        );
         let change = without_claim(&claimed);
         assert_eq!(change.config.values().collect::<Vec<_>>(), ["", ""]);
         assert!(without_claim(&config("environment.A=z")).is_empty());

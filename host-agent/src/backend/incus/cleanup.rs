@@ -23,7 +23,8 @@ fn commands(project: &str, client: &Client, placement: &Placement, pool: Option<
         format!("incus delete --force {name} {place}  {server}"),
     ];
     if super::golden::is_export(&placement.plan) {
-        commands.push(format!("incus delete --force {} {place}  {server}: of an import", stamp::made_as(job)));
+        commands
+            .push(format!("incus delete --force {} {place}  {server}: of an import", stamp::made_as(job)));
     }
     let pool = placement.plan.place.storage.as_deref().or(pool).unwrap_or("POOL");
     for (number, mount) in placement.plan.mounts.iter().enumerate() {

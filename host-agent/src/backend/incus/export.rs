@@ -29,8 +29,9 @@ async fn index(file: &Path) -> Result<String, Fault> {
     let (file, shown) = (file.to_owned(), escape(&file.to_string_lossy(), 160));
     let read = tokio::task::spawn_blocking(move || read_index(&file)).await;
     let wrong = |why: String| {
-        Fault::new("no-export", format!("golden: {shown} is no exported instance: {why}"))
-            .with_hint("`incus export INSTANCE FILE` writes one; its compression is to be gzip, xz, zstd or none")
+        Fault::new("no-export", format!("golden: {shown} is no exported instance: {why}")).with_hint(
+            "`incus export INSTANCE FILE` writes one; its compression is to be gzip, xz, zstd or none",
+        )
     };
     match read {
         Ok(Ok(Some(index))) => Ok(index),

@@ -17,7 +17,9 @@ pub(super) fn decides_nothing(class: Class) -> bool {
         | Class::AlreadySo
         | Class::NeverSent(Unsent::Unreachable | Unsent::NotReady)
         | Class::Rejected(Code::ChangedMeanwhile | Code::Exists | Code::Cancelled | Code::TooSlow) => true,
-        Class::NeverSent(Unsent::WrongCertificate) | Class::Rejected(_) | Class::Gone | Class::Denied => false,
+        Class::NeverSent(Unsent::WrongCertificate) | Class::Rejected(_) | Class::Gone | Class::Denied => {
+            false
+        }
     }
 }
 
@@ -52,8 +54,13 @@ mod tests {
             (Class::Gone, true),
             (Class::Denied, true),
         ] {
-            let error =
-                ApiError { method: Method::Post, path: "/1.0/x".into(), class, status: None, text: "x".into() };
+            let error = ApiError {
+                method: Method::Post,
+                path: "/1.0/x".into(),
+                class,
+                status: None,
+                text: "x".into(),
+            };
             assert_eq!(matches!(act_of(&error), Act::Refused(_)), refused, "{class}");
             let read = matches!(act_of_look(Fault::from(&error)), Act::Refused(_));
             assert!(!refused || read, "{class}");

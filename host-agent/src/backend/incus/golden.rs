@@ -69,7 +69,10 @@ fn no_image(client: &Client, name: &str) -> Fault {
     let (shown, project) = (escape(name, 120), client.project());
     Fault::new(
         Code::NoImage.as_str(),
-        format!("golden: `{}` has no image `{shown}` in project {project}, or the client may not see it", client.remote()),
+        format!(
+            "golden: `{}` has no image `{shown}` in project {project}, or the client may not see it",
+            client.remote()
+        ),
     )
     .with_hint(format!("`incus image list --project {project}` on the server shows what is there"))
 }
@@ -88,8 +91,9 @@ pub(super) async fn file_mark(path: &Path) -> Result<String, Fault> {
 pub(super) async fn length_of(path: &Path) -> Result<std::fs::Metadata, Fault> {
     let shown = escape(&path.to_string_lossy(), 160);
     let metadata = tokio::fs::metadata(path).await.map_err(|error| {
-        Fault::new("no-golden", format!("golden: {shown} cannot be read: {error}"))
-            .with_hint("an exported instance (`incus export`) is read by the companion: its user needs the right to")
+        Fault::new("no-golden", format!("golden: {shown} cannot be read: {error}")).with_hint(
+            "an exported instance (`incus export`) is read by the companion: its user needs the right to",
+        )
     })?;
     match metadata.is_file() {
         true => Ok(metadata),
@@ -106,7 +110,9 @@ mod tests {
 
     #[test]
     fn a_path_is_an_export_and_everything_else_an_image() {
-        for (name, export) in [("golden", false), ("6a3082c282f7", false), ("a/b", false), ("/srv/web.tar.gz", true)] {
+        for (name, export) in
+            [("golden", false), ("6a3082c282f7", false), ("a/b", false), ("/srv/web.tar.gz", true)]
+        {
             assert_eq!(is_export(&plan(json!({ "golden": name }))), export, "{name}");
         }
         assert!(is_fingerprint("6a3082c282f7") && !is_fingerprint("golden") && !is_fingerprint("6a30"));

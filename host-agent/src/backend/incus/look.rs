@@ -43,7 +43,8 @@ impl Incus {
         };
         // A guest that somebody else made may be a copy of one of ours, stamp and all.
         if !placement.adopted && stamp::job_of(&instance.config) != Some(&placement.job) {
-            let whose = stamp::job_of(&instance.config).map_or("no stamp".to_owned(), |job| format!("the stamp of job {job}"));
+            let whose = stamp::job_of(&instance.config)
+                .map_or("no stamp".to_owned(), |job| format!("the stamp of job {job}"));
             return Err(Fault::new("foreign", format!("instance `{}` carries {whose}", instance.name)));
         }
         let addresses = if instance.is_running() { addresses(&client, &instance).await? } else { Vec::new() };
@@ -58,11 +59,8 @@ impl Incus {
     /// None: there is none yet, or the guest does not run.
     pub(super) async fn report_file(&self, placement: &Placement) -> Result<Option<Vec<u8>>, Fault> {
         let client = self.site(&placement.plan.place)?.with_patience(Patience::NONE);
-        let file = ReadFile {
-            instance: name_of(placement).to_owned(),
-            path: REPORT.to_owned(),
-            most: REPORT_SIZE,
-        };
+        let file =
+            ReadFile { instance: name_of(placement).to_owned(), path: REPORT.to_owned(), most: REPORT_SIZE };
         match client.send(&file).await {
             // The guest is hostile until proven: a link leads wherever it likes.
             Ok(file) if file.kind != FileKind::File => {
@@ -70,7 +68,9 @@ impl Incus {
             }
             Ok(file) => Ok(Some(file.content.to_vec())),
             Err(error) => match error.class {
-                Class::Gone | Class::Rejected(Code::NoGuestFile | Code::NotRunning | Code::NoAgent) => Ok(None),
+                Class::Gone | Class::Rejected(Code::NoGuestFile | Code::NotRunning | Code::NoAgent) => {
+                    Ok(None)
+                }
                 _ => Err(Fault::from(&error)),
             },
         }

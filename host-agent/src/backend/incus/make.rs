@@ -95,7 +95,12 @@ impl Incus {
     }
 
     /// Writes what is missing; an instance of an export gets its name at last.
-    async fn complete(&self, client: &Client, placement: &Placement, instance: &Instance) -> Result<Act, Fault> {
+    async fn complete(
+        &self,
+        client: &Client,
+        placement: &Placement,
+        instance: &Instance,
+    ) -> Result<Act, Fault> {
         let wanted = self.wanted(client, placement, Some(instance)).await?;
         let exported = instance.name == stamp::made_as(&placement.job);
         let change = if exported {
@@ -117,7 +122,9 @@ impl Incus {
         Ok(match self.probe_made(placement).await? {
             Probe::Present(output) => Act::Applied(output),
             Probe::InFlight(operation) => Act::Started(operation),
-            Probe::Absent => Act::Unknown(Fault::new("not-so", "the server took the change, and it is not there")),
+            Probe::Absent => {
+                Act::Unknown(Fault::new("not-so", "the server took the change, and it is not there"))
+            }
             Probe::Foreign(what) => Act::Refused(Fault::new("foreign", what)),
         })
     }
@@ -172,7 +179,10 @@ impl Incus {
         Err(Act::Refused(
             Fault::new(
                 "foreign-volume",
-                format!("mounts: pool {} has a volume `{}` that was not made by this job", volume.pool, volume.name),
+                format!(
+                    "mounts: pool {} has a volume `{}` that was not made by this job",
+                    volume.pool, volume.name
+                ),
             )
             .with_hint("give the guest another name, or remove the volume if nobody needs it"),
         ))
@@ -180,8 +190,10 @@ impl Incus {
 
     /// Waits for its end: for what has to be gone before the next call.
     async fn remove(&self, client: &Client, name: &str) -> Result<(), Fault> {
-        let operation =
-            client.send(&DeleteInstance { name: name.to_owned() }).await.map_err(|error| Fault::from(&error))?;
+        let operation = client
+            .send(&DeleteInstance { name: name.to_owned() })
+            .await
+            .map_err(|error| Fault::from(&error))?;
         match client.follow(&operation, tokio::time::Instant::now() + LONGEST).await {
             OperationEnd::Done(_) => Ok(()),
             OperationEnd::Failed { class, text } => Err(Fault::new(class.code(), text)),

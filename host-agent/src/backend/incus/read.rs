@@ -67,7 +67,9 @@ impl Incus {
         };
         let exported = is_export(&placement.plan);
         let mut making = None;
-        if exported || (stamp::job_of(&instance.config) == Some(&placement.job) && !is_finished(&instance.config)) {
+        if exported
+            || (stamp::job_of(&instance.config) == Some(&placement.job) && !is_finished(&instance.config))
+        {
             making = self.making(client, name).await?.map(|operation| operation.id.to_string());
             // It may have been finished in between.
             if making.is_none() {

@@ -16,7 +16,8 @@ impl Endpoint for RenameInstance {
     type Answer = OperationId;
 
     fn call(&self) -> Call {
-        Call::new(Method::Post, format!("/1.0/instances/{}", segment(&self.name))).json(&json!({ "name": self.to }))
+        Call::new(Method::Post, format!("/1.0/instances/{}", segment(&self.name)))
+            .json(&json!({ "name": self.to }))
     }
 
     fn read(answered: Answered) -> Result<OperationId, Unreadable> {

@@ -7,6 +7,7 @@ use firstlight_shared::text::escape;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::Incus;
 use super::client::Client;
 use super::client::endpoint::instance::Instance;
 use super::client::endpoint::network::ReadNetwork;
@@ -14,7 +15,6 @@ use super::client::endpoint::project::ReadProfile;
 use super::client::verdict::{Class, Code};
 use super::golden::is_export;
 use super::wanted::{Base, Wanted};
-use super::Incus;
 use crate::backend::{GuestPlan, Place, Placement};
 use crate::outcome::Fault;
 
@@ -38,8 +38,11 @@ impl Incus {
         let Some(client) = found else {
             let known: Vec<&str> = self.remotes.iter().map(Client::remote).collect();
             let shown = escape(named.unwrap_or_default(), 60);
-            return Err(Fault::new("no-such-remote", format!("remote: there is no `{shown}` here, but {}", known.join(", ")))
-                .with_hint("[[incus.remote]] of the companion's configuration makes one: see docs/incus.md"));
+            return Err(Fault::new(
+                "no-such-remote",
+                format!("remote: there is no `{shown}` here, but {}", known.join(", ")),
+            )
+            .with_hint("[[incus.remote]] of the companion's configuration makes one: see docs/incus.md"));
         };
         let client = match &place.project {
             Some(project) => client.in_project(project),
@@ -74,13 +77,17 @@ impl Incus {
     async fn read_base(&self, client: &Client, bridges: &[String]) -> Result<Base, Fault> {
         let mut base = Base::default();
         for name in &self.defaults.profiles {
-            let profile = client.send(&ReadProfile { name: name.clone() }).await.map_err(|error| match error.class {
-                Class::Gone | Class::Rejected(Code::NoProfile) => {
-                    Fault::new(Code::NoProfile.as_str(), format!("project {} has no profile `{name}`", client.project()))
-                        .with_hint("incus.profiles names those that instances get")
-                }
-                _ => Fault::from(&error),
-            })?;
+            let profile =
+                client.send(&ReadProfile { name: name.clone() }).await.map_err(|error| {
+                    match error.class {
+                        Class::Gone | Class::Rejected(Code::NoProfile) => Fault::new(
+                            Code::NoProfile.as_str(),
+                            format!("project {} has no profile `{name}`", client.project()),
+                        )
+                        .with_hint("incus.profiles names those that instances get"),
+                        _ => Fault::from(&error),
+                    }
+                })?;
             base.config.extend(profile.config.0);
             base.devices.extend(profile.devices);
         }
@@ -89,7 +96,11 @@ impl Incus {
             match client.send(&ReadNetwork { name: bridge.clone() }).await {
                 Ok(network) if network.managed => base.managed.push(bridge.clone()),
                 Ok(_) => {}
-                Err(error) if matches!(error.class, Class::Gone | Class::Denied | Class::Rejected(Code::NoNetwork)) => {}
+                Err(error)
+                    if matches!(
+                        error.class,
+                        Class::Gone | Class::Denied | Class::Rejected(Code::NoNetwork)
+                    ) => {}
                 Err(error) => return Err(Fault::from(&error)),
             }
         }

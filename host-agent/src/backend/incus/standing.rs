@@ -74,16 +74,34 @@ mod tests {
         let other = |what: &str| Verdict::Other(format!("instance `web-01` {what}"));
         for (text, name, exported, making, verdict) in [
             ("", "web-01", false, None, other("was not made by this job")),
-            ("volatile.apply_template=create", "web-01", false, Some("op"), other("was not made by this job")),
+            (
+                "volatile.apply_template=create",
+                "web-01",
+                false,
+                Some("op"),
+                other("was not made by this job"),
+            ),
             ("user.firstlight.job=j2", "web-01", false, None, other("carries the stamp of job j2")),
             ("user.firstlight.job=j1", "web-01", false, Some("op"), Verdict::Making("op".into())),
             ("user.firstlight.job=j1", "web-01", false, None, Verdict::Unfinished),
             ("user.firstlight.job=j1 volatile.apply_template=create", "web-01", false, None, Verdict::Ours),
-            ("user.firstlight.job=j1 volatile.last_state.power=RUNNING", "web-01", false, None, Verdict::Ours),
+            (
+                "user.firstlight.job=j1 volatile.last_state.power=RUNNING",
+                "web-01",
+                false,
+                None,
+                Verdict::Ours,
+            ),
             ("user.firstlight.job=j1", "web-01", true, None, Verdict::Ours),
             ("", "firstlight-j1", true, None, Verdict::Ours),
             ("user.firstlight.job=old", "firstlight-j1", true, None, Verdict::Ours),
-            ("", "firstlight-j2", true, None, Verdict::Other("instance `firstlight-j2` was not made by this job".into())),
+            (
+                "",
+                "firstlight-j2",
+                true,
+                None,
+                Verdict::Other("instance `firstlight-j2` was not made by this job".into()),
+            ),
             ("", "firstlight-j1", true, Some("op"), Verdict::Making("op".into())),
         ] {
             let config = config(text);

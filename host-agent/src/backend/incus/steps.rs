@@ -119,7 +119,9 @@ impl Incus {
             Ok(Probe::Present(output)) => Act::Applied(output),
             Ok(Probe::InFlight(operation)) => Act::Started(operation),
             Ok(Probe::Foreign(what)) => Act::Refused(Fault::new("foreign", what)),
-            Ok(Probe::Absent) => Act::Unknown(Fault::new("not-so", "the server took the change, and it is not there")),
+            Ok(Probe::Absent) => {
+                Act::Unknown(Fault::new("not-so", "the server took the change, and it is not there"))
+            }
             Err(fault) => Act::Unknown(fault),
         }
     }

@@ -66,7 +66,9 @@ impl Incus {
 fn reason(told: events::Told) -> Option<Told> {
     match told {
         events::Told::Missed => Some(Told::Anything),
-        events::Told::Lifecycle(event) if event.action == READY => event.instance().map(|name| Told::Ready(name.to_owned())),
+        events::Told::Lifecycle(event) if event.action == READY => {
+            event.instance().map(|name| Told::Ready(name.to_owned()))
+        }
         events::Told::Lifecycle(_) | events::Told::Operation(_) => None,
     }
 }

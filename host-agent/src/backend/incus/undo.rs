@@ -85,7 +85,8 @@ impl Incus {
 
     /// However it ends: what it did is looked at afterwards.
     pub(super) async fn wait_for(&self, placement: &Placement, task: &str) {
-        let (Ok(client), Ok(operation)) = (self.site(&placement.plan.place), task.parse::<OperationId>()) else {
+        let (Ok(client), Ok(operation)) = (self.site(&placement.plan.place), task.parse::<OperationId>())
+        else {
             return;
         };
         match client.follow(&operation, Instant::now() + LONGEST).await {

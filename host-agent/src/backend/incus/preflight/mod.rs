@@ -41,8 +41,11 @@ impl Incus {
         let base = self.base(&client, plan).await?;
         plan::check_networks(plan, &base, self.defaults.network.as_deref())?;
         if kind(plan) == Kind::VirtualMachine && !base.has_guest_api() {
-            return Err(plan::field("kind", "a machine gets its claim over devIncus alone, which a profile turns off")
-                .with_hint("security.guestapi of the profiles has to be true for machines"));
+            return Err(plan::field(
+                "kind",
+                "a machine gets its claim over devIncus alone, which a profile turns off",
+            )
+            .with_hint("security.guestapi of the profiles has to be true for machines"));
         }
         self.check_pools(&client, plan, &base).await?;
         self.check_name(&client, plan).await
@@ -60,7 +63,10 @@ impl Incus {
                 Err(error) if matches!(error.class, Class::Gone | Class::Rejected(Code::NoPool)) => {
                     return Err(Fault::new(
                         Code::NoPool.as_str(),
-                        format!("storage: `{}` has no pool `{pool}`, or the client may not see it", client.remote()),
+                        format!(
+                            "storage: `{}` has no pool `{pool}`, or the client may not see it",
+                            client.remote()
+                        ),
                     )
                     .with_hint("`incus storage list` on the server shows those that are there"));
                 }
@@ -118,12 +124,7 @@ fn of(plan: &GuestPlan) -> Placement {
     Placement {
         job: String::new(),
         plan: plan.clone(),
-        allocation: Allocation {
-            mac: MacAddress([0; 6]),
-            more_macs: vec![],
-            addresses: vec![],
-            slot: None,
-        },
+        allocation: Allocation { mac: MacAddress([0; 6]), more_macs: vec![], addresses: vec![], slot: None },
         claim: Claim {
             version: 1,
             id: String::new(),
@@ -146,14 +147,18 @@ fn check_server(client: &Client, server: &Server, plan: &GuestPlan) -> Result<()
             "incus-denied",
             format!("`{}` ({}) does not trust our certificate", client.remote(), client.address()),
         );
-        return Err(fault.with_hint("on the server: `incus config trust add-certificate FILE`; docs/incus.md has the whole way"));
+        return Err(fault.with_hint(
+            "on the server: `incus config trust add-certificate FILE`; docs/incus.md has the whole way",
+        ));
     }
     let wanted = if kind(plan) == Kind::Container { "lxc" } else { "qemu" };
     let drivers = &server.environment.driver;
     if drivers.split('|').all(|driver| driver.trim() != wanted) {
         return Err(plan::field(
             "kind",
-            format_args!("the server runs {drivers}, and this needs {wanted}: machines want KVM and vhost-vsock there"),
+            format_args!(
+                "the server runs {drivers}, and this needs {wanted}: machines want KVM and vhost-vsock there"
+            ),
         ));
     }
     Ok(())
@@ -165,7 +170,10 @@ fn check_image(image: &ImageFacts, server: &Server, plan: &GuestPlan) -> Result<
             Kind::Container => ("containers", "lxc"),
             Kind::VirtualMachine => ("machines", "vm"),
         };
-        return Err(plan::field("kind", format_args!("the golden is an image of {is}: `kind = \"{wanted}\"` is wanted")));
+        return Err(plan::field(
+            "kind",
+            format_args!("the golden is an image of {is}: `kind = \"{wanted}\"` is wanted"),
+        ));
     }
     let known = &server.environment.architectures;
     if !image.architecture.is_empty() && !known.is_empty() && !known.contains(&image.architecture) {

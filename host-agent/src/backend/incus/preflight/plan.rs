@@ -25,10 +25,16 @@ pub(super) fn check(plan: &GuestPlan) -> Result<(), Fault> {
         return Err(field("vmid", "instances have no numbers on Incus"));
     }
     if plan.place.pool.is_some() {
-        return Err(field("pool", "that is Proxmox's word for a group of guests: `project` or `storage` is meant"));
+        return Err(field(
+            "pool",
+            "that is Proxmox's word for a group of guests: `project` or `storage` is meant",
+        ));
     }
     if plan.name.as_str().starts_with("firstlight-") {
-        return Err(field("name", "names that begin with `firstlight-` are those of instances that are being imported"));
+        return Err(field(
+            "name",
+            "names that begin with `firstlight-` are those of instances that are being imported",
+        ));
     }
     if let Some(tag) = plan.tags.iter().find(|tag| tag.contains([',', '\n'])) {
         return Err(field("tags", format_args!("`{}` has a comma in it", escape(tag, 60))));
@@ -43,7 +49,10 @@ pub(super) fn check(plan: &GuestPlan) -> Result<(), Fault> {
 
 fn check_restore(plan: &GuestPlan) -> Result<(), Fault> {
     if !is_export(plan) {
-        return Err(field("intent", "a guest comes back from its own export: golden = \"/PATH.tar.gz\" is wanted"));
+        return Err(field(
+            "intent",
+            "a guest comes back from its own export: golden = \"/PATH.tar.gz\" is wanted",
+        ));
     }
     for (name, given) in [("nics", !plan.nics.is_empty()), ("mounts", !plan.mounts.is_empty())] {
         if given {
@@ -116,7 +125,8 @@ pub(super) fn check_networks(plan: &GuestPlan, base: &Base, default: Option<&str
         let managed = match nic.bridge.as_deref().or(default) {
             Some(bridge) => base.managed.iter().any(|managed| managed == bridge),
             None => {
-                let model = there.get(number).or_else(|| there.first()).and_then(|name| base.devices.get(*name));
+                let model =
+                    there.get(number).or_else(|| there.first()).and_then(|name| base.devices.get(*name));
                 model.is_some_and(|device| device.contains_key("network"))
             }
         };

@@ -102,10 +102,8 @@ pub(in crate::backend::incus) fn kind(placement: &Placement) -> Kind {
 fn identity(placement: &Placement, base: &Base) -> Config {
     let claim = placement.claim.to_one_line().to_string();
     let channel = if base.has_guest_api() { stamp::CLAIM } else { stamp::CLAIM_IN_ENVIRONMENT };
-    let mut config = Config::from([
-        (stamp::JOB.to_owned(), placement.job.clone()),
-        (channel.to_owned(), claim),
-    ]);
+    let mut config =
+        Config::from([(stamp::JOB.to_owned(), placement.job.clone()), (channel.to_owned(), claim)]);
     if let Some(uuid) = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.clone()) {
         // Becomes a machine's DMI product UUID; systemd in a container asks its first process's environment.
         if kind(placement) == Kind::Lxc {
@@ -118,8 +116,7 @@ fn identity(placement: &Placement, base: &Base) -> Config {
 
 fn options(placement: &Placement) -> Config {
     let plan = &placement.plan;
-    let mut config =
-        Config::from([("boot.autostart".to_owned(), plan.onboot.unwrap_or(false).to_string())]);
+    let mut config = Config::from([("boot.autostart".to_owned(), plan.onboot.unwrap_or(false).to_string())]);
     if !plan.tags.is_empty() {
         config.insert(stamp::TAGS.to_owned(), plan.tags.join(","));
     }

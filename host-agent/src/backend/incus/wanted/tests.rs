@@ -46,11 +46,14 @@ fn a_machine_has_no_environment_and_a_guest_that_comes_back_no_new_identity() {
 
 #[test]
 fn without_dev_incus_the_claim_goes_by_the_environment() {
-    for (value, channel) in [("false", stamp::CLAIM_IN_ENVIRONMENT), ("0", stamp::CLAIM_IN_ENVIRONMENT), ("true", stamp::CLAIM)] {
+    for (value, channel) in
+        [("false", stamp::CLAIM_IN_ENVIRONMENT), ("0", stamp::CLAIM_IN_ENVIRONMENT), ("true", stamp::CLAIM)]
+    {
         let mut base = base();
         base.config = config(&format!("security.guestapi={value}"));
         let wanted = Wanted::of(&placement(json!({})), &base, &Defaults::default()).unwrap();
-        let claims: Vec<&String> = wanted.identity.keys().filter(|key| key.to_lowercase().contains("claim")).collect();
+        let claims: Vec<&String> =
+            wanted.identity.keys().filter(|key| key.to_lowercase().contains("claim")).collect();
         assert_eq!(claims, [channel], "{value}");
     }
 }
@@ -127,11 +130,17 @@ fn devices_that_are_not_wanted_or_name_a_mac_are_written_anew() {
     base.devices.insert("eth10".to_owned(), config("type=nic network=lab name=eth10"));
     base.devices.insert("eth2".to_owned(), config("type=nic network=lab name=eth2"));
     assert_eq!(nic_names(&base.devices), ["eth0", "eth2", "eth10"]);
-    assert_eq!((interfaces(&plan(json!({})), &base), interfaces(&plan(json!({ "nics": [{}] })), &base)), (3, 1));
+    assert_eq!(
+        (interfaces(&plan(json!({})), &base), interfaces(&plan(json!({ "nics": [{}] })), &base)),
+        (3, 1)
+    );
     let of = |keys| Wanted::of(&placement(keys), &base, &Defaults::default()).unwrap();
     let ours = pinned.replace("ff:ff:ff", "00:00:01");
     assert_eq!(of(json!({})).nics, devices(&[("eth0", &ours)]));
-    assert_eq!(of(json!({})).macs, config("volatile.eth0.hwaddr=10:66:6a:00:00:01 volatile.eth2.hwaddr=10:66:6a:00:00:02"));
+    assert_eq!(
+        of(json!({})).macs,
+        config("volatile.eth0.hwaddr=10:66:6a:00:00:01 volatile.eth2.hwaddr=10:66:6a:00:00:02")
+    );
     let one = of(json!({ "nics": [{ "bridge": "lab" }] }));
     assert_eq!(
         one.nics,
@@ -145,7 +154,11 @@ fn a_guest_without_any_network_to_go_by_says_so() {
     let bare = Base { devices: devices(&[("root", "type=disk path=/ pool=default")]), ..Base::default() };
     let plan = placement(json!({ "nics": [{ "bridge": "lab" }, {}] }));
     let fault = Wanted::of(&plan, &bare, &Defaults::default()).unwrap_err();
-    assert_eq!((fault.code.as_str(), fault.message.starts_with("nics[1]: ")), ("no-network", true), "{fault}");
+    assert_eq!(
+        (fault.code.as_str(), fault.message.starts_with("nics[1]: ")),
+        ("no-network", true),
+        "{fault}"
+    );
     let lab = Defaults { network: Some("lab".to_owned()), ..Defaults::default() };
     let nics = Wanted::of(&plan, &bare, &lab).unwrap().nics;
     assert_eq!(nics["eth1"], config("type=nic nictype=bridged parent=lab name=eth1"));
@@ -154,7 +167,11 @@ fn a_guest_without_any_network_to_go_by_says_so() {
 
 #[test]
 fn the_macs_of_an_instance_are_read_in_order() {
-    let devices = devices(&[("eth1", "type=nic hwaddr=10:66:6a:00:00:0b"), ("eth0", "type=nic"), ("root", "type=disk")]);
+    let devices = devices(&[
+        ("eth1", "type=nic hwaddr=10:66:6a:00:00:0b"),
+        ("eth0", "type=nic"),
+        ("root", "type=disk"),
+    ]);
     let config = config("volatile.eth0.hwaddr=10:66:6a:00:00:0a volatile.eth1.hwaddr=10:66:6a:00:00:0c");
     let macs: Vec<String> = macs_of(&config, &devices).iter().map(ToString::to_string).collect();
     assert_eq!(macs, ["10:66:6a:00:00:0a", "10:66:6a:00:00:0b"]);
