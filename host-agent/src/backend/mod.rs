@@ -287,6 +287,9 @@ pub struct Observed {
     pub addresses: Vec<IpAddr>,
     /// Paths in the guest where a volume of ours is mounted.
     pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
 }
 
 /// One guest (or a part of one) with our stamp, as a survey found it.

@@ -89,7 +89,16 @@ pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
         "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" => Exit::BadInput,
+        | "foreign" | "bad-request" | "name-taken" | "no-golden" | "no-such-remote" => Exit::BadInput,
+        // What a spec names, and Incus does not have or does not allow.
+        "incus-no-image"
+        | "incus-no-network"
+        | "incus-no-pool"
+        | "incus-no-profile"
+        | "incus-no-project"
+        | "incus-exists"
+        | "incus-restricted"
+        | "incus-limit-reached" => Exit::BadInput,
         // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
         code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
             .iter()
@@ -165,6 +174,8 @@ mod tests {
             ("ambiguous-guest", Exit::BadInput),
             ("guest-not-ours", Exit::BadInput),
             ("no-adoption", Exit::BadInput),
+            ("incus-no-image", Exit::BadInput),
+            ("incus-unreachable", Exit::Environment),
             ("store-query", Exit::Environment),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");

@@ -133,8 +133,13 @@ fn the_verdict_names_every_problem() {
     let key = key();
     let good = report(Some("c1"), &key);
     let mac = "02:f1:57:00:00:01".parse().unwrap();
-    let seen =
-        Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec!["/mnt/data".into()] };
+    let seen = Observed {
+        running: true,
+        mac: Some(mac),
+        addresses: vec![],
+        mounts: vec!["/mnt/data".into()],
+        no_network: false,
+    };
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];
     let expected = Expected {

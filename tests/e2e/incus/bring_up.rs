@@ -73,11 +73,11 @@ fn a_guest_without_any_network_becomes_ready() {
 fn a_guest_without_the_guest_api_becomes_ready() {
     let site = Site::start("no-guestapi");
     site.incus(&["profile", "set", "default", "security.guestapi=false"]);
-    let document = site.up("web-01", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");
+    let document = site.up("no-guestapi", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");
     assert!(document["guests"][0]["by_beacon_alone"] != true, "{document:#}");
-    let there = site.instance("web-01");
+    let there = site.instance("no-guestapi");
     assert_eq!(there["expanded_config"]["security.guestapi"], "false", "{there:#}");
-    site.destroy(&["web-01"]);
+    site.destroy(&["no-guestapi"]);
     site.incus(&["profile", "unset", "default", "security.guestapi"]);
     site.end();
 }
@@ -86,7 +86,7 @@ fn a_guest_without_the_guest_api_becomes_ready() {
 #[test]
 fn a_restricted_project_is_enough() {
     let site = Site::on(IncusServer::shared(), "restricted", &["restricted=true"]);
-    site.up("web-01", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");
-    site.destroy(&["web-01"]);
+    site.up("restricted", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");
+    site.destroy(&["restricted"]);
     site.end();
 }

@@ -7,7 +7,7 @@ use super::site::Site;
 #[test]
 fn an_image_that_is_missing_is_refused() {
     let site = Site::start("no-image");
-    let said = site.refused("web-01", "no-such-golden", "");
+    let said = site.refused("no-image", "no-such-golden", "");
     assert!(said.contains("no-such-golden") && said.contains("incus image list"), "{said}");
     site.end();
 }
@@ -15,7 +15,7 @@ fn an_image_that_is_missing_is_refused() {
 #[test]
 fn a_full_pool_rolls_back() {
     let site = Site::start("full");
-    let guest = site.up_in_vain("web-01", GOLDEN, &format!("storage = \"{TIGHT_POOL}\"\n"));
+    let guest = site.up_in_vain("full", GOLDEN, &format!("storage = \"{TIGHT_POOL}\"\n"));
     assert_eq!(guest["state"], "rolled-back", "{guest:#}");
     assert_eq!(guest["failure"]["code"], "incus-pool-full", "{guest:#}");
     site.end();
@@ -24,14 +24,14 @@ fn a_full_pool_rolls_back() {
 #[test]
 fn a_foreign_instance_of_that_name_stays_untouched() {
     let site = Site::start("foreign");
-    site.incus(&["init", GOLDEN, "web-01", "--config", "user.owner=somebody"]);
-    let before = site.instance("web-01");
-    let said = site.refused("web-01", GOLDEN, "");
-    assert!(said.contains("web-01"), "{said}");
-    let destroyed = site.run(&["destroy", "web-01"]);
+    site.incus(&["init", GOLDEN, "foreign", "--config", "user.owner=somebody"]);
+    let before = site.instance("foreign");
+    let said = site.refused("foreign", GOLDEN, "");
+    assert!(said.contains("foreign"), "{said}");
+    let destroyed = site.run(&["destroy", "foreign"]);
     assert!(!destroyed.ok(), "{}", destroyed.said());
-    assert_eq!(site.instance("web-01"), before);
-    site.incus(&["delete", "web-01"]);
+    assert_eq!(site.instance("foreign"), before);
+    site.incus(&["delete", "foreign"]);
     site.end();
 }
 
@@ -40,7 +40,7 @@ fn a_network_without_dhcp_is_named() {
     let site = Site::start("no-dhcp");
     let more =
         format!("nics = [{{ bridge = \"{SILENT_NETWORK}\" }}]\n[guest.readiness]\ntimeout = \"15s\"\n");
-    let guest = site.up_in_vain("web-01", GOLDEN, &more);
+    let guest = site.up_in_vain("no-dhcp", GOLDEN, &more);
     assert_eq!(guest["state"], "rolled-back", "{guest:#}");
     assert!(guest.to_string().contains("network"), "{guest:#}");
     site.end();
@@ -66,7 +66,7 @@ fn what_a_project_forbids_is_said() {
     let site = Site::on(server, "forbidden", &["restricted=true"]);
     site.incus(&["profile", "device", "remove", "default", "eth0"]);
     server.must(&["project", "set", &site.project, settings[1]]).unwrap();
-    let ran = site.run(&["up", &site.spec("web-01", GOLDEN, "nics = [{ bridge = \"br0\" }]\n"), "--json"]);
+    let ran = site.run(&["up", &site.spec("forbidden", GOLDEN, "nics = [{ bridge = \"br0\" }]\n"), "--json"]);
     assert!(ran.code == 1 || ran.code == 3, "{}", ran.said());
     let said = format!("{}{}", ran.stdout, ran.stderr);
     assert!(said.contains("restricted") || said.contains("forbid"), "{}", ran.said());

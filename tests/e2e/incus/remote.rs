@@ -43,14 +43,14 @@ fn a_companion_that_the_server_trusts_brings_guests_up_over_https() {
     let mut site = Site::without_companion(IncusServer::shared(), "remote", &[]);
     let configuration = remote(&site, &site.server.certificate());
     site.serve(&configuration);
-    let said = site.refused("web-01", GOLDEN, "");
+    let said = site.refused("remote", GOLDEN, "");
     assert!(said.contains("trust") && said.contains("certificate"), "{said}");
 
     let certificate = site.path("client.crt").to_string_lossy().into_owned();
     let words = ["config", "trust", "add-certificate", &certificate, "--name", "firstlight-test"];
     site.server.must(&[&words[..], &["--restricted", "--projects", &site.project]].concat()).unwrap();
-    site.up("web-01", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");
-    site.destroy(&["web-01"]);
+    site.up("remote", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");
+    site.destroy(&["remote"]);
     let listed = site.server.get("/1.0/certificates?recursion=1").unwrap();
     for one in listed.as_array().unwrap().iter().filter(|one| one["name"] == "firstlight-test") {
         site.server.must(&["config", "trust", "remove", one["fingerprint"].as_str().unwrap()]).unwrap();
@@ -66,7 +66,7 @@ fn a_server_with_another_certificate_is_not_spoken_to() {
     let ours = fingerprint(&site.path("client.crt"));
     let configuration = configuration.replace(&fingerprint(&site.server.certificate()), &ours);
     site.serve(&configuration);
-    let ran = site.run(&["up", &site.spec("web-01", GOLDEN, "")]);
+    let ran = site.run(&["up", &site.spec("impostor", GOLDEN, "")]);
     assert!(!ran.ok() && ran.stderr.contains("certificate"), "{}", ran.said());
     site.end();
 }

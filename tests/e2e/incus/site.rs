@@ -1,4 +1,5 @@
-//! A companion and a project of a test's own on a real server.
+//! A companion and a project of a test's own on a real server. Names of guests are a test's own, too: on a network that
+//! several projects share, Incus starts no second instance of a name.
 
 use std::fs;
 use std::path::PathBuf;

@@ -20,7 +20,13 @@ impl super::Proxmox {
     pub(super) async fn observe_guest(&self, placement: &Placement) -> Result<Observed, Fault> {
         let guest = target(placement)?;
         let Some((guest, config)) = self.config_of(guest).await? else {
-            return Ok(Observed { running: false, mac: None, addresses: Vec::new(), mounts: Vec::new() });
+            return Ok(Observed {
+                running: false,
+                mac: None,
+                addresses: Vec::new(),
+                mounts: Vec::new(),
+                no_network: false,
+            });
         };
         // A guest that somebody else made may be a copy of one of ours, notes and all.
         if !placement.adopted {
@@ -39,7 +45,7 @@ impl super::Proxmox {
             Kind::Lxc => mounts(&config),
             Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
         };
-        Ok(Observed { running, mac: first_mac(&config), addresses, mounts })
+        Ok(Observed { running, mac: first_mac(&config), addresses, mounts, no_network: false })
     }
 
     /// What the guest runs with, and where it is: somebody may have moved it. None: it is gone.

@@ -225,6 +225,7 @@ impl Backend for Paper {
             mac: object.and_then(|object| object.mac),
             addresses: guest.allocation.addresses.clone(),
             mounts: guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            no_network: false,
         })
     }
 

@@ -160,14 +160,21 @@ impl IncusServer {
     pub fn inventory(&self, project: &str) -> Result<Value> {
         let mut all = serde_json::Map::new();
         for kind in ["instances", "images", "images/aliases", "networks", "profiles"] {
-            all.insert(kind.to_owned(), self.get(&format!("/1.0/{kind}?project={project}"))?);
+            all.insert(kind.to_owned(), self.sorted(&format!("/1.0/{kind}?project={project}"))?);
         }
         all.insert("projects".to_owned(), self.get(&format!("/1.0/projects/{project}"))?["config"].clone());
         for pool in ["default", TIGHT_POOL] {
             let path = format!("/1.0/storage-pools/{pool}/volumes?project={project}");
-            all.insert(format!("volumes of {pool}"), self.get(&path)?);
+            all.insert(format!("volumes of {pool}"), self.sorted(&path)?);
         }
         Ok(Value::Object(all))
+    }
+
+    /// The server lists in any order.
+    fn sorted(&self, path: &str) -> Result<Value> {
+        let mut names: Vec<String> = serde_json::from_value(self.get(path)?)?;
+        names.sort();
+        Ok(names.into())
     }
 
     /// SIGKILL to the server; its guests live on.

@@ -59,8 +59,14 @@ fn gone(place: Place<'_>, text: &str) -> Option<Class> {
 const TEXTS: &[(&str, Code)] = &[
     ("already exists", Code::Exists),
     ("already defined", Code::Exists),
+    // Of an instance's name, by one of another project.
+    ("already used on network", Code::Exists),
     ("no space left on device", Code::PoolFull),
     ("disk quota exceeded", Code::PoolFull),
+    ("run out of disk space", Code::PoolFull),
+    ("is forbidden", Code::Restricted),
+    ("are forbidden", Code::Restricted),
+    ("Reached maximum number of instances", Code::LimitReached),
     ("Image not found", Code::NoImage),
     ("Image alias not found", Code::NoImage),
     ("Network not found", Code::NoNetwork),
