@@ -7,6 +7,7 @@ mod lists;
 mod lookout;
 mod requests;
 mod sagas;
+mod secrets;
 mod service;
 mod spec;
 mod steps;
@@ -25,6 +26,7 @@ pub use api::{
     StepView, Submitted,
 };
 pub use endpoints::{Endpoints, ServeReports};
+pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_spec};
 pub use submit::SubmitError;

@@ -50,6 +50,7 @@ pub(crate) fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
         facts: Facts::default(),
         timings_ms: BTreeMap::new(),
         boot: None,
+        secrets: Vec::new(),
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn claim(id: &str, secret: &[u8]) -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 

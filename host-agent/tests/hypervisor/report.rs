@@ -88,6 +88,7 @@ impl Guest {
             facts: Facts::default(),
             timings_ms: BTreeMap::new(),
             boot: None,
+            secrets: Vec::new(),
         }
     }
 }

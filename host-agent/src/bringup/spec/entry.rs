@@ -8,6 +8,7 @@ use firstlight_shared::wire::Intent;
 use serde::Deserialize;
 
 use super::seat::{MountEntry, NicEntry, check_tags, resolve_mounts, resolve_nics, resolve_seat};
+use super::secrets::{SecretEntry, resolve_secrets, secrets_of};
 use super::units::{parse_duration, parse_size};
 use super::{GuestSpec, SpecError};
 use crate::backend::{GuestPlan, Kind, Place as Seat, Size};
@@ -49,6 +50,7 @@ pub(super) struct Entry {
     readiness: Readiness,
     tags: Option<Vec<String>>,
     onboot: Option<bool>,
+    secrets: Option<Vec<SecretEntry>>,
     /// A key that will have other values: known, so that they are refused for what they are.
     lifecycle: Option<String>,
 }
@@ -154,6 +156,7 @@ impl Entry {
             nics: self.nics.or(theirs.nics),
             tags: self.tags.or(theirs.tags),
             onboot: self.onboot.or(theirs.onboot),
+            secrets: self.secrets.or(theirs.secrets),
             lifecycle: self.lifecycle.or(theirs.lifecycle),
         }
     }
@@ -182,7 +185,9 @@ impl Entry {
             let problem = "the guest alone may take longer: it must be more than readiness.timeout";
             return Err(place.wrong("deadline", self.deadline.as_deref().unwrap_or_default(), problem));
         }
+        let secrets = resolve_secrets(self.secrets.as_deref().unwrap_or_default(), folder, &place)?;
         let plan = |name| GuestPlan {
+            secrets: secrets_of(&secrets, &name),
             name,
             golden: golden.clone(),
             intent: self.intent.unwrap_or_default(),

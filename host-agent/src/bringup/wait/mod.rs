@@ -209,6 +209,7 @@ fn plan(found: &Adopted) -> GuestPlan {
         tags: Vec::new(),
         onboot: None,
         ephemeral: false,
+        secrets: Vec::new(),
     }
 }
 
