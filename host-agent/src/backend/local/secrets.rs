@@ -134,7 +134,7 @@ mod tests {
         guest.plan.mounts = vec![mount("/srv"), mount("/srv/deep")];
         stamp::ensure_stamped(&names, &guest).unwrap();
         let root = names.folder(&guest.plan.name).root();
-        for name in ["etc", "var", "real", "srv"] {
+        for name in ["etc", "var", "real", "run", "srv/deep"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
         for index in 0..2 {
