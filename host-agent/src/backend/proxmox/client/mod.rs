@@ -30,6 +30,8 @@ use endpoint::{Endpoint, Unreadable};
 use link::{Address, ApiToken, Nodes, Pin};
 use verdict::{ApiError, Class, Code, Patience};
 
+use crate::backend::link::tls::connector;
+
 /// How to reach a cluster (or a single node).
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -72,7 +74,7 @@ impl Client {
         if let Some(warning) = settings.pin.warning() {
             warn!(pin = %settings.pin, "{warning}");
         }
-        let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
+        let connector = connector(&settings.pin, None).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
         Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, durations: Arc::default() })
