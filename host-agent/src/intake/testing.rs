@@ -51,6 +51,7 @@ pub(crate) fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
         timings_ms: BTreeMap::new(),
         boot: None,
         secrets: Vec::new(),
+        evidence_timer: None,
     }
 }
 
@@ -61,6 +62,7 @@ pub(crate) fn check(id: &str, verdict: Verdict) -> CheckResult {
         verdict,
         reason: "because".into(),
         elapsed_ms: 1,
+        seen: None,
     }
 }
 

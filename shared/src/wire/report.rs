@@ -48,6 +48,9 @@ pub struct Report {
     /// The secret files that the claim names, as they were found before the first unit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretOutcome>,
+    /// Whether this guest sends evidence of itself from time to time (its `firstlight-evidence.timer` is active).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_timer: Option<bool>,
 }
 
 /// The phases of this boot in milliseconds; a phase that this machine does not have (a container has no firmware)

@@ -49,7 +49,9 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Cluster,
-    recent: standing::Recent,
+    recent: standing::Recent<standing::Ours>,
+    /// Addresses of containers, as a look listed them.
+    looked: standing::Recent<Vec<std::net::IpAddr>>,
 }
 
 impl Proxmox {
@@ -64,6 +66,7 @@ impl Proxmox {
             reports: config.reports,
             cluster: Cluster::default(),
             recent: standing::Recent::default(),
+            looked: standing::Recent::default(),
         })
     }
 }
