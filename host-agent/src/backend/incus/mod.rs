@@ -17,9 +17,12 @@ mod fault;
 mod golden;
 mod look;
 mod make;
+mod memory;
+mod operate;
 mod preflight;
 mod read;
 mod rename;
+mod secret;
 mod settings;
 mod site;
 mod stamp;
@@ -40,8 +43,8 @@ pub use settings::{Defaults, IncusConfig, Reports};
 use self::client::link::Place;
 use self::client::{Client, SettingsError};
 use crate::backend::{
-    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Stage, Surveyed, Taken, Told,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed,
+    Placement, Ran, ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Told,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -169,6 +172,10 @@ impl Backend for Incus {
         self.adopt_instance(name_or_id).await
     }
 
+    fn pulls_reports(&self) -> bool {
+        true
+    }
+
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault> {
         self.report_file(guest).await
     }
@@ -179,6 +186,38 @@ impl Backend for Incus {
 
     async fn remove_claim(&self, guest: &Placement) -> Result<(), Fault> {
         self.take_claim_out(guest).await
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        self.write_secrets(guest, secrets).await
+    }
+
+    async fn run(&self, guest: &Placement, command: &[&str], limit: Duration) -> Result<Ran, Fault> {
+        self.run_in(guest, command, limit).await
+    }
+
+    async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+        self.memory_where(plan).await
+    }
+
+    async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {
+        self.change_memory(guest, bytes).await
+    }
+
+    async fn keep(&self, guest: &Placement) -> Act {
+        self.keep_guest(guest).await
+    }
+
+    async fn snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.take_snapshot(guest, snapshot).await
+    }
+
+    async fn restore_snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.set_back(guest, snapshot).await
+    }
+
+    async fn remove_snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.drop_snapshot(guest, snapshot).await
     }
 
     async fn told(&self) -> Told {

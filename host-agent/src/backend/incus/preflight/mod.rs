@@ -134,6 +134,7 @@ fn of(plan: &GuestPlan) -> Placement {
             url: None,
             pin: None,
             machine_id: None,
+            secrets: Vec::new(),
         },
         made: false,
         adopted: false,
