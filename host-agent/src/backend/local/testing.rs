@@ -34,5 +34,6 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }

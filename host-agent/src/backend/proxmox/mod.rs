@@ -2,7 +2,7 @@
 //!
 //! One restore call carries everything that it can; then each stage is verified from the configuration, and does what the
 //! call did not do. Nothing is remembered between calls: a guest is found by its VMID, and is ours if its description
-//! carries the job's stamp, or if a task that the journal names made it. What a server answers is classed by [`client`];
+//! carries the job's stamp, or if a task that is surely the job's made it. What a server answers is classed by [`client`];
 //! what follows from that is decided here.
 
 pub mod client;
@@ -17,6 +17,7 @@ mod fault;
 mod look;
 mod lxc;
 mod observe;
+mod posts;
 mod preflight;
 mod qemu;
 mod settings;
@@ -50,6 +51,7 @@ pub struct Proxmox {
     reports: Reports,
     cluster: Cluster,
     recent: standing::Recent,
+    posts: posts::Posts,
 }
 
 impl Proxmox {
@@ -64,6 +66,7 @@ impl Proxmox {
             reports: config.reports,
             cluster: Cluster::default(),
             recent: standing::Recent::default(),
+            posts: posts::Posts::default(),
         })
     }
 }

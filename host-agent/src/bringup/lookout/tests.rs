@@ -42,6 +42,7 @@ fn placement(job: &str, node: &str) -> Placement {
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }
 
