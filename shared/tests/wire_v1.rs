@@ -76,10 +76,12 @@ fn report() -> Report {
             verdict: Verdict::Pass,
             reason: "running".into(),
             elapsed_ms: 12,
+            seen: None,
         }],
         facts: Facts { architecture: "x86_64".into(), ..Facts::default() },
         timings_ms: BTreeMap::from([("identity".to_owned(), 9)]),
         boot: None,
+        evidence_timer: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
+pub mod incus;
+pub mod link;
 pub mod local;
 pub mod proxmox;
 

@@ -131,6 +131,8 @@ pub(super) fn differences(there: &GuestSpec, wanted: &GuestSpec) -> Vec<String> 
     compare("on_failure = keep", &there.keep_on_failure, &wanted.keep_on_failure);
     compare("readiness.timeout", &seconds(Some(there.timeout_ms)), &seconds(Some(wanted.timeout_ms)));
     compare("readiness.require", &there.require, &wanted.require);
+    compare("lifecycle", &lifecycle(there), &lifecycle(wanted));
+    compare("destroy_after", &seconds(there.destroy_after_ms), &seconds(wanted.destroy_after_ms));
     compare("deadline", &seconds(there.deadline_ms), &seconds(wanted.deadline_ms));
     found
 }
@@ -160,6 +162,10 @@ fn seconds(milliseconds: Option<u64>) -> Plain {
 
 fn kind(spec: &GuestSpec) -> Plain {
     shown(spec.plan.kind.map(crate::backend::Kind::as_str))
+}
+
+fn lifecycle(spec: &GuestSpec) -> Plain {
+    Plain(if spec.plan.ephemeral { "ephemeral" } else { "keep" }.to_owned())
 }
 
 fn mounts(spec: &GuestSpec) -> Plain {

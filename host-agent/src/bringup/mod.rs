@@ -4,6 +4,7 @@ mod api;
 mod decide;
 mod endpoints;
 mod lists;
+mod lives;
 mod lookout;
 mod requests;
 mod sagas;
@@ -26,7 +27,7 @@ pub use api::{
 };
 pub use endpoints::{Endpoints, ServeReports};
 pub use service::{Bringups, Parts};
-pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_spec};
+pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_span, parse_spec};
 pub use submit::SubmitError;
 pub use view::{GuestView, KnownHost, ReportView, Summary};
 pub use wait::WaitFor;

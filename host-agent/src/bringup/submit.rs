@@ -104,6 +104,9 @@ impl Bringups {
             deadline_ms: spec.deadline_ms,
             retry_of: None,
             by: String::new(),
+            change_of: None,
+            destroy_after_ms: spec.destroy_after_ms,
+            ephemeral: spec.plan.ephemeral,
         })
     }
 

@@ -50,6 +50,7 @@ pub(crate) fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
         facts: Facts::default(),
         timings_ms: BTreeMap::new(),
         boot: None,
+        evidence_timer: None,
     }
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn check(id: &str, verdict: Verdict) -> CheckResult {
         verdict,
         reason: "because".into(),
         elapsed_ms: 1,
+        seen: None,
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Event, JobSpec, Recorded, StepInfo};
+use super::life::{Attend, Kept, Life};
 use crate::outcome::Fault;
 
 /// Code of the fault that unwinds a job whose deadline ended.
@@ -106,6 +107,8 @@ pub struct State {
     /// From when the job's deadline counts: the first step's start, or the last retry.
     pub timed_ms: Option<u64>,
     pub ended_ms: Option<u64>,
+    /// Of the guest, once it is ready.
+    pub life: Life,
     /// How many events were folded: the next event's `seq`.
     pub events: u64,
 }
@@ -121,9 +124,15 @@ pub struct Outline {
     pub works: bool,
     /// Somebody must drive it.
     pub open: bool,
-    /// Its guest's name is not free.
+    /// Its guest's name is not free; of a change: its guest takes no other change.
     pub live: bool,
     pub ended_ms: Option<u64>,
+    /// The guest is ready, and gone once it stops.
+    pub ephemeral: bool,
+    /// When the guest is destroyed, in milliseconds since the Unix epoch.
+    pub due_ms: Option<u64>,
+    /// When somebody must attend to that next.
+    pub attend_ms: Option<u64>,
 }
 
 /// An event that cannot follow what was before; the job then needs an operator, nothing is guessed.
@@ -181,6 +190,7 @@ impl State {
             begun_ms: None,
             timed_ms: None,
             ended_ms: None,
+            life: Life::default(),
             events: 1,
         })
     }
@@ -227,9 +237,32 @@ impl State {
             failure: self.failure.clone(),
             works: self.works(),
             open: !self.phase.is_final() || self.owes_successor(),
-            live: !self.phase.is_gone(),
+            live: !self.phase.is_gone() && !(self.phase == Phase::Done && self.spec.change_of.is_some()),
             ended_ms: self.ended_ms,
+            ephemeral: self.is_ephemeral(),
+            due_ms: self.due_ms(),
+            attend_ms: (self.phase == Phase::Done).then(|| self.life.attend_ms(&self.spec)).flatten(),
         }
+    }
+
+    /// When the guest, which is ready, is destroyed, in milliseconds since the Unix epoch.
+    pub fn due_ms(&self) -> Option<u64> {
+        (self.phase == Phase::Done).then(|| self.life.due_ms(&self.spec)).flatten()
+    }
+
+    /// What is to be done about the time of the guest.
+    pub fn attend(&self, now_ms: u64) -> Attend {
+        if self.phase == Phase::Done { self.life.attend(&self.spec, now_ms) } else { Attend::Nothing }
+    }
+
+    /// The operator's last word on the guest's time is just this.
+    pub fn is_kept_so(&self, until_ms: Option<u64>, promoted: bool) -> bool {
+        self.life.kept.is_some_and(|kept| kept.until_ms == until_ms) && (self.life.promoted || !promoted)
+    }
+
+    /// The guest is ready, and gone once it stops.
+    pub fn is_ephemeral(&self) -> bool {
+        self.phase == Phase::Done && self.spec.ephemeral && !self.life.promoted
     }
 
     /// Takes one more event; on an illegal one the state is unchanged.
@@ -291,6 +324,11 @@ impl State {
             Event::Abandoned { .. } => {
                 unless(self.phase == Phase::NeedsOperator, "only what needs an operator can be abandoned")
             }
+            Event::Kept { .. } => {
+                let lives = !self.phase.is_gone() && self.phase != Phase::Unwinding;
+                unless(lives, "the guest is being undone, or gone")
+            }
+            Event::DueSoon { due_ms } => unless(self.due_ms() == Some(*due_ms), "the guest is not due then"),
             Event::Swept { .. } => unless(self.phase == Phase::RolledBack, "the job is not rolled back"),
             Event::SuccessorSettled { .. } => unless(self.owes_successor(), "no job is to begin anew"),
         }
@@ -332,6 +370,7 @@ impl State {
                 if self.current == self.spec.steps.len() {
                     self.phase = Phase::Done;
                     self.ended_ms = Some(at);
+                    self.life.ready_ms = Some(at);
                 } else {
                     self.phase = Phase::Running;
                 }
@@ -387,6 +426,11 @@ impl State {
                 self.phase = Phase::Running;
             }
             Event::SuccessorSettled { .. } => self.successor_settled = true,
+            Event::Kept { until_ms, promoted, .. } => {
+                self.life.kept = Some(Kept { said_ms: at, until_ms: *until_ms });
+                self.life.promoted |= *promoted;
+            }
+            Event::DueSoon { due_ms } => self.life.told_ms = Some(*due_ms),
             Event::Abandoned { .. } => {
                 self.phase = Phase::Abandoned;
                 self.ended_ms = Some(at);

@@ -44,6 +44,9 @@ pub struct Report {
     /// Where the boot's time went, as systemd tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootTiming>,
+    /// Whether this guest sends evidence of itself from time to time (its `firstlight-evidence.timer` is active).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_timer: Option<bool>,
 }
 
 /// The phases of this boot in milliseconds; a phase that this machine does not have (a container has no firmware)

@@ -8,6 +8,7 @@
 mod allocate;
 mod archive;
 mod cgroup;
+mod commands;
 mod dhcp;
 mod exec;
 mod fabric;
@@ -28,6 +29,7 @@ mod testing;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::ids::GuestName;
@@ -37,7 +39,7 @@ use self::fabric::Fabric;
 use self::keeper::Keeper;
 use self::names::Names;
 use crate::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+    Allocation, Backend, GuestPlan, Observed, Placement, Ran, ReportEndpoint, Stage, Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -149,6 +151,10 @@ impl Backend for Local {
 
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault> {
         self.read_guest_report(guest).await
+    }
+
+    async fn run(&self, guest: &Placement, command: &[&str], limit: Duration) -> Result<Ran, Fault> {
+        self.run_in_guest(guest, command, limit).await
     }
 
     async fn console_tail(&self, guest: &Placement, lines: usize) -> Vec<String> {

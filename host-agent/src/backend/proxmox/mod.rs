@@ -50,8 +50,10 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Cluster,
-    recent: standing::Recent,
     posts: posts::Posts,
+    recent: standing::Recent<standing::Ours>,
+    /// Addresses of containers, as a look listed them.
+    looked: standing::Recent<Vec<std::net::IpAddr>>,
 }
 
 impl Proxmox {
@@ -67,6 +69,7 @@ impl Proxmox {
             cluster: Cluster::default(),
             recent: standing::Recent::default(),
             posts: posts::Posts::default(),
+            looked: standing::Recent::default(),
         })
     }
 }

@@ -8,7 +8,7 @@ use firstlight_shared::wire::Intent;
 use serde::Deserialize;
 
 use super::seat::{MountEntry, NicEntry, check_tags, resolve_mounts, resolve_nics, resolve_seat};
-use super::units::{parse_duration, parse_size};
+use super::units::{parse_duration, parse_size, parse_span};
 use super::{GuestSpec, SpecError};
 use crate::backend::{GuestPlan, Kind, Place as Seat, Size};
 
@@ -49,8 +49,8 @@ pub(super) struct Entry {
     readiness: Readiness,
     tags: Option<Vec<String>>,
     onboot: Option<bool>,
-    /// A key that will have other values: known, so that they are refused for what they are.
-    lifecycle: Option<String>,
+    lifecycle: Option<Lifecycle>,
+    destroy_after: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
@@ -58,6 +58,15 @@ pub(super) struct Entry {
 enum OnFailure {
     Rollback,
     Keep,
+}
+
+/// What a guest is once it stops.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Lifecycle {
+    Keep,
+    /// Gone.
+    Ephemeral,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -155,6 +164,7 @@ impl Entry {
             tags: self.tags.or(theirs.tags),
             onboot: self.onboot.or(theirs.onboot),
             lifecycle: self.lifecycle.or(theirs.lifecycle),
+            destroy_after: self.destroy_after.or(theirs.destroy_after),
         }
     }
 
@@ -163,7 +173,6 @@ impl Entry {
         let whose = format!("guest `{}`", shown.unwrap_or_default());
         let place = Place { path, whose };
         let names = self.guest_names(&place)?;
-        self.check_lifecycle(&place)?;
         let backend = self.resolve_backend(&place)?;
         let golden = self.resolve_golden(&backend, folder, &place)?;
         let seat = self.resolve_seat(names.len(), &place)?;
@@ -182,6 +191,7 @@ impl Entry {
             let problem = "the guest alone may take longer: it must be more than readiness.timeout";
             return Err(place.wrong("deadline", self.deadline.as_deref().unwrap_or_default(), problem));
         }
+        let destroy_after = self.resolve_destroy_after(&place)?;
         let plan = |name| GuestPlan {
             name,
             golden: golden.clone(),
@@ -193,7 +203,7 @@ impl Entry {
             size: size.clone(),
             tags: tags.clone(),
             onboot: self.onboot,
-            ephemeral: false,
+            ephemeral: self.lifecycle == Some(Lifecycle::Ephemeral),
         };
         let guest = |name| GuestSpec {
             backend: backend.clone(),
@@ -202,6 +212,7 @@ impl Entry {
             timeout_ms: milliseconds(timeout),
             require: self.readiness.require.clone().unwrap_or_default(),
             deadline_ms: Some(milliseconds(deadline)),
+            destroy_after_ms: destroy_after.map(milliseconds),
             golden_mark: None,
             adopt: None,
         };
@@ -246,14 +257,13 @@ impl Entry {
         resolve_seat(seat, guests, place)
     }
 
-    /// What no version of this can do yet is refused, not ignored.
-    fn check_lifecycle(&self, place: &Place<'_>) -> Result<(), SpecError> {
-        match self.lifecycle.as_deref() {
-            None | Some("keep") => Ok(()),
-            Some(other) => {
-                let problem = "this version knows `keep` only: a guest stays until it is destroyed";
-                Err(place.wrong("lifecycle", other, problem))
-            }
+    /// `never` takes back what the defaults say.
+    fn resolve_destroy_after(&self, place: &Place<'_>) -> Result<Option<Duration>, SpecError> {
+        match self.destroy_after.as_deref() {
+            None | Some("never") => Ok(None),
+            Some(text) => parse_span(text).map(Some).ok_or_else(|| {
+                place.wrong("destroy_after", text, "1s to 366d is wanted, `2h` for one, or `never`")
+            }),
         }
     }
 

@@ -175,7 +175,9 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}mounts = [{{ path = \"/a\", storage = \"b c\" }}]\n"), "mounts.storage"),
         (format!("{guest}backend = \"proxmox\"\ngolden = \"x\"\n"), "duplicate key"),
         ("[[guest]]\nname = \"a\"\nbackend = \"proxmox\"\ngolden = \"a\\u001bb\"\n".into(), "control characters"),
-        (format!("{guest}lifecycle = \"ephemeral\"\n"), "`keep` only"),
+        (format!("{guest}lifecycle = \"throwaway\"\n"), "line 4"),
+        (format!("{guest}destroy_after = \"soon\"\n"), "1s to 366d"),
+        (format!("{guest}destroy_after = \"367d\"\n"), "1s to 366d"),
         (format!("{guest}deadline = \"60s\"\n"), "more than readiness.timeout"),
         (format!("{guest}deadline = \"2 days\"\n"), "1s to 24h"),
         (format!("{guest}golden_mark = \"x\"\n"), "golden_mark"),
@@ -183,6 +185,18 @@ fn bad_specs_say_where_and_what() {
         let message = parse(&text).expect_err(&text);
         assert!(message.contains(said), "{text}\n gave {message}\n without {said}");
     }
+}
+
+#[test]
+fn lives_are_read_and_a_guest_may_take_back_what_the_defaults_say() {
+    let text = "[defaults]\ngolden = \"g\"\nlifecycle = \"ephemeral\"\ndestroy_after = \"2h\"\n[[guest]]\nname = \"a\"\n\
+                [[guest]]\nname = \"b\"\nlifecycle = \"keep\"\ndestroy_after = \"never\"\n[[guest]]\nname = \"c\"\ndestroy_after = \"7d\"\n";
+    let lives: Vec<(bool, Option<u64>)> = parse(text)
+        .unwrap()
+        .into_iter()
+        .map(|guest| (guest.plan.ephemeral, guest.destroy_after_ms))
+        .collect();
+    assert_eq!(lives, [(true, Some(7_200_000)), (false, None), (true, Some(604_800_000))]);
 }
 
 #[test]

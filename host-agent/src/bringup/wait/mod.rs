@@ -104,6 +104,7 @@ impl Bringups {
             timeout_ms: wanted.timeout_ms,
             require: wanted.require.clone(),
             deadline_ms: None,
+            destroy_after_ms: None,
             golden_mark: None,
             adopt: Some(found.clone()),
         };

@@ -12,6 +12,7 @@ pub mod call;
 pub mod endpoint;
 mod lenient;
 pub mod link;
+mod pace;
 pub mod properties;
 pub mod task;
 pub mod upid;
@@ -29,6 +30,8 @@ use endpoint::task::{ListTasks, TaskLine};
 use endpoint::{Endpoint, Unreadable};
 use link::{Address, ApiToken, Nodes, Pin};
 use verdict::{ApiError, Class, Code, Patience};
+
+use crate::backend::link::tls::connector;
 
 /// How to reach a cluster (or a single node).
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub enum SettingsError {
 pub struct Client {
     nodes: Arc<Nodes>,
     patience: Patience,
-    durations: Arc<task::Durations>,
+    pace: pace::Pace,
 }
 
 impl Client {
@@ -72,10 +75,10 @@ impl Client {
         if let Some(warning) = settings.pin.warning() {
             warn!(pin = %settings.pin, "{warning}");
         }
-        let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
+        let connector = connector(&settings.pin, None).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
-        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, durations: Arc::default() })
+        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, pace: pace::Pace::default() })
     }
 
     /// The nodes' addresses, as they were given.

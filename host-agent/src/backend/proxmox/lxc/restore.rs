@@ -86,7 +86,7 @@ impl Proxmox {
         };
         match self.verified(placement, &ours, remarks).await {
             Ok(Ok(output)) => {
-                self.recent.put(&placement.job, &ours);
+                self.recent.put(ours.guest.vmid, &placement.job, ours.clone());
                 Followed::Done(output)
             }
             Ok(Err(lost)) => Followed::Failed(lost),

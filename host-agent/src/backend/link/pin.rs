@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of a certificate, written `AA:BB:..` as Proxmox shows it.
+/// SHA-256 of a certificate, written `AA:BB:..` as hypervisors show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -43,11 +43,11 @@ impl FromStr for Fingerprint {
 /// Several values, because every node of a cluster has its own key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pin {
-    /// Certificates that sign the nodes' (`/etc/pve/pve-root-ca.pem`); the address has to be in the node's.
+    /// Certificates that sign the nodes' (Proxmox: `/etc/pve/pve-root-ca.pem`); the address has to be in the node's.
     Authority(Vec<CertificateDer<'static>>),
     /// Keys of nodes: they outlive their certificates.
     Keys(Vec<SpkiPin>),
-    /// Certificates of nodes. Proxmox renews them: taken, and warned about.
+    /// Certificates of nodes. They are renewed: taken, and warned about.
     Leaves(Vec<Fingerprint>),
 }
 
@@ -97,8 +97,8 @@ impl Pin {
     /// Why this kind is not the best.
     pub fn warning(&self) -> Option<&'static str> {
         matches!(self, Self::Leaves(_)).then_some(
-            "a certificate is pinned: Proxmox renews it before its two years are over, and then nothing works until the pin \
-             is changed; its key (sha256//..) or the cluster's authority would stay",
+            "a certificate is pinned: it is renewed some day (Proxmox: before its two years are over), and then nothing \
+             works until the pin is changed; its key (sha256//..) or the authority behind it would stay",
         )
     }
 }
