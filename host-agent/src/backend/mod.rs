@@ -4,6 +4,7 @@ pub mod incus;
 pub mod link;
 pub mod local;
 pub mod proxmox;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener};
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
+
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.
@@ -52,6 +55,9 @@ pub struct GuestPlan {
     /// A throwaway guest: it is gone once it stops.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ephemeral: bool,
+    /// Files that are brought into it before its first unit needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretPlan>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -213,10 +219,8 @@ pub struct LookBudget {
 pub struct SecretFile {
     /// Absolute path in the guest.
     pub path: PathBuf,
-    /// Of the file, such as 0o400.
-    pub mode: u32,
-    /// User and group in the guest, as names or numbers.
-    pub owner: (String, String),
+    pub mode: FileMode,
+    pub owner: Owner,
     pub content: Zeroizing<Vec<u8>>,
 }
 

@@ -8,6 +8,7 @@ mod lives;
 mod lookout;
 mod requests;
 mod sagas;
+mod secrets;
 mod service;
 mod spec;
 mod steps;
@@ -26,6 +27,7 @@ pub use api::{
     StepView, Submitted,
 };
 pub use endpoints::{Endpoints, ServeReports};
+pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_span, parse_spec};
 pub use submit::SubmitError;

@@ -23,6 +23,7 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
             tags: Vec::new(),
             onboot: None,
             ephemeral: false,
+            secrets: Vec::new(),
         },
         allocation: Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x57], [0, 0, 1]),

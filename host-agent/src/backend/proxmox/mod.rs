@@ -39,7 +39,7 @@ use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Stage, Surveyed, Taken,
+    ReportEndpoint, SecretFile, Stage, Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -188,6 +188,15 @@ impl Backend for Proxmox {
         match kind(&guest.plan) {
             Kind::Lxc => self.remove_claim_of_container(guest).await,
             Kind::Qemu => self.remove_claim_of_machine(guest).await,
+        }
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        match kind(&guest.plan) {
+            Kind::Lxc => self.deliver_to_container(guest, secrets).await,
+            Kind::Qemu => {
+                Act::Refused(Fault::new("no-secrets", "machines of Proxmox have no way for secrets"))
+            }
         }
     }
 

@@ -38,6 +38,7 @@ fn placement(job: &str, node: &str) -> Placement {
             url: None,
             pin: None,
             machine_id: None,
+            secrets: Vec::new(),
         },
         made: false,
         adopted: false,

@@ -171,7 +171,7 @@ impl AwaitReport {
     }
 
     async fn judge(&self, claim: &str, known: &mut Known, late: bool) -> Result<Verdict, Fault> {
-        let needs_report = !self.0.spec.require.is_empty();
+        let needs_report = !self.0.spec.require.is_empty() || !self.0.spec.plan.secrets.is_empty();
         let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
         if !refuted.is_empty() {
             let store = &self.0.service()?.store;

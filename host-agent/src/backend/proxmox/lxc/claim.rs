@@ -61,5 +61,9 @@ mod tests {
             of(json!({"env": "A=1\0FIRSTLIGHT_CLAIM=x\0B="})),
             Some(Change { set: vec![("env".to_owned(), "A=1\0B=".to_owned())], delete: Vec::new() })
         );
+        assert_eq!(
+            of(json!({"env": "A=1\0FIRSTLIGHT_SECRET_0=x"})),
+            Some(Change { set: vec![("env".to_owned(), "A=1".to_owned())], delete: Vec::new() })
+        );
     }
 }

@@ -14,6 +14,7 @@
 mod check;
 mod claim;
 mod restore;
+mod secrets;
 mod start;
 mod steps;
 mod wanted;
