@@ -139,6 +139,28 @@ async fn earlier_guests_of_the_golden_tell_when_looks_are_worth_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoevers_report_came_is_looked_at_before_the_others() {
+    let (paper, backend) = eyes();
+    let (lookout, start) = (Lookout::default(), Instant::now());
+    let names: Vec<String> = (0..20).map(|number| format!("j{number}")).collect();
+    let mut spots: Vec<Spot> = Vec::new();
+    for job in &names {
+        paper.world().shown.insert(job.clone(), vec![]);
+        spots.push(lookout.enter(&backend, BUDGET, placement(job, "one"), Some(start)));
+    }
+    sleep(10_000).await;
+    for (job, spot) in names.iter().zip(&mut spots).rev() {
+        paper.world().shown.insert(job.clone(), beacon(State::Ready));
+        let raised = Instant::now();
+        spot.hurry();
+        while spot.sight().seen.is_none() {
+            spot.changed().await;
+        }
+        assert!(raised.elapsed() <= Duration::from_millis(300), "{job}: {:?}", raised.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_answer_is_not_asked_more_and_more() {
     let (paper, backend) = eyes();
     paper.world().look_takes = Duration::from_secs(60);
