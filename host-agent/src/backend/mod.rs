@@ -409,6 +409,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         ))
     }
 
+    /// Whether reports are read through the hypervisor while one waits for them: a guest may have no network to send one.
+    fn pulls_reports(&self) -> bool {
+        false
+    }
+
     /// Reads the guest's report file through the hypervisor, if there is one and the backend can.
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault>;
 

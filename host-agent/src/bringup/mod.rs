@@ -14,6 +14,7 @@ mod spec;
 mod steps;
 mod submit;
 mod timeline;
+mod told;
 mod view;
 mod wait;
 mod waiters;

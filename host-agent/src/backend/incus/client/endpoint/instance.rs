@@ -23,7 +23,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Instance {
     pub name: String,
-    /// `Running`, `Stopped`, `Frozen`, `Error`, ...
+    /// `Running`, `Ready`, `Stopped`, `Frozen`, `Error`, ...
     pub status: String,
     #[serde(rename = "type")]
     pub kind: Kind,
@@ -62,8 +62,9 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// One that has told the server so is `Ready`.
     pub fn is_running(&self) -> bool {
-        self.status == "Running"
+        matches!(self.status.as_str(), "Running" | "Ready")
     }
 }
 

@@ -80,8 +80,9 @@ pub struct MemoryUsage {
 }
 
 impl InstanceState {
+    /// One that has told the server so is `Ready`.
     pub fn is_running(&self) -> bool {
-        self.status == "Running"
+        matches!(self.status.as_str(), "Running" | "Ready")
     }
 
     /// Of all interfaces.
