@@ -74,9 +74,9 @@ async fn a_guest_that_does_not_find_it_as_delivered_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_delivery_of_which_nobody_knows_is_done_again_with_what_the_source_has_then() {
+async fn a_delivery_of_which_nobody_knows_is_done_again() {
     let (rig, folder) = (Rig::new().await, tempfile::tempdir().unwrap());
-    source(folder.path(), b"before");
+    source(folder.path(), CONTENT);
     rig.paper.world().lose_deliveries = 1;
     rig.paper.hold.send_replace(Some(Stage::Start));
     let job = rig.up_one(&guest(folder.path())).await;
