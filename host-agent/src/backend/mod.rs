@@ -183,8 +183,10 @@ pub struct Placement {
     pub made: bool,
     /// Somebody else made it: nothing of it is ours, and it carries no stamp of this job.
     pub adopted: bool,
-    /// The remote tasks that the journal knows, by the name of their step: what one of them made is ours.
+    /// The last remote task that the journal knows of each step, however it ended.
     pub tasks: BTreeMap<String, String>,
+    /// More may have been asked for to make it than the journal tells: another process was at work, or an answer was lost.
+    pub unsure: bool,
 }
 
 /// How a claim comes to a guest of this backend.

@@ -24,3 +24,4 @@ mod secrets;
 mod server;
 mod tasks;
 mod trust;
+mod two;

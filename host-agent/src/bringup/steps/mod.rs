@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, Placement, SecretPlan, Stage};
+use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, ID_TAKEN, Placement, SecretPlan, Stage};
 use crate::intake::BeaconView;
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
@@ -100,8 +100,11 @@ impl Allocated {
             slot.id = id;
         }
         let made = state.outputs.contains_key(RESTORE);
-        let tasks = state.tasks.clone();
-        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks }
+        let tasks = state.last_tasks.clone();
+        // Of an id that is somebody else's it is known what was asked for: nothing that was taken.
+        let is_elses = |fault: &Fault| [ID_TAKEN, CONTENDED, "foreign"].contains(&fault.code.as_str());
+        let unsure = state.unsure.contains(RESTORE) && !state.failure.as_ref().is_some_and(is_elses);
+        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks, unsure }
     }
 }
 
