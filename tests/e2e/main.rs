@@ -22,6 +22,7 @@ mod machine;
 mod proxmox;
 mod scenarios;
 mod second_boot;
+mod secrets;
 mod ssh_keys;
 mod ssh_trust;
 mod static_binary;

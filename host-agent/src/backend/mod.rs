@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
-pub use secret::{FileMode, Owner, SecretPlan, SecretSource, secrets_problem};
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, account_number, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.

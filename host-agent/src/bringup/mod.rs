@@ -32,5 +32,5 @@ pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_span, parse_spec};
 pub use submit::SubmitError;
-pub use view::{GuestView, KnownHost, ReportView, Summary};
+pub use view::{GuestView, KnownHost, ReportView, SecretView, Summary};
 pub use wait::WaitFor;

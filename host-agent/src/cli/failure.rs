@@ -89,9 +89,9 @@ pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
         "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" => Exit::BadInput,
+        | "foreign" | "bad-request" | "bad-secret" | "no-safe-channel" => Exit::BadInput,
         // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
-        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
+        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-", "secret-"]
             .iter()
             .any(|kind| code.starts_with(kind)) =>
         {
@@ -165,6 +165,8 @@ mod tests {
             ("ambiguous-guest", Exit::BadInput),
             ("guest-not-ours", Exit::BadInput),
             ("no-adoption", Exit::BadInput),
+            ("secret-exposed", Exit::BadInput),
+            ("no-safe-channel", Exit::BadInput),
             ("store-query", Exit::Environment),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");

@@ -6,5 +6,6 @@ mod failing;
 mod lives;
 pub(super) mod paper;
 mod rig;
+mod secrets;
 mod several;
 mod waiting;

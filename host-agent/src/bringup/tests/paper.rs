@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Slot, Stage, Surveyed, Taken, Unseen,
+    ReportEndpoint, SecretFile, Slot, Stage, Surveyed, Taken, Unseen,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -22,6 +22,16 @@ pub(in crate::bringup) struct Object {
     pub(in crate::bringup) guest: String,
     pub(in crate::bringup) mac: Option<MacAddress>,
     pub(in crate::bringup) running: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bringup) struct Delivery {
+    pub(in crate::bringup) job: String,
+    pub(in crate::bringup) running: bool,
+    /// As path, owner and content.
+    pub(in crate::bringup) files: Vec<(String, String, Vec<u8>)>,
+    /// What the claim names.
+    pub(in crate::bringup) claimed: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +56,10 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) look_fails: bool,
     /// Nobody may look.
     pub(in crate::bringup) blind: bool,
+    /// Every delivery of secrets: the job, whether its guest ran, and what came.
+    pub(in crate::bringup) deliveries: Vec<Delivery>,
+    /// The next deliveries end with nobody knowing.
+    pub(in crate::bringup) lose_deliveries: u32,
     /// Every look: when it was begun, and at whose guest.
     pub(in crate::bringup) looks: Vec<(Instant, String)>,
     /// Looks under way, by job, and the most at one guest so far.
@@ -176,6 +190,26 @@ impl Backend for Paper {
             object.running = false;
         }
         Undo::Absent
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        let mut world = self.world();
+        let running = world.objects.get(&guest.job).is_some_and(|object| object.running);
+        let file =
+            |one: &SecretFile| (one.path.display().to_string(), one.owner.to_string(), one.content.to_vec());
+        world.deliveries.push(Delivery {
+            job: guest.job.clone(),
+            running,
+            files: secrets.iter().map(file).collect(),
+            claimed: guest.claim.secrets.iter().map(|secret| secret.path.clone()).collect(),
+        });
+        match world.lose_deliveries.checked_sub(1) {
+            None => Act::Applied(json!({})),
+            Some(left) => {
+                world.lose_deliveries = left;
+                Act::Unknown(Fault::new("paper-lost", "nobody knows"))
+            }
+        }
     }
 
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {

@@ -131,6 +131,20 @@ fn tables(answer: &Value) -> String {
         let header = ["CHECK", "VERDICT", "SEVERITY", "MS", "REASON"];
         out.push_str(&format!("\n{}", table(&header, checks.iter().map(row))));
     }
+    let secrets = list(&answer["job"]["secrets"]).collect::<Vec<_>>();
+    if !secrets.is_empty() {
+        let row = |secret: &&Value| {
+            let mut cells = ["path", "mode", "owner", "sha256_prefix"].map(|key| text(&secret[key])).to_vec();
+            cells.push(match secret["confirmed"].as_bool() {
+                Some(true) => "as delivered".to_owned(),
+                Some(false) => "differs".to_owned(),
+                None => "unknown".to_owned(),
+            });
+            cells
+        };
+        let header = ["SECRET", "MODE", "OWNER", "SHA-256 BEGINS", "IN THE GUEST"];
+        out.push_str(&format!("\n{}", table(&header, secrets.iter().map(row))));
+    }
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| ["code", "source", "message"].map(|key| text(&refused[key])).to_vec();
