@@ -9,6 +9,7 @@ mod lives;
 mod lookout;
 mod requests;
 mod sagas;
+mod secrets;
 mod service;
 mod spec;
 mod steps;
@@ -28,6 +29,7 @@ pub use api::{
 };
 pub use change::Change;
 pub use endpoints::{Endpoints, ServeReports};
+pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_size, parse_span, parse_spec};
 pub use submit::SubmitError;

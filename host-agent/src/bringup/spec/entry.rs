@@ -8,6 +8,7 @@ use firstlight_shared::wire::Intent;
 use serde::Deserialize;
 
 use super::seat::{MountEntry, NicEntry, check_tags, resolve_mounts, resolve_nics, resolve_seat};
+use super::secrets::{SecretEntry, resolve_secrets, secrets_of};
 use super::units::{parse_duration, parse_size, parse_span};
 use super::{GuestSpec, SpecError};
 use crate::backend::{GuestPlan, Kind, Place as Seat, Size};
@@ -49,6 +50,7 @@ pub(super) struct Entry {
     readiness: Readiness,
     tags: Option<Vec<String>>,
     onboot: Option<bool>,
+    secrets: Option<Vec<SecretEntry>>,
     lifecycle: Option<Lifecycle>,
     destroy_after: Option<String>,
 }
@@ -163,6 +165,7 @@ impl Entry {
             nics: self.nics.or(theirs.nics),
             tags: self.tags.or(theirs.tags),
             onboot: self.onboot.or(theirs.onboot),
+            secrets: self.secrets.or(theirs.secrets),
             lifecycle: self.lifecycle.or(theirs.lifecycle),
             destroy_after: self.destroy_after.or(theirs.destroy_after),
         }
@@ -191,8 +194,10 @@ impl Entry {
             let problem = "the guest alone may take longer: it must be more than readiness.timeout";
             return Err(place.wrong("deadline", self.deadline.as_deref().unwrap_or_default(), problem));
         }
+        let secrets = resolve_secrets(self.secrets.as_deref().unwrap_or_default(), folder, &place)?;
         let destroy_after = self.resolve_destroy_after(&place)?;
         let plan = |name| GuestPlan {
+            secrets: secrets_of(&secrets, &name),
             name,
             golden: golden.clone(),
             intent: self.intent.unwrap_or_default(),

@@ -7,6 +7,7 @@
 
 mod entry;
 mod seat;
+mod secrets;
 mod units;
 
 use std::path::{Path, PathBuf};

@@ -210,6 +210,7 @@ fn plan(found: &Adopted) -> GuestPlan {
         tags: Vec::new(),
         onboot: None,
         ephemeral: false,
+        secrets: Vec::new(),
     }
 }
 
