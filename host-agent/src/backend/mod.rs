@@ -251,6 +251,15 @@ pub struct MemoryInUse {
     pub total_bytes: u64,
 }
 
+/// A state of a guest that it can be set back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Snapshot {
+    pub name: String,
+    /// Milliseconds since the Unix epoch, by the hypervisor's clock.
+    #[serde(default)]
+    pub taken_at_ms: Option<u64>,
+}
+
 /// What a hypervisor tells without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -447,6 +456,21 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
             "no-memory-change",
             format!("`{}` cannot change the memory of a guest", self.name()),
         ))
+    }
+
+    /// What the guest may take at most, in bytes, as it is configured. None: it has no limit.
+    async fn memory(&self, _guest: &Placement) -> Result<Option<u64>, Fault> {
+        Err(Fault::new("no-memory-change", format!("`{}` cannot change the memory of a guest", self.name())))
+    }
+
+    /// Waits for the end of a task that a change of a guest that is there named (memory, snapshots).
+    async fn follow_change(&self, _guest: &Placement, task: &str) -> Followed {
+        Followed::Unknown(Fault::new("no-tasks", format!("`{}` has no task `{task}`", self.name())))
+    }
+
+    /// The guest's snapshots, oldest first.
+    async fn snapshots(&self, _guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        Err(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
     }
 
     /// Makes an ephemeral guest a kept one. Repeatable.

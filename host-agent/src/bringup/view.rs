@@ -9,6 +9,7 @@ use firstlight_shared::wire::{HostKey, Report, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::api::StepView;
+use super::change::{Change, ChangeSpec};
 use super::sagas::spec_of;
 use super::service::Bringups;
 use super::steps::{
@@ -89,6 +90,9 @@ pub struct GuestView {
     /// The job whose guest this one changes.
     #[serde(default)]
     pub change_of: Option<String>,
+    /// What it changes.
+    #[serde(default)]
+    pub change: Option<Change>,
     /// When the guest is destroyed, unless somebody keeps it.
     #[serde(default)]
     pub due_at_ms: Option<u64>,
@@ -272,6 +276,12 @@ impl GuestView {
             asked: None,
             can_retry: state.can_retry(),
             change_of: state.spec.change_of.clone(),
+            change: state
+                .spec
+                .change_of
+                .as_ref()
+                .and_then(|_| ChangeSpec::of(&state.spec).ok())
+                .map(|spec| spec.change),
             due_at_ms: state.due_ms(),
             ephemeral: state.is_ephemeral(),
             steps: timeline(&state.spec, events),
@@ -325,6 +335,7 @@ impl GuestView {
             asked: None,
             can_retry: false,
             change_of: row.change_of,
+            change: None,
             due_at_ms: row.due_ms,
             ephemeral: row.ephemeral,
             steps: Vec::new(),

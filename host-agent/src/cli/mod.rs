@@ -27,6 +27,7 @@ use args::{Arguments, Command, PlaceArguments};
 use client::{Client, Place};
 use failure::{Exit, Failure};
 
+use crate::bringup::Change;
 use crate::config::Settings;
 use crate::daemon::{LogLevel, Purpose};
 use crate::store::Location;
@@ -111,6 +112,10 @@ fn purpose(command: &Command) -> Option<Purpose> {
         | Command::Retry { .. }
         | Command::Abandon(_)
         | Command::Keep(_)
+        | Command::Set { .. }
+        | Command::Snapshot { .. }
+        | Command::Rollback { .. }
+        | Command::Promote { .. }
         | Command::Destroy(_) => Some(Purpose::Work),
         Command::Watch { .. } => None,
         _ => Some(Purpose::Look),
@@ -141,6 +146,20 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
         Command::Keep(arguments) => lives::keep(session, &arguments).await,
+        Command::Set { guest, memory, snapshot, how } => {
+            lives::change(session, &guest, Change::Memory { bytes: memory, snapshot }, &how).await
+        }
+        Command::Snapshot { guest, name, remove: false, how } => {
+            lives::change(session, &guest, Change::Snapshot { name }, &how).await
+        }
+        Command::Snapshot { guest, name, remove: true, how } => {
+            lives::change(session, &guest, Change::RemoveSnapshot { name }, &how).await
+        }
+        Command::Snapshots { guest, output } => lives::snapshots(session, &guest, output.json).await,
+        Command::Rollback { guest, name, how } => {
+            lives::change(session, &guest, Change::Rollback { name }, &how).await
+        }
+        Command::Promote { guest, how } => lives::change(session, &guest, Change::Promote, &how).await,
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
         Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod beacons;
+mod changes;
 mod failing;
 mod lives;
 pub(super) mod paper;

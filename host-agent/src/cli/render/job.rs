@@ -48,7 +48,16 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
             &format!("{}: that is all there is, no report has come", text(&job["beacon"]["state"])),
         ));
     }
-    if job["state"] == "done" && (job["ephemeral"] == true || !job["due_at_ms"].is_null()) {
+    if let Some(what) = super::change(&job["change"]) {
+        out.push_str(&fact(
+            "changes",
+            &format!("{what}, of the guest that job {} made", text(&job["change_of"])),
+        ));
+    }
+    if job["change_of"].is_null()
+        && job["state"] == "done"
+        && (job["ephemeral"] == true || !job["due_at_ms"].is_null())
+    {
         out.push_str(&fact("lives", &super::life(job, now_ms)));
     }
     if let Some(reach) = job["reach"].as_str() {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(super) use job::{events, job};
-pub(super) use life::{life, span};
+pub(super) use life::{change, life, span};
 pub(super) use lists::{guests, jobs, known_hosts, plan, reports};
 
 /// A last column narrower than this is not worth breaking lines for.

@@ -8,6 +8,7 @@ mod describe;
 mod error;
 mod extract;
 mod follow;
+mod guests;
 mod hosts;
 mod jobs;
 mod store;
@@ -32,6 +33,7 @@ pub use changes::{
 };
 pub use error::ApiError;
 pub use follow::FollowLine;
+pub use guests::{ChangeBody, Snapshots};
 pub use hosts::Hosts;
 pub use jobs::ShownJob;
 pub use store::StoreCheck;
@@ -74,6 +76,8 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(changes::abandon))
         .routes(routes!(changes::destroy))
         .routes(routes!(changes::keep))
+        .routes(routes!(guests::change))
+        .routes(routes!(guests::snapshots))
         .routes(routes!(follow::follow))
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
