@@ -302,6 +302,9 @@ pub struct Observed {
     pub addresses: Vec<IpAddr>,
     /// Paths in the guest where a volume of ours is mounted.
     pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
     /// Whoever would tell what the guest has mounted tells nothing: `mounts` says nothing then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mounts_unseen: Option<Unseen>,

@@ -89,7 +89,17 @@ pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
         "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" | "bad-secret" | "no-safe-channel" => Exit::BadInput,
+        | "foreign" | "bad-request" | "bad-secret" | "no-safe-channel" | "name-taken" | "no-golden"
+        | "no-such-remote" => Exit::BadInput,
+        // What a spec names, and Incus does not have or does not allow.
+        "incus-no-image"
+        | "incus-no-network"
+        | "incus-no-pool"
+        | "incus-no-profile"
+        | "incus-no-project"
+        | "incus-exists"
+        | "incus-restricted"
+        | "incus-limit-reached" => Exit::BadInput,
         // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
         code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-", "secret-"]
             .iter()
@@ -167,6 +177,8 @@ mod tests {
             ("no-adoption", Exit::BadInput),
             ("secret-exposed", Exit::BadInput),
             ("no-safe-channel", Exit::BadInput),
+            ("incus-no-image", Exit::BadInput),
+            ("incus-unreachable", Exit::Environment),
             ("store-query", Exit::Environment),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");

@@ -139,6 +139,7 @@ fn the_verdict_names_every_problem() {
         addresses: vec![],
         mounts: vec!["/mnt/data".into()],
         mounts_unseen: None,
+        no_network: false,
     };
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];

@@ -311,6 +311,7 @@ impl Backend for Paper {
                 None => guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
             },
             mounts_unseen: untold,
+            no_network: false,
         })
     }
 
