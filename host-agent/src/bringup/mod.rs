@@ -3,6 +3,7 @@
 mod api;
 mod decide;
 mod endpoints;
+mod evidence;
 mod lists;
 mod lookout;
 mod requests;
@@ -25,6 +26,7 @@ pub use api::{
     StepView, Submitted,
 };
 pub use endpoints::{Endpoints, ServeReports};
+pub use evidence::{EvidenceKey, Verified, VerifiedState};
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_spec};
 pub use submit::SubmitError;

@@ -125,6 +125,7 @@ fn tables(answer: &Value) -> String {
         let header = ["CHECK", "VERDICT", "SEVERITY", "MS", "REASON"];
         out.push_str(&format!("\n{}", table(&header, checks.iter().map(row))));
     }
+    out.push_str(&super::lists::evidence(answer));
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| ["code", "source", "message"].map(|key| text(&refused[key])).to_vec();

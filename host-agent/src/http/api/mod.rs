@@ -6,6 +6,7 @@
 mod changes;
 mod describe;
 mod error;
+mod evidence;
 mod extract;
 mod follow;
 mod hosts;
@@ -29,6 +30,7 @@ use crate::bringup::Bringups;
 
 pub use changes::{AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, RetryRequest};
 pub use error::ApiError;
+pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
 pub use hosts::Hosts;
 pub use jobs::ShownJob;
@@ -75,6 +77,8 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
         .routes(routes!(hosts::known_hosts))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(evidence::evidence_key))
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::export))
