@@ -18,6 +18,7 @@ mod hostile_reports;
 mod images;
 mod jobs;
 mod machine;
+mod nixos;
 mod proxmox;
 mod scenarios;
 mod second_boot;
@@ -27,6 +28,7 @@ mod static_binary;
 mod support;
 mod systemd_host;
 mod units;
+mod verify;
 mod whole;
 
 #[path = "../../host-agent/tests/postgres/mod.rs"]
