@@ -8,3 +8,7 @@ pub const REPORT: &str = "/run/firstlight/report.json";
 pub const CLAIM_CREDENTIAL: &str = "firstlight.claim";
 /// HTTP path that takes reports.
 pub const REPORT_ENDPOINT: &str = "/v1/report";
+/// HTTP path that gives out challenges, to be answered with evidence.
+pub const CHALLENGE_ENDPOINT: &str = "/v1/challenge";
+/// HTTP path that takes evidence.
+pub const EVIDENCE_ENDPOINT: &str = "/v1/evidence";

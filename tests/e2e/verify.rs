@@ -217,6 +217,48 @@ fn a_guest_holds_until_something_in_it_breaks_and_the_file_proves_it_to_anybody(
 const FILES: &str = "find /etc /var/lib/firstlight /run/firstlight /root -xdev -printf '%p %s %T@\\n' | sort";
 
 #[test]
+fn a_guest_in_which_nothing_can_be_run_sends_evidence_by_itself() {
+    let rig = Rig::serving();
+    up(&rig);
+    let leader = rig.leader(GUEST);
+    let state = |unit: &str| leader.unit_state(unit).unwrap();
+    assert_eq!(state("firstlight-evidence.timer"), "inactive", "it is off unless somebody enables it");
+    let ask = |since_ms: u64| -> Value {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--unix-socket"]).arg(rig.state().join("control.sock"));
+        curl.args(["-d", &format!("{{\"since_ms\":{since_ms}}}"), "http://x/v1/guests/web-01/verify"]);
+        serde_json::from_str(&run::must(&mut curl).unwrap()).unwrap()
+    };
+    let nothing = ask(0);
+    assert_eq!(
+        (&nothing["state"], &nothing["timer"]),
+        (&"at-next-boot".into(), &false.into()),
+        "{nothing:#}"
+    );
+
+    // What the timer starts.
+    let ran = leader.run(&["/usr/bin/systemctl", "start", "firstlight-evidence.service"]).unwrap();
+    assert!(ran.ok(), "{}", ran.said());
+    let said =
+        leader.run(&["/usr/bin/journalctl", "--merge", "-u", "firstlight-evidence.service"]).unwrap().stdout;
+    assert!(said.contains("the evidence was acknowledged over https://10.77.0.1:"), "{said}");
+    let made = ask(0);
+    assert_eq!((&made["state"], &made["holds"]), (&"made".into(), &true.into()), "{made:#}");
+    let statement: Value = serde_json::from_str(made["file"]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(statement["asked"]["over"], "timer");
+    assert_eq!(ask(statement["answered_at_ms"].as_u64().unwrap())["state"], "at-next-boot", "that was all");
+
+    let file = rig.path("timer.evidence");
+    fs::write(&file, made["file"].to_string()).unwrap();
+    let ran = check(&rig, &file, &known_keys(&rig));
+    assert!(ran.ok() && ran.stdout.contains("by its own timer"), "{}", ran.said());
+    assert!(
+        leader.run(&["/usr/bin/systemctl", "enable", "--now", "firstlight-evidence.timer"]).unwrap().ok()
+    );
+    assert_eq!(state("firstlight-evidence.timer"), "active");
+}
+
+#[test]
 fn whoever_answers_for_a_guest_is_not_believed() {
     let rig = Rig::serving();
     up(&rig);

@@ -60,8 +60,11 @@ pub fn proved(signed: &Signed, challenge: &Challenge<'_>) -> Result<Evidence, Re
     Ok(evidence)
 }
 
-/// The guest's words, and the key that signed them.
-pub(super) fn opened(signed: &Signed) -> Result<(Evidence, ssh_key::PublicKey), Refusal> {
+/// The guest's words, and the key that signed them. Whose key it is, is not looked at.
+///
+/// # Errors
+/// `evidence-unreadable`, `evidence-bad-signature`.
+pub fn opened(signed: &Signed) -> Result<(Evidence, ssh_key::PublicKey), Refusal> {
     let (evidence, key) = signed
         .open::<Evidence>(EVIDENCE_NAMESPACE)
         .map_err(|error| refused("the guest's evidence", &error))?;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Observed;
 
-pub use answer::{Challenge, Refusal, proved};
+pub use answer::{Challenge, Refusal, opened, proved};
 pub use compare::compare;
 pub use known::{KnownKeys, KnownKeysError, ONE_KEY};
 pub use offline::{Checked, check};
