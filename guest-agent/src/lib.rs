@@ -1,5 +1,6 @@
 //! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
 
+mod accounts;
 mod agreement;
 mod beacon;
 mod bus;
@@ -20,6 +21,7 @@ mod keys;
 mod paths;
 mod provider;
 mod report;
+mod secrets;
 mod show;
 mod sshd;
 mod sys;

@@ -35,6 +35,7 @@ fn claim() -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 
@@ -81,6 +82,7 @@ fn report() -> Report {
         facts: Facts { architecture: "x86_64".into(), ..Facts::default() },
         timings_ms: BTreeMap::from([("identity".to_owned(), 9)]),
         boot: None,
+        secrets: Vec::new(),
         evidence_timer: None,
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn build(parts: Parts<'_>) -> (Report, PrivateKey) {
         facts: facts::gather(machine, parts.boot.systemd.clone()),
         timings_ms,
         boot: parts.boot.timing.clone(),
+        secrets: parts.outcome.map(|outcome| outcome.secrets.clone()).unwrap_or_default(),
         evidence_timer: parts.evidence_timer,
         identity: identity_now(&parts),
         checks: parts.checks,

@@ -255,6 +255,8 @@ impl Bringups {
             machine_id: known.placement.claim.machine_id,
             mounts: &mounts,
             require: &known.spec.require,
+            // They were looked at before the first unit, which this is not.
+            secrets: &[],
         };
         // Signed with a key that was verified, for a challenge of ours.
         let found = verdict(&evidence.report, Trust::Attested, &expected, &observed, &shared);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
 use super::decide::{Decision, There, decide};
+use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
@@ -72,6 +73,7 @@ impl Bringups {
     }
 
     async fn new_job(&self, spec: &GuestSpec, batch: &str, by: &str) -> Result<NewJob, Fault> {
+        look_ahead(&spec.plan, &self.secrets)?;
         self.backend(&spec.backend)?.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
         let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(job) };
@@ -104,6 +106,9 @@ impl Bringups {
             deadline_ms: spec.deadline_ms,
             retry_of: None,
             by: String::new(),
+            change_of: None,
+            destroy_after_ms: spec.destroy_after_ms,
+            ephemeral: spec.plan.ephemeral,
         })
     }
 
@@ -178,6 +183,7 @@ impl Bringups {
             let hint = "choose another name, or remove what is there yourself";
             guest.problems.push(Fault::new("foreign", message).with_hint(hint));
         }
+        guest.problems.extend(look_ahead(&spec.plan, &self.secrets).err());
         guest.problems.extend(backend.preflight(&spec.plan).await.err());
         let limits = self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let closed = guest.resources.iter().filter(|resource| limits.of(resource) == Some(0));

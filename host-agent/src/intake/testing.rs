@@ -50,6 +50,7 @@ pub(crate) fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
         facts: Facts::default(),
         timings_ms: BTreeMap::new(),
         boot: None,
+        secrets: Vec::new(),
         evidence_timer: None,
     }
 }
@@ -76,6 +77,7 @@ pub(crate) fn claim(id: &str, secret: &[u8]) -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 

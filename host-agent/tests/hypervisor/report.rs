@@ -89,6 +89,7 @@ impl Guest {
             facts: Facts::default(),
             timings_ms: BTreeMap::new(),
             boot: None,
+            secrets: Vec::new(),
             evidence_timer: None,
         }
     }

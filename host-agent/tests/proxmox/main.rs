@@ -23,3 +23,4 @@ mod secrecy;
 mod server;
 mod tasks;
 mod trust;
+mod two;

@@ -10,6 +10,7 @@ mod claim;
 mod envelope;
 mod evidence;
 mod report;
+mod secret;
 
 pub use ack::{Ack, Refusal, Trust};
 pub use claim::{Claim, ClaimError, Intent};
@@ -23,6 +24,7 @@ pub use report::{
     ItemOutcome, MachineIdOutcome, MachineIdState, Prediction, PredictionSource, REPORT_VERSION, Report,
     ReportState, UnitTiming,
 };
+pub use secret::{ExpectedSecret, SecretOutcome, secret_prefix};
 
 /// The largest envelope that a host reads, in bytes.
 pub const MAX_ENVELOPE: usize = 256 * 1024;

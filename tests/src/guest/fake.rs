@@ -107,6 +107,7 @@ impl FakeGuest {
             facts: Facts::default(),
             timings_ms: BTreeMap::from([("identity".into(), 1)]),
             boot: None,
+            secrets: Vec::new(),
             evidence_timer: None,
         })
     }

@@ -21,6 +21,7 @@ mod netns;
 mod observe;
 mod preflight;
 mod remove;
+mod secrets;
 mod stages;
 mod stamp;
 mod survey;
@@ -39,7 +40,8 @@ use self::fabric::Fabric;
 use self::keeper::Keeper;
 use self::names::Names;
 use crate::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, Ran, ReportEndpoint, Stage, Surveyed, Taken,
+    Allocation, Backend, GuestPlan, Observed, Placement, Ran, ReportEndpoint, SecretFile, Stage, Surveyed,
+    Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -167,6 +169,13 @@ impl Backend for Local {
             machine::forget_claim(&self.names, guest)?;
         }
         Ok(())
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        match self.deliver_secrets(guest, secrets) {
+            Ok(output) => Act::Applied(output),
+            Err(fault) => Act::Refused(fault),
+        }
     }
 
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {

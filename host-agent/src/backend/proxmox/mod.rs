@@ -2,7 +2,7 @@
 //!
 //! One restore call carries everything that it can; then each stage is verified from the configuration, and does what the
 //! call did not do. Nothing is remembered between calls: a guest is found by its VMID, and is ours if its description
-//! carries the job's stamp, or if a task that the journal names made it. What a server answers is classed by [`client`];
+//! carries the job's stamp, or if a task that is surely the job's made it. What a server answers is classed by [`client`];
 //! what follows from that is decided here.
 
 pub mod client;
@@ -17,6 +17,7 @@ mod fault;
 mod look;
 mod lxc;
 mod observe;
+mod posts;
 mod preflight;
 mod qemu;
 mod settings;
@@ -38,7 +39,7 @@ use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Stage, Surveyed, Taken,
+    ReportEndpoint, SecretFile, Stage, Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -49,7 +50,10 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Cluster,
-    recent: standing::Recent,
+    posts: posts::Posts,
+    recent: standing::Recent<standing::Ours>,
+    /// Addresses of containers, as a look listed them.
+    looked: standing::Recent<Vec<std::net::IpAddr>>,
 }
 
 impl Proxmox {
@@ -64,6 +68,8 @@ impl Proxmox {
             reports: config.reports,
             cluster: Cluster::default(),
             recent: standing::Recent::default(),
+            posts: posts::Posts::default(),
+            looked: standing::Recent::default(),
         })
     }
 }
@@ -182,6 +188,15 @@ impl Backend for Proxmox {
         match kind(&guest.plan) {
             Kind::Lxc => self.remove_claim_of_container(guest).await,
             Kind::Qemu => self.remove_claim_of_machine(guest).await,
+        }
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        match kind(&guest.plan) {
+            Kind::Lxc => self.deliver_to_container(guest, secrets).await,
+            Kind::Qemu => {
+                Act::Refused(Fault::new("no-secrets", "machines of Proxmox have no way for secrets"))
+            }
         }
     }
 

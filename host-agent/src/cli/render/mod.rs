@@ -2,6 +2,7 @@
 
 mod evidence;
 mod job;
+mod life;
 mod lists;
 mod timeline;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub(super) use evidence::statement;
 pub(super) use job::{events, job};
+pub(super) use life::{life, span};
 pub(super) use lists::{guests, jobs, known_hosts, plan, reports};
 
 /// A last column narrower than this is not worth breaking lines for.

@@ -12,6 +12,7 @@ pub mod call;
 pub mod endpoint;
 mod lenient;
 pub mod link;
+mod pace;
 pub mod properties;
 pub mod task;
 pub mod upid;
@@ -59,7 +60,7 @@ pub enum SettingsError {
 pub struct Client {
     nodes: Arc<Nodes>,
     patience: Patience,
-    durations: Arc<task::Durations>,
+    pace: pace::Pace,
 }
 
 impl Client {
@@ -77,7 +78,7 @@ impl Client {
         let connector = connector(&settings.pin, None).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
-        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, durations: Arc::default() })
+        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, pace: pace::Pace::default() })
     }
 
     /// The nodes' addresses, as they were given.

@@ -190,6 +190,7 @@ mod tests {
             tags: Vec::new(),
             onboot: None,
             ephemeral: false,
+            secrets: Vec::new(),
         }
     }
 
