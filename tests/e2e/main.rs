@@ -19,6 +19,7 @@ mod images;
 mod incus;
 mod jobs;
 mod machine;
+mod nixos;
 mod proxmox;
 mod scenarios;
 mod second_boot;
@@ -29,6 +30,7 @@ mod static_binary;
 mod support;
 mod systemd_host;
 mod units;
+mod verify;
 mod whole;
 
 #[path = "../../host-agent/tests/postgres/mod.rs"]

@@ -4,6 +4,7 @@ mod api;
 mod change;
 mod decide;
 mod endpoints;
+mod evidence;
 mod lists;
 mod lives;
 mod lookout;
@@ -30,6 +31,7 @@ pub use api::{
 };
 pub use change::Change;
 pub use endpoints::{Endpoints, ServeReports};
+pub use evidence::{EvidenceKey, Verified, VerifiedState};
 pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_size, parse_span, parse_spec};

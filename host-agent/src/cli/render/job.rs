@@ -154,6 +154,7 @@ fn tables(answer: &Value) -> String {
         let header = ["SECRET", "MODE", "OWNER", "SHA-256 BEGINS", "IN THE GUEST"];
         out.push_str(&format!("\n{}", table(&header, secrets.iter().map(row))));
     }
+    out.push_str(&super::lists::evidence(answer));
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| ["code", "source", "message"].map(|key| text(&refused[key])).to_vec();
