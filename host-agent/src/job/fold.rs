@@ -1,6 +1,6 @@
 //! From events to state: pure, total, and the only place that says what an event means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,6 +69,11 @@ pub struct State {
     pub started: bool,
     /// Remote tasks that were journaled and whose end was not, by step.
     pub tasks: BTreeMap<String, String>,
+    /// The last remote task that was journaled of each step, however it ended.
+    pub last_tasks: BTreeMap<String, String>,
+    /// Steps of which more may have been asked for than the journal tells: another process was at work on them, or their
+    /// outcome was unknown.
+    pub unsure: BTreeSet<String>,
     /// The undo of the last step of `to_undo` has been started (perhaps by a process that is gone).
     pub undo_started: bool,
     /// The remote task of the undo at work.
@@ -163,6 +168,8 @@ impl State {
             current: 0,
             started: false,
             tasks: BTreeMap::new(),
+            last_tasks: BTreeMap::new(),
+            unsure: BTreeSet::new(),
             undo_started: false,
             undo_task: None,
             undo_failures: 0,
@@ -331,7 +338,11 @@ impl State {
     fn take(&mut self, event: &Event, at: u64) {
         match event {
             Event::Created(_) | Event::Swept { .. } => {}
-            Event::TakenOver { companion, .. } => self.companion = Some(companion.clone()),
+            Event::TakenOver { companion, .. } => {
+                self.companion = Some(companion.clone());
+                let at_work = self.current_step().filter(|_| self.started).map(|info| info.name.clone());
+                self.unsure.extend(at_work);
+            }
             Event::StepStarted { step } => {
                 let waits = self.current_step().is_some_and(|info| info.waits);
                 self.started = true;
@@ -345,10 +356,15 @@ impl State {
             }
             Event::StepProgress { step, task } => {
                 self.tasks.insert(step.clone(), task.clone());
+                self.last_tasks.insert(step.clone(), task.clone());
             }
-            Event::StepUncertain { step, .. } => self.doubt(step),
+            Event::StepUncertain { step, .. } => {
+                self.doubt(step);
+                self.unsure.insert(step.clone());
+            }
             Event::StepSucceeded { step, output } => {
                 self.end_step(step, at);
+                self.unsure.remove(step);
                 self.outputs.insert(step.clone(), output.clone());
                 self.current += 1;
                 if self.current == self.spec.steps.len() {

@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::tls::spki;
+
 /// SHA-256 of a certificate, written `AA:BB:..` as hypervisors show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
@@ -74,6 +76,17 @@ impl Pin {
         if found.is_empty() { Err(PinError::NoCertificate) } else { Ok(Self::Authority(found)) }
     }
 
+    /// The keys of servers' own certificates, of the content of a PEM file: Incus' `server.crt`, and what its own command
+    /// keeps in `servercerts/`.
+    ///
+    /// # Errors
+    /// As [`Pin::authority`].
+    pub fn servers(pem: &[u8]) -> Result<Self, PinError> {
+        let Self::Authority(found) = Self::authority(pem)? else { return Err(PinError::NoCertificate) };
+        let keys: Result<Vec<_>, _> = found.iter().map(spki).collect();
+        keys.map(Self::Keys).map_err(|_| PinError::BadCertificate)
+    }
+
     /// Of keys (`sha256//..`) or certificates (`AA:BB:..`), all of one kind.
     ///
     /// # Errors
@@ -127,6 +140,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_server_is_known_by_the_key_of_its_certificate() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made =
+            rcgen::CertificateParams::new(vec!["incus".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let expected = spki(made.der()).unwrap();
+        assert_eq!(Pin::servers(made.pem().as_bytes()), Ok(Pin::Keys(vec![expected])));
+    }
+
+    #[test]
     fn pins_are_of_one_kind() {
         let leaf = Fingerprint::of(b"leaf");
         let key = SpkiPin::of(b"key").to_string();
@@ -139,6 +161,7 @@ mod tests {
         }
         assert!(Pin::parse::<&str>(&[]).is_err());
         assert_eq!(Pin::authority(b"no pem"), Err(PinError::NoCertificate));
+        assert_eq!(Pin::servers(b"no pem"), Err(PinError::NoCertificate));
         assert!(Pin::parse(&[leaf.to_string()]).unwrap().warning().is_some());
         assert!(Pin::parse(&[key]).unwrap().warning().is_none());
     }

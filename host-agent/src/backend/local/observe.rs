@@ -25,6 +25,7 @@ impl Local {
             mac: None,
             addresses: Vec::new(),
             mounts: Vec::new(),
+            mounts_unseen: None,
             no_network: false,
         };
         if stamp::standing(&self.names, guest) != Standing::Ours {

@@ -35,5 +35,6 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One restore call carries everything that it can; then each stage is verified from the configuration, and does what the
 //! call did not do. Nothing is remembered between calls: a guest is found by its VMID, and is ours if its description
-//! carries the job's stamp, or if a task that the journal names made it. What a server answers is classed by [`client`];
+//! carries the job's stamp, or if a task that is surely the job's made it. What a server answers is classed by [`client`];
 //! what follows from that is decided here.
 
 pub mod client;
@@ -17,6 +17,7 @@ mod fault;
 mod look;
 mod lxc;
 mod observe;
+mod posts;
 mod preflight;
 mod qemu;
 mod settings;
@@ -49,6 +50,7 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Cluster,
+    posts: posts::Posts,
     recent: standing::Recent<standing::Ours>,
     /// Addresses of containers, as a look listed them.
     looked: standing::Recent<Vec<std::net::IpAddr>>,
@@ -66,6 +68,7 @@ impl Proxmox {
             reports: config.reports,
             cluster: Cluster::default(),
             recent: standing::Recent::default(),
+            posts: posts::Posts::default(),
             looked: standing::Recent::default(),
         })
     }

@@ -43,6 +43,7 @@ fn placement(job: &str, node: &str) -> Placement {
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }
 

@@ -61,6 +61,18 @@ impl Place {
         place
     }
 
+    /// Of a companion of this cluster.
+    pub(crate) fn at(sim: &SimPve, level: &str) -> Self {
+        let proxmox =
+            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
+        let place = Self::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
+        let authority = place.path("ca.pem");
+        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
+        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
+        place.write("ca.pem", sim.authority());
+        place
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -92,13 +104,7 @@ impl Cluster {
         world.put_guest(NEIGHBOUR, Kind::Lxc, "pve1", &[("hostname", "neighbour"), ("memory", "512")]);
         world.machines = Box::new(Reporting::of(&profile));
         let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
-        let proxmox =
-            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
-        let place = Place::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
-        let authority = place.path("ca.pem");
-        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
-        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
-        place.write("ca.pem", sim.authority());
+        let place = Place::at(&sim, level);
         let before = sim.inventory();
         Self { place, sim, before }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::endpoint::operation::{ListOperations, Operation, ReadOperation, WaitOperation};
-use super::events::Told;
+use super::events::{Events, Told};
 use super::verdict::{ApiError, Class, Code, Patience, classify_operation};
 
 /// A UUID. What the journal keeps of an operation.
@@ -87,7 +87,7 @@ enum Asked {
 const RECHECK: Duration = Duration::from_secs(10);
 /// Of one long question, where there is no event socket.
 const LONG_POLL: Duration = Duration::from_secs(10);
-/// Between two of them that had no answer.
+/// Between the beginnings of two of them, at least.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Client {
@@ -102,14 +102,17 @@ impl Client {
         let asking = self.with_patience(Patience::NONE);
         let mut unsure = format!("the operation {id} was not asked about");
         while Instant::now() < deadline {
-            let listening = events.is_open();
+            let (listening, asked) = (events.is_open(), Instant::now());
             let question = tokio::time::timeout_at(deadline, asking.ask_about(id, listening));
             match question.await {
                 Ok(Asked::Ended(end)) => return hub.ended(id).map_or(end, end_of),
                 Ok(Asked::NotYet(text)) => unsure = text,
                 Err(_) => break,
             }
-            if listening {
+            if !listening {
+                // Most often that time is over: the question waits itself, unless the server is away.
+                tokio::time::sleep_until((asked + PAUSE).min(deadline)).await;
+            } else {
                 let recheck = (Instant::now() + RECHECK).min(deadline);
                 let told = tokio::time::timeout_at(recheck, next_about(&mut events, id)).await;
                 if let Ok(Some(ended)) = told {
@@ -120,24 +123,19 @@ impl Client {
         OperationEnd::Unknown { text: format!("{unsure}; it did not end in time") }
     }
 
+    /// How it stands; where nothing else tells, after its end or [`LONG_POLL`].
     async fn ask_about(&self, id: &OperationId, listening: bool) -> Asked {
-        let answer = if listening {
-            self.send(&ReadOperation { id: id.clone() }).await
-        } else {
-            self.send(&WaitOperation { id: id.clone(), timeout: LONG_POLL }).await
-        };
-        match answer {
+        if !listening {
+            // A failed operation's own error comes as if it were the question's, with any status: it decides nothing.
+            let _ = self.send(&WaitOperation { id: id.clone(), timeout: LONG_POLL }).await;
+        }
+        match self.send(&ReadOperation { id: id.clone() }).await {
             Ok(operation) if operation.has_ended() => Asked::Ended(end_of(operation)),
             Ok(_) => Asked::NotYet(format!("the operation {id} still runs")),
             Err(error) if is_final(&error) => Asked::Ended(OperationEnd::Unknown {
-                text: format!("the server does not know the operation {id}: {error}"),
+                text: format!("the server does not know how the operation {id} ended: {error}"),
             }),
-            Err(error) => {
-                if error.status.is_none() {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Asked::NotYet(error.to_string())
-            }
+            Err(error) => Asked::NotYet(error.to_string()),
         }
     }
 
@@ -153,7 +151,7 @@ impl Client {
 }
 
 /// The operation's end, or None when something may have been missed.
-async fn next_about(events: &mut super::events::Events, id: &OperationId) -> Option<Operation> {
+async fn next_about(events: &mut Events, id: &OperationId) -> Option<Operation> {
     loop {
         match events.next().await {
             Told::Operation(operation) if operation.id == *id && operation.has_ended() => {

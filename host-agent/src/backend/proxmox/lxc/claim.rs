@@ -15,7 +15,7 @@ impl Proxmox {
             Standing::Ours(ours) => ours,
             // With the guest, its claim is gone; and another's has none of ours.
             Standing::Free | Standing::Other(_) => return Ok(()),
-            Standing::Making(_) | Standing::Unfinished(_) | Standing::Hidden(_) => {
+            Standing::Making(_) | Standing::Nascent(_) | Standing::Unfinished(_) | Standing::Hidden(_) => {
                 return self.ours(placement).await.map(|_| ());
             }
         };

@@ -240,7 +240,7 @@ impl From<Instance> for InstancePut {
     }
 }
 
-/// Writes the whole configuration: how keys and devices are taken away.
+/// Writes the whole configuration: how devices are taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplaceInstance {
     pub name: String,
@@ -265,7 +265,7 @@ impl Endpoint for ReplaceInstance {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatchInstance {
     pub name: String,
-    /// Nothing takes a key away but [`ReplaceInstance`].
+    /// An empty value takes a key away.
     pub config: Config,
     /// Each is written whole.
     pub devices: Devices,

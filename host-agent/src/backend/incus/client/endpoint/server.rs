@@ -12,7 +12,6 @@ pub struct ReadServer;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Server {
     /// `trusted` or `untrusted`
-    #[serde(default)]
     pub auth: String,
     /// The certificate's fingerprint, or a user's name.
     #[serde(default)]
