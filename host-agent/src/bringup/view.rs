@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::api::StepView;
 use super::sagas::spec_of;
 use super::service::Bringups;
-use super::steps::{Allocated, VERIFY, beacon_of, destroy_command, forget_command, is_by_beacon_alone};
+use super::steps::{
+    Allocated, VERIFY, beacon_of, destroy_command, forget_command, is_by_beacon_alone, unproven,
+};
 use super::timeline::timeline;
 use super::wait::is_adoption;
 use crate::backend::Observed;
@@ -41,6 +43,10 @@ pub struct GuestView {
     /// The guest was found ready by its beacon; no report has come so far.
     #[serde(default)]
     pub by_beacon_alone: bool,
+    /// What could not be shown of the guest that was found ready, in words for people: mounts, where a machine's agent was
+    /// silent.
+    #[serde(default)]
+    pub unproven: Vec<String>,
     pub mac: Option<String>,
     #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
@@ -226,6 +232,7 @@ impl GuestView {
             trust: None,
             beacon: beacon_of(state),
             by_beacon_alone: false,
+            unproven: unproven(state),
             mac: allocated.map(|allocated| allocated.allocation.mac.to_string()),
             addresses,
             machine_id: None,
@@ -277,6 +284,7 @@ impl GuestView {
             trust: row.trust,
             beacon: None,
             by_beacon_alone: false,
+            unproven: Vec::new(),
             mac: None,
             addresses: Vec::new(),
             machine_id: None,

@@ -133,8 +133,13 @@ fn the_verdict_names_every_problem() {
     let key = key();
     let good = report(Some("c1"), &key);
     let mac = "02:f1:57:00:00:01".parse().unwrap();
-    let seen =
-        Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec!["/mnt/data".into()] };
+    let seen = Observed {
+        running: true,
+        mac: Some(mac),
+        addresses: vec![],
+        mounts: vec!["/mnt/data".into()],
+        mounts_unseen: None,
+    };
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];
     let expected = Expected {
@@ -179,6 +184,9 @@ fn the_verdict_names_every_problem() {
     assert_eq!(codes(&good, Trust::Claimed, &stopped, &[]), ["guest-stopped"]);
     let other_mac = Observed { mac: None, ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &other_mac, &[]), ["wrong-mac"]);
+    let unseen = crate::backend::Unseen { why: "silent".into(), passes: true };
+    let untold = Observed { mounts: vec![], mounts_unseen: Some(unseen), ..seen.clone() };
+    assert_eq!(codes(&good, Trust::Claimed, &untold, &[]), [""; 0], "nobody tells");
     let bare = Observed { mounts: vec![], ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &bare, &[]), ["mount-missing"]);
 

@@ -20,7 +20,13 @@ impl super::Proxmox {
     pub(super) async fn observe_guest(&self, placement: &Placement) -> Result<Observed, Fault> {
         let guest = target(placement)?;
         let Some((guest, config)) = self.config_of(guest).await? else {
-            return Ok(Observed { running: false, mac: None, addresses: Vec::new(), mounts: Vec::new() });
+            return Ok(Observed {
+                running: false,
+                mac: None,
+                addresses: Vec::new(),
+                mounts: Vec::new(),
+                mounts_unseen: None,
+            });
         };
         // A guest that somebody else made may be a copy of one of ours, notes and all.
         if !placement.adopted {
@@ -35,11 +41,11 @@ impl super::Proxmox {
         let running = self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running();
         let addresses =
             if running { self.addresses_of(&placement.job, &guest, &config).await? } else { Vec::new() };
-        let mounts = match guest.kind {
-            Kind::Lxc => mounts(&config),
+        let (mounts, mounts_unseen) = match guest.kind {
+            Kind::Lxc => (mounts(&config), None),
             Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
         };
-        Ok(Observed { running, mac: first_mac(&config), addresses, mounts })
+        Ok(Observed { running, mac: first_mac(&config), addresses, mounts, mounts_unseen })
     }
 
     /// What the guest runs with, and where it is: somebody may have moved it. None: it is gone.

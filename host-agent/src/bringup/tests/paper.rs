@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Slot, Stage, Surveyed, Taken,
+    ReportEndpoint, Slot, Stage, Surveyed, Taken, Unseen,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -51,6 +51,8 @@ pub(in crate::bringup) struct World {
     /// Looks under way, by job, and the most at one guest so far.
     pub(in crate::bringup) under_way: BTreeMap<String, usize>,
     pub(in crate::bringup) most_at_once: usize,
+    /// Nobody tells what guests have mounted: for so many times (each is counted down).
+    pub(in crate::bringup) untold: Option<(Unseen, u32)>,
 }
 
 #[derive(Debug)]
@@ -217,14 +219,22 @@ impl Backend for Paper {
     }
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
-        let world = self.world();
+        let mut world = self.world();
+        let untold = world.untold.as_mut().filter(|(_, times)| *times > 0).map(|(unseen, times)| {
+            *times -= 1;
+            unseen.clone()
+        });
         let other = guest.allocation.slot.as_ref().and_then(|slot| world.others.get(&slot.id));
         let object = world.objects.get(&guest.job).or(other);
         Ok(Observed {
             running: object.is_some_and(|object| object.running),
             mac: object.and_then(|object| object.mac),
             addresses: guest.allocation.addresses.clone(),
-            mounts: guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            mounts: match &untold {
+                Some(_) => Vec::new(),
+                None => guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            },
+            mounts_unseen: untold,
         })
     }
 

@@ -39,6 +39,9 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
             out.push_str(&fact(label, &shown));
         }
     }
+    for unproven in list(&job["unproven"]) {
+        out.push_str(&fact("not proven", &text(unproven)));
+    }
     if job["by_beacon_alone"] == true {
         out.push_str(&fact(
             "beacon",
