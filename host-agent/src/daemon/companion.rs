@@ -220,10 +220,8 @@ impl Companion {
 fn secret_rules(settings: &Settings, purpose: Purpose) -> SecretRules {
     let sources = settings.secrets.clone();
     match purpose {
-        Purpose::Work => SecretRules::Anything,
-        Purpose::Serve | Purpose::Look => {
-            SecretRules::Only { folders: sources.files, programs: sources.commands }
-        }
+        Purpose::Work | Purpose::Look => SecretRules::Anything,
+        Purpose::Serve => SecretRules::Only { folders: sources.files, programs: sources.commands },
     }
 }
 

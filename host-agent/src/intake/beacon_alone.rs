@@ -105,6 +105,7 @@ mod tests {
             addresses: vec![],
             mounts: vec![],
             mounts_unseen: None,
+            no_network: false,
         };
         let gone = Observed { running: false, ..there.clone() };
         let twin = Shared {

@@ -2,6 +2,7 @@
 //! companion can take any report; whoever drives the guest's job hears of it from there.
 
 mod beacon_alone;
+mod evidence;
 mod open;
 mod pulled;
 mod unclaimed;

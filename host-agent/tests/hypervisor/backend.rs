@@ -198,6 +198,7 @@ impl Backend for Paper {
             addresses: machine.map(|machine| machine.addresses).unwrap_or_default(),
             mounts: Vec::new(),
             mounts_unseen: None,
+            no_network: false,
         })
     }
 

@@ -95,7 +95,7 @@ mod tests {
         let wanted = wanted();
         for (key, at) in [
             (stamp::JOB, Stage::Restore),
-            ("volatile.uuid", Stage::Restore),
+            ("environment.container_uuid", Stage::Restore),
             ("volatile.eth0.hwaddr", Stage::Mac),
             ("boot.autostart", Stage::Hostname),
             ("limits.cpu", Stage::Size),

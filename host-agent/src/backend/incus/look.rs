@@ -14,9 +14,9 @@ use super::client::endpoint::state::ReadState;
 use super::client::verdict::{Class, Code, Patience};
 use super::read::read;
 use super::site::name_of;
-use super::wanted::macs_of;
+use super::wanted::{macs_of, nic_names};
 use super::{Incus, stamp};
-use crate::backend::{Look, LookBudget, Observed, Placement};
+use crate::backend::{GuestPlan, Look, LookBudget, Observed, Placement};
 use crate::outcome::Fault;
 
 /// A look has the server start a process in the guest's network namespace: some 50 ms of one core.
@@ -45,6 +45,7 @@ impl Incus {
                 addresses: Vec::new(),
                 mounts: Vec::new(),
                 mounts_unseen: None,
+                no_network: false,
             });
         };
         // A guest that somebody else made may be a copy of one of ours, stamp and all.
@@ -60,6 +61,7 @@ impl Incus {
             addresses,
             mounts: mounts(&instance),
             mounts_unseen: None,
+            no_network: has_no_network(&placement.plan, &instance),
         })
     }
 
@@ -112,6 +114,11 @@ fn leads_somewhere(address: &IpAddr) -> bool {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
         IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
     }
+}
+
+/// Neither its plan nor its profiles give it an interface.
+fn has_no_network(plan: &GuestPlan, instance: &Instance) -> bool {
+    plan.nics.is_empty() && nic_names(&instance.expanded_devices).is_empty()
 }
 
 fn first_mac(instance: &Instance) -> Option<MacAddress> {

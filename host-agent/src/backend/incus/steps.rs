@@ -2,7 +2,7 @@
 //!
 //! | stage | the call that makes it carries | what is looked at, and done if it is not so |
 //! |---|---|---|
-//! | restore | all of it | stamp, claim, `volatile.uuid`; PATCH; of an export, then its name |
+//! | restore | all of it | stamp, claim, machine-id; PATCH; of an export, then its name |
 //! | mac | `volatile.NIC.hwaddr`, interfaces | PATCH |
 //! | hostname | the name; `boot.autostart`, tags | PATCH |
 //! | size | the root disk's `size` and `pool`, `limits.*` | PATCH |

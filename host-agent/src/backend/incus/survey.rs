@@ -47,6 +47,8 @@ mod tests {
         };
         let stamp = json!({ "user.firstlight.job": "j1" });
         assert_eq!(of("web-01", stamp.clone(), "Running"), Some(("j1".into(), true)));
+        assert_eq!(of("web-01", stamp.clone(), "Ready"), Some(("j1".into(), true)));
+        assert_eq!(of("web-01", stamp.clone(), "Frozen"), Some(("j1".into(), true)));
         assert_eq!(of("web-01", stamp.clone(), "Stopped"), Some(("j1".into(), false)));
         assert_eq!(of("web-01", json!({ "user.other": "j1" }), "Running"), None);
         assert_eq!(of("web-01", json!(null), "Running"), None);

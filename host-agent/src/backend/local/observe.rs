@@ -26,6 +26,7 @@ impl Local {
             addresses: Vec::new(),
             mounts: Vec::new(),
             mounts_unseen: None,
+            no_network: false,
         };
         if stamp::standing(&self.names, guest) != Standing::Ours {
             return Ok(observed);

@@ -26,6 +26,7 @@ impl super::Proxmox {
                 addresses: Vec::new(),
                 mounts: Vec::new(),
                 mounts_unseen: None,
+                no_network: false,
             });
         };
         // A guest that somebody else made may be a copy of one of ours, notes and all.
@@ -45,7 +46,8 @@ impl super::Proxmox {
             Kind::Lxc => (mounts(&config), None),
             Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
         };
-        Ok(Observed { running, mac: first_mac(&config), addresses, mounts, mounts_unseen })
+        let mac = first_mac(&config);
+        Ok(Observed { running, mac, addresses, mounts, mounts_unseen, no_network: false })
     }
 
     /// What the guest runs with, and where it is: somebody may have moved it. None: it is gone.

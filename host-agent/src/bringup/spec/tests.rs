@@ -241,6 +241,16 @@ fn the_spec_that_readme_shows_is_one() {
 }
 
 #[test]
+fn the_spec_that_the_page_of_secrets_shows_is_one() {
+    let page = include_str!("../../../../docs/secrets.md");
+    let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");
+    let guests = parse(shown.split("```").next().unwrap_or_default()).unwrap();
+    let secrets = &guests[1].plan.secrets;
+    assert_eq!(secrets[0].source, SecretSource::File("/etc/firstlight/secrets/web-02.age".into()));
+    assert_eq!((guests.len(), secrets[1].mode.to_string().as_str()), (2, "0440"));
+}
+
+#[test]
 fn the_spec_that_the_page_of_proxmox_shows_is_one() {
     let page = include_str!("../../../../docs/proxmox.md");
     let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");

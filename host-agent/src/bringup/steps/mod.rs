@@ -5,6 +5,7 @@
 mod adopt;
 mod allocate;
 mod await_report;
+mod changing;
 mod finish;
 mod secrets;
 mod stage;
@@ -29,6 +30,7 @@ use crate::outcome::{Act, Fault};
 pub(super) use adopt::{Likeness, handle};
 pub(super) use allocate::Known;
 pub(super) use allocate::{MAC, id_kind};
+pub(super) use changing::Changing;
 pub(super) use secrets::delivered_by;
 
 pub(super) const ALLOCATE: &str = "allocate";
@@ -167,14 +169,18 @@ impl BringUp {
 
     /// The steps as a journal names them.
     pub(super) fn step_infos(&self) -> Vec<StepInfo> {
-        let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let info = |step: &dyn Step| StepInfo {
-            name: step.name().to_owned(),
-            waits: step.waits(),
-            deadline_ms: step.deadline().map(milliseconds),
-        };
-        self.steps.iter().map(|step| info(&**step)).collect()
+        infos(&self.steps)
     }
+}
+
+fn infos(steps: &[Box<dyn Step>]) -> Vec<StepInfo> {
+    let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    let info = |step: &dyn Step| StepInfo {
+        name: step.name().to_owned(),
+        waits: step.waits(),
+        deadline_ms: step.deadline().map(milliseconds),
+    };
+    steps.iter().map(|step| info(&**step)).collect()
 }
 
 /// Works as long as the job has the guest's name.

@@ -21,13 +21,12 @@ fn a_plain_guest_has_its_profiles_devices_and_our_identity() {
     for (key, value) in [
         ("user.firstlight.job", "j1"),
         ("volatile.eth0.hwaddr", "10:66:6a:00:00:01"),
-        ("volatile.uuid", UUID),
         ("environment.container_uuid", UUID),
         ("boot.autostart", "false"),
     ] {
         assert_eq!(config.get(key).map(String::as_str), Some(value), "{key}");
     }
-    assert_eq!(config.len(), 6, "{config:?}");
+    assert_eq!(config.len(), 5, "{config:?}");
     let security = config.keys().find(|key| key.starts_with("security."));
     assert_eq!(security, None, "what image and profiles say of security stays");
 }

@@ -62,10 +62,15 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// One that has told the server so is `Ready`.
     pub fn is_running(&self) -> bool {
-        matches!(self.status.as_str(), "Running" | "Ready")
+        is_running(&self.status)
     }
+}
+
+/// As the server itself sees it: `Ready` is what a guest calls itself, and a frozen one cannot be removed either.
+/// Source: isRunningStatusCode in internal/server/instance/drivers/driver_common.go of Incus.
+pub(super) fn is_running(status: &str) -> bool {
+    !matches!(status, "" | "Stopped" | "Error")
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -80,9 +80,8 @@ pub struct MemoryUsage {
 }
 
 impl InstanceState {
-    /// One that has told the server so is `Ready`.
     pub fn is_running(&self) -> bool {
-        matches!(self.status.as_str(), "Running" | "Ready")
+        super::instance::is_running(&self.status)
     }
 
     /// Of all interfaces.
