@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
-pub use secret::{FileMode, Owner, SecretPlan, SecretSource, secrets_problem};
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, account_number, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.
@@ -302,6 +302,20 @@ pub struct Observed {
     pub addresses: Vec<IpAddr>,
     /// Paths in the guest where a volume of ours is mounted.
     pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
+    /// Whoever would tell what the guest has mounted tells nothing: `mounts` says nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts_unseen: Option<Unseen>,
+}
+
+/// Why something of a guest cannot be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub why: String,
+    /// It may be seen in a moment.
+    pub passes: bool,
 }
 
 /// One guest (or a part of one) with our stamp, as a survey found it.
@@ -405,6 +419,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
             "no-adoption",
             format!("`{}` cannot wait for `{name_or_id}`: it knows its own guests only", self.name()),
         ))
+    }
+
+    /// Whether reports are read through the hypervisor while one waits for them: a guest may have no network to send one.
+    fn pulls_reports(&self) -> bool {
+        false
     }
 
     /// Reads the guest's report file through the hypervisor, if there is one and the backend can.

@@ -214,6 +214,14 @@ pub(super) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Have a guest that is ready run its checks anew: signed evidence, compared with its bring-up. Or check such a file.
+    ///
+    /// Changes nothing in the guest. Ends with 0 only if everything holds: systemd running, no failed unit, every check,
+    /// link and certificate as then, the same identity. A file is checked with nothing but keys that you know.
+    #[command(
+        after_help = "Examples:\n  firstlight verify web-01 --out web-01.evidence\n  firstlight verify --public-key >> known\n  firstlight verify --file web-01.evidence --known-keys known"
+    )]
+    Verify(VerifyArguments),
     /// Print verified known_hosts lines of ready guests.
     #[command(after_help = "Example:\n  firstlight known-hosts web-01")]
     KnownHosts {
@@ -308,6 +316,37 @@ pub(super) struct WaitArguments {
     /// Return as soon as the wait is recorded.
     #[arg(long)]
     pub(super) detach: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// The guest's name.
+    #[arg(required_unless_present_any = ["file", "public_key"], conflicts_with_all = ["file", "public_key"])]
+    pub(super) guest: Option<String>,
+    /// Write the evidence to this new file.
+    #[arg(long, value_name = "FILE", requires = "guest")]
+    pub(super) out: Option<PathBuf>,
+    /// How long to wait for the guest's timer, where nothing can be run in the guest: `90s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = timeout)]
+    pub(super) timeout: std::time::Duration,
+    /// Check this evidence file instead; needs no companion.
+    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+    pub(super) file: Option<PathBuf>,
+    /// Keys that you know: lines of allowed_signers or known_hosts; may be given several times.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(super) known_keys: Vec<PathBuf>,
+    /// The guest's host key, as a line or a file that holds it.
+    #[arg(long, value_name = "KEY", requires = "file")]
+    pub(super) guest_key: Option<String>,
+    /// The companion's key, as a line or a file that holds it.
+    #[arg(long, value_name = "KEY", requires = "file")]
+    pub(super) companion_key: Option<String>,
+    /// Print the key with which the companion signs evidence, as a line for --known-keys.
+    #[arg(long)]
+    pub(super) public_key: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

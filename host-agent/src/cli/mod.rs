@@ -15,6 +15,7 @@ mod serve;
 mod store;
 mod trust;
 mod up;
+mod verify;
 mod wait;
 
 use std::io::Write;
@@ -70,6 +71,10 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
         Command::Config(command) => return config::run(&arguments.place, &command),
         Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
         Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,
+        Command::Verify(ref arguments) if arguments.file.is_some() => {
+            let file = arguments.file.clone().unwrap_or_default();
+            return verify::offline(&file, arguments);
+        }
         Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -145,6 +150,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         Command::Reports { guest, page, output } => {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
+        Command::Verify(arguments) => verify::verify(session, &arguments).await,
         Command::Keep(arguments) => lives::keep(session, &arguments).await,
         Command::Set { guest, memory, snapshot, how } => {
             lives::change(session, &guest, Change::Memory { bytes: memory, snapshot }, &how).await

@@ -49,6 +49,8 @@ const SLOW: Duration = Duration::from_secs(30 * 60);
 const FAST: Duration = Duration::from_secs(5 * 60);
 /// In the output of `await-report`: the beacon that stood then. In that of `verify`: there was nothing else.
 const BEACON: &str = "beacon";
+/// In the output of `verify`: what could not be shown of the guest, in words for people.
+const UNPROVEN: &str = "unproven";
 const CONTENDED: &str = "allocation-contended";
 const STOPPING: &str = "stopping";
 const UNSEEN: &str = "guest-unseen";
@@ -118,6 +120,12 @@ pub(super) fn beacon_of(state: &State) -> Option<BeaconView> {
 /// The guest was found ready without its report.
 pub(super) fn is_by_beacon_alone(state: &State) -> bool {
     state.outputs.get(VERIFY).is_some_and(|output| output.get(BEACON).is_some())
+}
+
+/// What could not be shown of a guest that was found ready.
+pub(super) fn unproven(state: &State) -> Vec<String> {
+    let found = state.outputs.get(VERIFY).and_then(|output| output.get(UNPROVEN));
+    found.and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default()
 }
 
 /// The id that the guest was made with, once it was.

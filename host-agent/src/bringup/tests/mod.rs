@@ -7,5 +7,6 @@ mod failing;
 mod lives;
 pub(super) mod paper;
 mod rig;
+mod secrets;
 mod several;
 mod waiting;

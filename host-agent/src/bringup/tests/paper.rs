@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Slot, Snapshot, Stage, Surveyed, Taken,
+    ReportEndpoint, SecretFile, Slot, Snapshot, Stage, Surveyed, Taken, Unseen,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -26,6 +26,16 @@ pub(in crate::bringup) struct Object {
     /// With the memory that it had then.
     pub(in crate::bringup) snapshots: Vec<(String, u64)>,
     pub(in crate::bringup) ephemeral: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bringup) struct Delivery {
+    pub(in crate::bringup) job: String,
+    pub(in crate::bringup) running: bool,
+    /// As path, owner and content.
+    pub(in crate::bringup) files: Vec<(String, String, Vec<u8>)>,
+    /// What the claim names.
+    pub(in crate::bringup) claimed: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -58,11 +68,17 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) look_fails: bool,
     /// Nobody may look.
     pub(in crate::bringup) blind: bool,
+    /// Every delivery of secrets: the job, whether its guest ran, and what came.
+    pub(in crate::bringup) deliveries: Vec<Delivery>,
+    /// The next deliveries end with nobody knowing.
+    pub(in crate::bringup) lose_deliveries: u32,
     /// Every look: when it was begun, and at whose guest.
     pub(in crate::bringup) looks: Vec<(Instant, String)>,
     /// Looks under way, by job, and the most at one guest so far.
     pub(in crate::bringup) under_way: BTreeMap<String, usize>,
     pub(in crate::bringup) most_at_once: usize,
+    /// Nobody tells what guests have mounted: for so many times (each is counted down).
+    pub(in crate::bringup) untold: Option<(Unseen, u32)>,
 }
 
 #[derive(Debug)]
@@ -218,6 +234,26 @@ impl Backend for Paper {
         Undo::Absent
     }
 
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        let mut world = self.world();
+        let running = world.objects.get(&guest.job).is_some_and(|object| object.running);
+        let file =
+            |one: &SecretFile| (one.path.display().to_string(), one.owner.to_string(), one.content.to_vec());
+        world.deliveries.push(Delivery {
+            job: guest.job.clone(),
+            running,
+            files: secrets.iter().map(file).collect(),
+            claimed: guest.claim.secrets.iter().map(|secret| secret.path.clone()).collect(),
+        });
+        match world.lose_deliveries.checked_sub(1) {
+            None => Act::Applied(json!({})),
+            Some(left) => {
+                world.lose_deliveries = left;
+                Act::Unknown(Fault::new("paper-lost", "nobody knows"))
+            }
+        }
+    }
+
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
         let world = self.world();
         let surveyed = |(job, object): (&String, &Object)| Surveyed {
@@ -259,14 +295,23 @@ impl Backend for Paper {
     }
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
-        let world = self.world();
+        let mut world = self.world();
+        let untold = world.untold.as_mut().filter(|(_, times)| *times > 0).map(|(unseen, times)| {
+            *times -= 1;
+            unseen.clone()
+        });
         let other = guest.allocation.slot.as_ref().and_then(|slot| world.others.get(&slot.id));
         let object = world.objects.get(&guest.job).or(other);
         Ok(Observed {
             running: object.is_some_and(|object| object.running),
             mac: object.and_then(|object| object.mac),
             addresses: guest.allocation.addresses.clone(),
-            mounts: guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            mounts: match &untold {
+                Some(_) => Vec::new(),
+                None => guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            },
+            mounts_unseen: untold,
+            no_network: false,
         })
     }
 

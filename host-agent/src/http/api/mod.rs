@@ -6,6 +6,7 @@
 mod changes;
 mod describe;
 mod error;
+mod evidence;
 mod extract;
 mod follow;
 mod guests;
@@ -32,6 +33,7 @@ pub use changes::{
     AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, KeepRequest, RetryRequest,
 };
 pub use error::ApiError;
+pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
 pub use guests::{ChangeBody, Snapshots};
 pub use hosts::Hosts;
@@ -82,6 +84,8 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
         .routes(routes!(hosts::known_hosts))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(evidence::evidence_key))
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::export))
