@@ -43,8 +43,9 @@ fn a_companion_that_the_server_trusts_brings_guests_up_over_https() {
     let mut site = Site::without_companion(IncusServer::shared(), "remote", &[]);
     let configuration = remote(&site, &site.server.certificate());
     site.serve(&configuration);
-    let said = site.refused("remote", GOLDEN, "");
-    assert!(said.contains("trust") && said.contains("certificate"), "{said}");
+    let ran = site.run(&["up", &site.spec("remote", GOLDEN, "")]);
+    assert_eq!(ran.code, 4, "{}", ran.said());
+    assert!(ran.stderr.contains("does not trust our certificate"), "{}", ran.said());
 
     let certificate = site.path("client.crt").to_string_lossy().into_owned();
     let words = ["config", "trust", "add-certificate", &certificate, "--name", "firstlight-test"];
