@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
-pub use secret::{FileMode, Owner, SecretPlan, SecretSource, secrets_problem};
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, account_number, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.
@@ -251,6 +251,15 @@ pub struct MemoryInUse {
     pub total_bytes: u64,
 }
 
+/// A state of a guest that it can be set back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Snapshot {
+    pub name: String,
+    /// Milliseconds since the Unix epoch, by the hypervisor's clock.
+    #[serde(default)]
+    pub taken_at_ms: Option<u64>,
+}
+
 /// What a hypervisor tells without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -293,6 +302,20 @@ pub struct Observed {
     pub addresses: Vec<IpAddr>,
     /// Paths in the guest where a volume of ours is mounted.
     pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
+    /// Whoever would tell what the guest has mounted tells nothing: `mounts` says nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts_unseen: Option<Unseen>,
+}
+
+/// Why something of a guest cannot be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub why: String,
+    /// It may be seen in a moment.
+    pub passes: bool,
 }
 
 /// One guest (or a part of one) with our stamp, as a survey found it.
@@ -398,6 +421,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         ))
     }
 
+    /// Whether reports are read through the hypervisor while one waits for them: a guest may have no network to send one.
+    fn pulls_reports(&self) -> bool {
+        false
+    }
+
     /// Reads the guest's report file through the hypervisor, if there is one and the backend can.
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault>;
 
@@ -431,6 +459,21 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
             "no-memory-change",
             format!("`{}` cannot change the memory of a guest", self.name()),
         ))
+    }
+
+    /// What the guest may take at most, in bytes, as it is configured. None: it has no limit.
+    async fn memory(&self, _guest: &Placement) -> Result<Option<u64>, Fault> {
+        Err(Fault::new("no-memory-change", format!("`{}` cannot change the memory of a guest", self.name())))
+    }
+
+    /// Waits for the end of a task that a change of a guest that is there named (memory, snapshots).
+    async fn follow_change(&self, _guest: &Placement, task: &str) -> Followed {
+        Followed::Unknown(Fault::new("no-tasks", format!("`{}` has no task `{task}`", self.name())))
+    }
+
+    /// The guest's snapshots, oldest first.
+    async fn snapshots(&self, _guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        Err(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
     }
 
     /// Makes an ephemeral guest a kept one. Repeatable.

@@ -20,16 +20,18 @@ pub(super) enum Exit {
     Environment = 4,
     NoAnswer = 5,
     NeedsOperator = 6,
+    /// The guest cannot be asked, and answers later.
+    NotNow = 7,
     /// Ctrl-C, as shells number it.
     Interrupted = 130,
 }
 
 /// Every exit code with its meaning; README shows the same.
-pub(super) const EXITS: [(u8, &str); 8] = [
+pub(super) const EXITS: [(u8, &str); 9] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
     (
         1,
-        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing",
+        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing; of `verify`: something does not hold",
     ),
     (2, "wrong usage"),
     (
@@ -39,6 +41,7 @@ pub(super) const EXITS: [(u8, &str); 8] = [
     (4, "the machine lacks something: rights, a tool, a free port, a state folder, a store that works"),
     (5, "no companion answers, or there is no such job or guest"),
     (6, "an operator is needed: `firstlight show` names what is left and the commands to run"),
+    (7, "of `verify`: nothing can be run in the guest; it tells at its next timer or boot"),
     (130, "interrupted by Ctrl-C; what a companion was told to do goes on"),
 ];
 
@@ -88,10 +91,23 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
+        // Of a guest that is verified: it cannot answer, or not as itself.
+        "guest-stopped" | "guest-gone" | "guest-does-not-answer" => Exit::NotReady,
+        code if code.starts_with("evidence-") => Exit::NotReady,
         "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" => Exit::BadInput,
+        | "foreign" | "bad-request" | "bad-secret" | "no-safe-channel" | "name-taken" | "no-golden"
+        | "no-such-remote" => Exit::BadInput,
+        // What a spec names, and Incus does not have or does not allow.
+        "incus-no-image"
+        | "incus-no-network"
+        | "incus-no-pool"
+        | "incus-no-profile"
+        | "incus-no-project"
+        | "incus-exists"
+        | "incus-restricted"
+        | "incus-limit-reached" => Exit::BadInput,
         // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
-        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
+        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-", "secret-"]
             .iter()
             .any(|kind| code.starts_with(kind)) =>
         {
@@ -165,7 +181,13 @@ mod tests {
             ("ambiguous-guest", Exit::BadInput),
             ("guest-not-ours", Exit::BadInput),
             ("no-adoption", Exit::BadInput),
+            ("secret-exposed", Exit::BadInput),
+            ("no-safe-channel", Exit::BadInput),
+            ("incus-no-image", Exit::BadInput),
+            ("incus-unreachable", Exit::Environment),
             ("store-query", Exit::Environment),
+            ("guest-stopped", Exit::NotReady),
+            ("evidence-replayed", Exit::NotReady),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");
         }

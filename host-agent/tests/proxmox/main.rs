@@ -20,6 +20,7 @@ mod operator;
 mod pins;
 mod schema;
 mod secrecy;
+mod secrets;
 mod server;
 mod tasks;
 mod trust;

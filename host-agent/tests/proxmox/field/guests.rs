@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use firstlight_shared::beacon::{Beacon, Reason};
 use firstlight_shared::ids::MachineId;
-use firstlight_shared::wire::Claim;
+use firstlight_shared::paths::SECRET_VARIABLE;
+use firstlight_shared::wire::{Claim, ExpectedSecret, SecretOutcome, secret_prefix};
 use firstlight_tests::simpve::call::Moment;
 use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::guests::{Boot, Finished, Guests, Interface, Script, Scripted};
@@ -38,7 +40,7 @@ impl Guests for Reporting {
     fn boot(&mut self, boot: &Boot, now: Moment) -> Result<(), String> {
         self.stop(boot.id);
         if let Some((guest, claim)) = identity(boot) {
-            let envelope = guest.envelope(Some(&claim), &machine_id(boot));
+            let envelope = guest.envelope_with(Some(&claim), &machine_id(boot), secrets(boot, &claim));
             let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
             let script = Script {
                 agent: Some(Duration::ZERO),
@@ -105,6 +107,23 @@ fn identity(boot: &Boot) -> Option<(Guest, Claim)> {
     let mac = boot.mac.as_ref()?.parse().ok()?;
     let [_, _, high, low] = boot.id.to_be_bytes();
     Some((Guest { name, mac, address: IpAddr::from([10, 78, high, low]) }, claim))
+}
+
+/// As real guests write what they are passed to its place.
+fn secrets(boot: &Boot, claim: &Claim) -> Vec<SecretOutcome> {
+    let outcome = |(index, expected): (usize, &ExpectedSecret)| {
+        let variable = format!("{SECRET_VARIABLE}{index}");
+        let passed = boot.env.iter().find(|(name, _)| *name == variable);
+        let content = passed.and_then(|(_, text)| BASE64_STANDARD.decode(text).ok());
+        SecretOutcome {
+            path: expected.path.clone(),
+            sha256_prefix: content.as_deref().map(secret_prefix),
+            mode: Some(expected.mode.clone()),
+            owner: Some(expected.owner.clone()),
+            problem: content.is_none().then(|| "it is not there".to_owned()),
+        }
+    };
+    claim.secrets.iter().enumerate().map(outcome).collect()
 }
 
 /// The one that the hypervisor fixed, as systemd takes it in a guest that has none.
