@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
+use super::budget::Claimed;
 use super::decide::{Decision, There, decide};
 use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
@@ -28,6 +29,7 @@ pub enum SubmitError {
 impl Bringups {
     /// Checks every guest, then makes a job for each that is not there yet. All or none.
     pub async fn submit(&self, specs: &[GuestSpec], by: &str) -> Result<Vec<Submitted>, SubmitError> {
+        let _alone = self.counting.lock().await;
         for attempt in 1.. {
             let (submitted, jobs) = self.prepare(specs, by).await.map_err(SubmitError::Refused)?;
             match self.store.create(&jobs).await {
@@ -48,10 +50,15 @@ impl Bringups {
         let (mut submitted, mut jobs, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         let batch = new_id();
         refuse_adopted(specs)?;
+        let mut claimed = Claimed::new();
         for spec in specs {
             let spec = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
                 Decision::Create => {
+                    if let Err(fault) = self.check_budget(&spec, &mut claimed).await {
+                        refusals.push(fault);
+                        continue;
+                    }
                     let new = self.new_job(&spec, &batch, by).await?;
                     let id = new.id.clone();
                     jobs.push(new);
@@ -140,6 +147,7 @@ impl Bringups {
     pub async fn plan(&self, specs: &[GuestSpec]) -> Result<Vec<PlannedGuest>, Fault> {
         let mut planned = Vec::new();
         refuse_adopted(specs)?;
+        let mut claimed = Claimed::new();
         for spec in specs {
             let spec = self.marked(spec).await;
             let name = &spec.plan.name;
@@ -155,6 +163,7 @@ impl Bringups {
             match self.decision(&spec).await? {
                 Decision::Create => {
                     self.look_ahead(&spec, &mut guest).await?;
+                    guest.problems.extend(self.check_budget(&spec, &mut claimed).await.err());
                 }
                 Decision::Unchanged { job } => {
                     (guest.action, guest.job) = (PlanAction::Unchanged, Some(job));
