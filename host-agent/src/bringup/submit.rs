@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use firstlight_shared::ids::GuestName;
+
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
 use super::decide::{Decision, There, decide};
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
+use crate::backend::{Backend, blames_plan};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind};
 use crate::outcome::Fault;
@@ -50,16 +53,26 @@ impl Bringups {
         for spec in specs {
             let spec = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
-                Decision::Create => {
-                    let new = self.new_job(&spec, &batch, by).await?;
-                    let id = new.id.clone();
-                    jobs.push(new);
-                    (id, Applied::Created)
-                }
+                Decision::Create => match self.new_job(&spec, &batch, by).await {
+                    Ok(new) => {
+                        let id = new.id.clone();
+                        jobs.push(new);
+                        (id, Applied::Created)
+                    }
+                    Err(fault) => {
+                        // Of what the machine or the hypervisor lacks the next guest would hear the same, after as long.
+                        let go_on = blames_plan(&fault.code);
+                        refusals.push(Refusal { guest: Some(spec.plan.name.to_string()), fault });
+                        if go_on {
+                            continue;
+                        }
+                        break;
+                    }
+                },
                 Decision::Unchanged { job } => (job, Applied::Unchanged),
                 Decision::Join { job } => (job, Applied::Joined),
                 Decision::Refuse { fault, .. } => {
-                    refusals.push(fault);
+                    refusals.push(Refusal { guest: None, fault });
                     continue;
                 }
             };
@@ -72,7 +85,9 @@ impl Bringups {
     }
 
     async fn new_job(&self, spec: &GuestSpec, batch: &str, by: &str) -> Result<NewJob, Fault> {
-        self.backend(&spec.backend)?.preflight(&spec.plan).await?;
+        let backend = self.backend(&spec.backend)?;
+        refuse_namesake(&*backend, &spec.plan.name).await?;
+        backend.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
         let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(job) };
         Ok(NewJob { id: new_id(), created })
@@ -172,11 +187,9 @@ impl Bringups {
         };
         guest.steps = job.steps.into_iter().map(|step| step.name).collect();
         guest.resources = job.resources;
-        if let Some(whose) = backend.namesake(&spec.plan.name).await? {
-            let message =
-                format!("something called {} is there already, and belongs to: {whose}", guest.guest);
-            let hint = "choose another name, or remove what is there yourself";
-            guest.problems.push(Fault::new("foreign", message).with_hint(hint));
+        match refuse_namesake(&*backend, &spec.plan.name).await {
+            Err(fault) if fault.code == FOREIGN => guest.problems.push(fault),
+            looked => looked?,
         }
         guest.problems.extend(backend.preflight(&spec.plan).await.err());
         let limits = self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -187,6 +200,15 @@ impl Bringups {
         }));
         Ok(())
     }
+}
+
+/// Something with the guest's name is there, and belongs to nobody who asks.
+const FOREIGN: &str = "foreign";
+
+async fn refuse_namesake(backend: &dyn Backend, name: &GuestName) -> Result<(), Fault> {
+    let Some(whose) = backend.namesake(name).await? else { return Ok(()) };
+    let message = format!("something called {name} is there already, and belongs to: {whose}");
+    Err(Fault::new(FOREIGN, message).with_hint("choose another name, or remove what is there yourself"))
 }
 
 /// Nobody but the companion says that a guest is there already.
@@ -201,14 +223,34 @@ fn refuse_adopted(specs: &[GuestSpec]) -> Result<(), Fault> {
     }
 }
 
-/// One fault for all guests that were refused, with the first one's way out.
-fn joined(mut refusals: Vec<Fault>) -> Option<Fault> {
-    if refusals.len() < 2 {
-        return refusals.pop();
+/// Why a guest was refused. The guest's name, where the fault's own words do not have it.
+struct Refusal {
+    guest: Option<String>,
+    fault: Fault,
+}
+
+/// So many guests of one refusal are told by name.
+const TOLD: usize = 5;
+
+/// One fault for all guests that were refused, each named and each reason told once, with the first one's way out.
+fn joined(refusals: Vec<Refusal>) -> Option<Fault> {
+    let count = refusals.len();
+    let mut reasons: Vec<(Vec<String>, Fault)> = Vec::new();
+    for Refusal { guest, fault } in refusals {
+        match reasons.iter_mut().find(|(_, known)| guest.is_some() && *known == fault) {
+            Some((guests, _)) => guests.extend(guest),
+            None => reasons.push((guest.into_iter().collect(), fault)),
+        }
     }
-    let all = refusals.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>().join("; ");
-    let first = refusals.swap_remove(0);
-    Some(Fault { message: format!("{} guests are refused: {all}", refusals.len() + 1), ..first })
+    let told = |(guests, fault): &(Vec<String>, Fault)| match guests.len() {
+        0 => fault.message.clone(),
+        1..=TOLD => format!("{}: {}", guests.join(", "), fault.message),
+        more => format!("{} and {} more: {}", guests[..TOLD].join(", "), more - TOLD, fault.message),
+    };
+    let all = reasons.iter().map(told).collect::<Vec<_>>().join("; ");
+    let first = reasons.into_iter().next()?.1;
+    let message = if count == 1 { all } else { format!("{count} guests are refused: {all}") };
+    Some(Fault { message, ..first })
 }
 
 /// A job id: a time in milliseconds, which this process gives out once, and some chance, in hexadecimal; ids sort by age.
@@ -234,9 +276,20 @@ mod tests {
     #[test]
     fn several_refusals_are_told_at_once() {
         let fault = |text: &str| Fault::new("guest-exists", text);
+        let refusal = |guest: &str, text: &str| Refusal {
+            guest: (!guest.is_empty()).then(|| guest.to_owned()),
+            fault: fault(text),
+        };
         assert_eq!(joined(vec![]), None);
-        assert_eq!(joined(vec![fault("a")]), Some(fault("a")));
-        let all = joined(vec![fault("a is there"), fault("b is there")]).unwrap();
+        assert_eq!(joined(vec![refusal("", "a is there")]), Some(fault("a is there")));
+        assert_eq!(joined(vec![refusal("a", "no golden")]), Some(fault("a: no golden")));
+        let all = joined(vec![refusal("", "a is there"), refusal("", "b is there")]).unwrap();
         assert_eq!(all.message, "2 guests are refused: a is there; b is there");
+        let all = (0..7).map(|number| refusal(&format!("web-{number}"), "no golden"));
+        let all = joined(all.chain([refusal("db", "no pool")]).collect()).unwrap();
+        assert_eq!(
+            all.message,
+            "8 guests are refused: web-0, web-1, web-2, web-3, web-4 and 2 more: no golden; db: no pool"
+        );
     }
 }

@@ -83,7 +83,7 @@ pub(super) enum Command {
     Up(UpArguments),
     /// Show what `up` would do for each guest; change nothing.
     #[command(
-        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, with 3 if it would be refused."
+        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, else as `up` would: with 3 for what is wrong with the spec."
     )]
     Plan {
         /// The spec, in TOML.

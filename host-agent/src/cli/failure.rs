@@ -6,6 +6,7 @@ use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
 use super::live::say;
+use crate::backend::blames_plan;
 use crate::bringup::SpecError;
 use crate::daemon::StartError;
 use crate::outcome::Fault;
@@ -36,7 +37,10 @@ pub(super) const EXITS: [(u8, &str); 8] = [
         3,
         "refused: a bad spec or golden, a guest's name that is taken, a request that the job's state does not allow; of `plan`: `up` would be refused",
     ),
-    (4, "the machine lacks something: rights, a tool, a free port, a state folder, a store that works"),
+    (
+        4,
+        "the machine or the hypervisor lacks something: rights, a tool, a free port, a state folder, a store that works",
+    ),
     (5, "no companion answers, or there is no such job or guest"),
     (6, "an operator is needed: `firstlight show` names what is left and the commands to run"),
     (130, "interrupted by Ctrl-C; what a companion was told to do goes on"),
@@ -88,15 +92,16 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
-        "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" => Exit::BadInput,
-        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
-        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
-            .iter()
-            .any(|kind| code.starts_with(kind)) =>
-        {
+        "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "bad-request" => {
             Exit::BadInput
         }
+        // Of a plan only: its guests would wait until the limit is another one.
+        "limit-zero" => Exit::BadInput,
+        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
+        code if ["guest-", "cannot-", "job-", "spec-"].iter().any(|kind| code.starts_with(kind)) => {
+            Exit::BadInput
+        }
+        code if blames_plan(code) => Exit::BadInput,
         _ => Exit::Environment,
     }
 }
@@ -166,6 +171,16 @@ mod tests {
             ("guest-not-ours", Exit::BadInput),
             ("no-adoption", Exit::BadInput),
             ("store-query", Exit::Environment),
+            ("golden-missing", Exit::BadInput),
+            ("unsupported-size", Exit::BadInput),
+            ("no-storage", Exit::BadInput),
+            ("no-pool", Exit::BadInput),
+            ("vmid-taken", Exit::BadInput),
+            ("foreign", Exit::BadInput),
+            ("no-root", Exit::Environment),
+            ("missing-tool", Exit::Environment),
+            ("proxmox-denied", Exit::Environment),
+            ("proxmox-unreachable", Exit::Environment),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");
         }

@@ -174,9 +174,16 @@ async fn rights_on_a_pool_are_enough_but_for_tags() {
     let found = operator.doctor(&["--spec", &with_pool], 0).await;
     let (state, why, fix) = finding(&found, "tags of containers");
     assert!(state == "warn" && why.contains("pool") && fix.is_empty(), "{why} {fix:?}");
+    // Whether the pool is there this token is not told, and it is a warning.
+    let (state, why, fix) = finding(&found, "rights on /pool/lab");
+    assert!(state == "warn" && why.contains("Pool.Audit") && fix.len() == 3, "{why} {fix:?}");
     let without = operator.spec(&spec(RICH));
     let found = operator.doctor(&["--spec", &without], 1).await;
     assert_eq!(finding(&found, "rights on /vms/").0, "fail");
+    let nowhere = operator.spec(&spec(&format!("pool = \"nowhere\"\n{RICH}")));
+    let found = operator.doctor(&["--spec", &nowhere], 1).await;
+    let (_, why, _) = finding(&found, "preflight of web-01");
+    assert!(why.contains("pool: the token may make no guests in `nowhere`"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,7 @@ mod keeping;
 mod matrix;
 mod operator;
 mod pins;
+mod refused;
 mod schema;
 mod secrecy;
 mod server;

@@ -67,7 +67,7 @@ pub fn cluster(nodes: u8, profile: Profile, seed: u64, began: u64) -> World {
     for (volume, kind, id, config) in archives {
         world.archives.insert(volume.into(), Archive::new(kind, id, config));
     }
-    let role = [&CONTAINER_ROLE[..], &MACHINE_ROLE[..]].concat();
+    let role = [&CONTAINER_ROLE[..], &MACHINE_ROLE[..], &["Pool.Audit"]].concat();
     world.access.role("Firstlight", &role);
     world.access.token(TOKEN, SECRET);
     world.access.grant_both("/", TOKEN, "Firstlight");

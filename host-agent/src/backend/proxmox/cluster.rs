@@ -19,6 +19,7 @@ use super::client::endpoint::node::{BridgeLine, ReadTime};
 use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
 use super::look::Silent;
+use super::preflight::PoolFacts;
 use super::survey::Seen;
 use crate::outcome::Fault;
 
@@ -50,6 +51,7 @@ pub(super) struct Cluster {
     /// By node and volume: what a storage lists of an archive; None: nothing.
     listings: Remembered<(String, String), Option<VolumeLine>>,
     bridges: Remembered<String, Arc<[BridgeLine]>>,
+    pools: Remembered<String, PoolFacts>,
     /// What archives looked like when they were last listed.
     marks: Mutex<HashMap<String, String>>,
     doubted: Mutex<Option<Instant>>,
@@ -103,6 +105,14 @@ impl Cluster {
         self.bridges.or_ask(node.to_owned(), FRESH, ask).await
     }
 
+    pub(super) async fn pool_facts(
+        &self,
+        pool: &str,
+        ask: impl Future<Output = Result<PoolFacts, Fault>>,
+    ) -> Result<PoolFacts, Fault> {
+        self.pools.or_ask(pool.to_owned(), FRESH, ask).await
+    }
+
     /// Whether it is another one than the last time.
     pub(super) async fn mark_changed(&self, volume: &str, mark: &str) -> bool {
         let mut marks = self.marks.lock().await;
@@ -132,6 +142,7 @@ impl super::Proxmox {
         cluster.clocks.forget().await;
         cluster.listings.forget().await;
         cluster.bridges.forget().await;
+        cluster.pools.forget().await;
         cluster.archives.lock().await.clear();
     }
 
@@ -216,6 +227,12 @@ impl super::Proxmox {
     pub(super) async fn listed_guests(&self) -> Result<Arc<[GuestLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListGuests).await?.into()) };
         self.cluster.guests.or_ask((), GUESTS_FRESH, ask).await
+    }
+
+    /// The same, asked for now.
+    pub(super) async fn listed_guests_now(&self) -> Result<Arc<[GuestLine]>, Fault> {
+        self.cluster.guests.forget().await;
+        self.listed_guests().await
     }
 
     /// Seconds since 1970 by the node's clock; five minutes less by ours where the token may not ask for it.

@@ -5,9 +5,12 @@
 
 mod carried;
 mod place;
+mod pool;
 #[cfg(test)]
 mod testing;
 mod wanted;
+
+pub(super) use pool::PoolFacts;
 
 use firstlight_shared::ids::GuestName;
 use firstlight_shared::text::escape;
@@ -18,7 +21,7 @@ use super::client::endpoint::cluster::GuestLine;
 use super::client::endpoint::config::ReadConfig;
 use super::client::endpoint::guest::{Guest, Kind};
 use super::client::endpoint::node::{BridgeLine, ListBridges};
-use super::client::verdict::Code;
+use super::client::verdict::{ApiError, Class, Code};
 use super::stamp;
 use crate::backend::GuestPlan;
 use crate::outcome::Fault;
@@ -50,6 +53,7 @@ impl super::Proxmox {
         let bridges = self.bridges(&node).await?;
         let wanted = place::bridges(plan, &archive, &self.defaults.bridge);
         place::check_bridges(&wanted, &node, &bridges)?;
+        self.check_pool(plan).await?;
         self.check_vmid(plan).await
     }
 
@@ -78,23 +82,33 @@ impl super::Proxmox {
 
     /// The guest of this name that is there, in words for people. Names need not be unique to Proxmox.
     pub(super) async fn guest_called(&self, name: &GuestName) -> Result<Option<String>, Fault> {
-        let guests = self.listed_guests().await?;
         let called = |guest: &&GuestLine| {
             guest.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name.as_str()))
         };
-        let Some(line) = guests.iter().find(called) else { return Ok(None) };
-        let whose = match self.stamp_of(line).await {
-            Some(job) => format!("stamp of job {job}"),
-            None => "not ours".to_owned(),
-        };
-        Ok(Some(format!("{} {} on {} ({whose})", in_words(line), line.vmid, line.node)))
+        if !self.listed_guests().await?.iter().any(|guest| called(&guest)) {
+            return Ok(None);
+        }
+        // It may have been destroyed just now.
+        for line in self.listed_guests_now().await?.iter().filter(called) {
+            if let Some(whose) = self.owner_of(line).await {
+                return Ok(Some(format!("{} {} on {} ({whose})", in_words(line), line.vmid, line.node)));
+            }
+        }
+        Ok(None)
     }
 
-    /// None: it has none, or the token may not read it.
-    async fn stamp_of(&self, line: &GuestLine) -> Option<String> {
-        let guest = guest_of(line)?;
-        let config = self.client.send(&ReadConfig { guest, current: false }).await.ok()?;
-        stamp::job_of(config.description()?).map(str::to_owned)
+    /// None: it is gone.
+    async fn owner_of(&self, line: &GuestLine) -> Option<String> {
+        let not_ours = Some("not ours".to_owned());
+        let Some(guest) = guest_of(line) else { return not_ours };
+        match self.client.send(&ReadConfig { guest, current: false }).await {
+            Ok(config) => match config.description().and_then(stamp::job_of) {
+                Some(job) => Some(format!("stamp of job {job}")),
+                None => not_ours,
+            },
+            Err(ApiError { class: Class::Gone, .. }) => None,
+            Err(_) => not_ours,
+        }
     }
 
     /// # Errors
