@@ -6,6 +6,7 @@ pub mod proxmox;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -261,6 +262,17 @@ pub struct MemoryInUse {
     pub total_bytes: u64,
 }
 
+/// Something that keeps work from going on, and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Trouble {
+    pub fault: Fault,
+    /// Milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// None: in some seconds.
+    #[serde(default)]
+    pub next_try_ms: Option<u64>,
+}
+
 /// What a hypervisor tells without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -295,6 +307,11 @@ pub fn blames_plan(code: &str) -> bool {
                 | "root-lines"
                 | "vmid-taken"
         )
+}
+
+/// Whether a fault with this code only says that the hypervisor did not answer.
+pub fn is_silence(code: &str) -> bool {
+    matches!(code, "proxmox-unreachable" | "proxmox-no-answer")
 }
 
 /// The steps of a bring-up that a backend carries out, in their order.
@@ -350,6 +367,17 @@ pub struct Adopted {
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// As written in specs.
     fn name(&self) -> &'static str;
+
+    /// The same backend for questions that a person waits for: it gives up sooner where nobody answers. None: it is as
+    /// quick as that.
+    fn hasty(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
+
+    /// What keeps the hypervisor from answering, for a while now. None: it answered last, or was not asked.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
 
     /// Refuses, before anything is done, what cannot work: missing tools or rights, a golden that is not there, a
     /// size that the backend cannot give.

@@ -4,6 +4,7 @@ use firstlight_shared::wire::Trust;
 use serde::{Deserialize, Serialize};
 
 use super::view::ReportView;
+use crate::backend::Trouble;
 use crate::job::Phase;
 use crate::outcome::Fault;
 use crate::store::Refused;
@@ -78,6 +79,9 @@ pub struct JobLine {
     /// Of a queued job: what it waits for.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// Of a job at work: what keeps it from going on, and is tried again.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     pub created_at_ms: u64,
     pub ended_at_ms: Option<u64>,
 }
@@ -104,6 +108,9 @@ pub struct StepView {
     pub attempts: u32,
     /// How often nobody knew whether it had been done.
     pub doubts: u32,
+    /// Since when nobody knows whether it is done, or undone. Milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub doubt_since_ms: Option<u64>,
     /// Remote tasks, oldest first.
     pub tasks: Vec<String>,
     /// From the first attempt to undo it until it was undone.

@@ -10,7 +10,7 @@ use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
 use super::service::Bringups;
 use super::steps::{Allocated, VERIFY, beacon_of};
 use super::view::{KnownHost, ReportView};
-use crate::backend::Observed;
+use crate::backend::{Observed, Trouble};
 use crate::job::{Limits, Phase, Recorded, State, Taken};
 use crate::store::{JobRow, StoreError, StoredReport};
 
@@ -38,7 +38,21 @@ impl Bringups {
         let reason = |job: &str| {
             wanted.iter().find(|(id, _)| id == job).map(|(_, wanted)| waits_for(wanted, &taken, &limits))
         };
-        Ok(rows.into_iter().map(|row| JobLine { waits_for: reason(&row.id), ..line(row) }).collect())
+        let with_reasons = |row: JobRow| {
+            let trouble = if works(row.phase) { self.trouble_of(&row.backend) } else { None };
+            JobLine { waits_for: reason(&row.id), trouble, ..line(row) }
+        };
+        Ok(rows.into_iter().map(with_reasons).collect())
+    }
+
+    /// What keeps this backend's hypervisor from answering now.
+    pub(super) fn trouble_of(&self, backend: &str) -> Option<Trouble> {
+        self.backends.iter().find(|known| known.name() == backend)?.trouble()
+    }
+
+    /// The same of all backends: when it changes, jobs at work look different.
+    pub fn troubles(&self) -> Vec<Option<Trouble>> {
+        self.backends.iter().map(|backend| backend.trouble()).collect()
     }
 
     /// One page of reports, newest first; the first page has the newest refusals beside them.
@@ -98,6 +112,11 @@ impl Bringups {
     }
 }
 
+/// Somebody drives the job.
+pub(super) fn works(phase: Phase) -> bool {
+    matches!(phase, Phase::Running | Phase::Waiting | Phase::Unwinding)
+}
+
 /// The addresses that we chose; where the guest's network does, those that the hypervisor listed of it.
 fn reached_at(state: &State) -> Vec<IpAddr> {
     let chosen = Allocated::of(state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
@@ -128,6 +147,7 @@ fn line(row: JobRow) -> JobLine {
         trust: row.trust,
         failure: row.failure,
         waits_for: None,
+        trouble: None,
         created_at_ms: row.created_ms,
         ended_at_ms: row.ended_ms,
     }

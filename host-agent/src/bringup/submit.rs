@@ -10,7 +10,7 @@ use super::decide::{Decision, There, decide};
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
-use crate::backend::{Backend, blames_plan};
+use crate::backend::{Backend, blames_plan, is_silence};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind};
 use crate::outcome::Fault;
@@ -51,9 +51,9 @@ impl Bringups {
         let batch = new_id();
         refuse_adopted(specs)?;
         for spec in specs {
-            let spec = self.marked(spec).await;
+            let (spec, silent) = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
-                Decision::Create => match self.new_job(&spec, &batch, by).await {
+                Decision::Create => match self.new_job(&spec, silent, &batch, by).await {
                     Ok(new) => {
                         let id = new.id.clone();
                         jobs.push(new);
@@ -84,8 +84,17 @@ impl Bringups {
         }
     }
 
-    async fn new_job(&self, spec: &GuestSpec, batch: &str, by: &str) -> Result<NewJob, Fault> {
-        let backend = self.backend(&spec.backend)?;
+    async fn new_job(
+        &self,
+        spec: &GuestSpec,
+        silent: Option<Fault>,
+        batch: &str,
+        by: &str,
+    ) -> Result<NewJob, Fault> {
+        if let Some(fault) = silent {
+            return Err(fault);
+        }
+        let backend = self.hasty_backend(&spec.backend)?;
         refuse_namesake(&*backend, &spec.plan.name).await?;
         backend.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
@@ -93,13 +102,18 @@ impl Bringups {
         Ok(NewJob { id: new_id(), created })
     }
 
-    /// The spec with what the companion itself sees of its golden. None: it cannot be looked at, as preflight will say.
-    async fn marked(&self, spec: &GuestSpec) -> GuestSpec {
-        let golden_mark = match self.backend(&spec.backend) {
-            Ok(backend) => backend.golden_mark(&spec.plan).await.ok(),
-            Err(_) => None,
+    /// The spec with what the companion itself sees of its golden. None: it cannot be looked at, as preflight will say;
+    /// and where the hypervisor did not answer, that: it is not asked again.
+    async fn marked(&self, spec: &GuestSpec) -> (GuestSpec, Option<Fault>) {
+        let looked = match self.hasty_backend(&spec.backend) {
+            Ok(backend) => backend.golden_mark(&spec.plan).await,
+            Err(fault) => Err(fault),
         };
-        GuestSpec { golden_mark, ..spec.clone() }
+        let (golden_mark, fault) = match looked {
+            Ok(mark) => (Some(mark), None),
+            Err(fault) => (None, Some(fault).filter(|fault| is_silence(&fault.code))),
+        };
+        (GuestSpec { golden_mark, ..spec.clone() }, fault)
     }
 
     /// What a job is made from, but for who asks and together with what.
@@ -147,7 +161,7 @@ impl Bringups {
         let mut planned = Vec::new();
         refuse_adopted(specs)?;
         for spec in specs {
-            let spec = self.marked(spec).await;
+            let (spec, silent) = self.marked(spec).await;
             let name = &spec.plan.name;
             let mut guest = PlannedGuest {
                 guest: name.to_string(),
@@ -160,6 +174,10 @@ impl Bringups {
             };
             match self.decision(&spec).await? {
                 Decision::Create => {
+                    // Of no guest anything can be said then.
+                    if let Some(fault) = silent {
+                        return Err(fault);
+                    }
                     self.look_ahead(&spec, &mut guest).await?;
                 }
                 Decision::Unchanged { job } => {
@@ -187,6 +205,7 @@ impl Bringups {
         };
         guest.steps = job.steps.into_iter().map(|step| step.name).collect();
         guest.resources = job.resources;
+        let backend = backend.hasty().unwrap_or(backend);
         match refuse_namesake(&*backend, &spec.plan.name).await {
             Err(fault) if fault.code == FOREIGN => guest.problems.push(fault),
             looked => looked?,

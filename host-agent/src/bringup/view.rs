@@ -9,12 +9,13 @@ use firstlight_shared::wire::{HostKey, Report, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::api::StepView;
+use super::lists::works;
 use super::sagas::spec_of;
 use super::service::Bringups;
 use super::steps::{Allocated, VERIFY, beacon_of, destroy_command, forget_command, is_by_beacon_alone};
-use super::timeline::timeline;
+use super::timeline::{doubt, timeline};
 use super::wait::is_adoption;
-use crate::backend::Observed;
+use crate::backend::{Observed, Trouble};
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::intake::BeaconView;
 use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
@@ -54,6 +55,10 @@ pub struct GuestView {
     #[schema(value_type = Vec<Object>)]
     pub checks: Vec<CheckResult>,
     pub failure: Option<Fault>,
+    /// What keeps the job from going on now, and is tried again: the hypervisor does not answer, or nobody knows whether the
+    /// step at work is done.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// The guest's last console lines, if it failed.
     pub console_tail: Vec<String>,
     /// Commands for the operator, if one is needed.
@@ -135,6 +140,9 @@ impl Bringups {
         let report = self.store.report_of_job(job).await?;
         let mut view = GuestView::of(job, &state, &events);
         view.asked = asked.as_ref().and_then(asked_of);
+        if works(state.phase) {
+            view.trouble = self.trouble_of(&view.backend).or_else(|| doubt(&view.steps));
+        }
         if state.phase == Phase::Abandoned {
             view.drop_outlived(self.store.job_of_guest(&state.spec.guest).await?);
         }
@@ -225,6 +233,7 @@ impl GuestView {
             timings_ms,
             checks: Vec::new(),
             failure: state.failure.clone(),
+            trouble: None,
             console_tail: state.console.clone(),
             leftovers: state.leftovers.clone(),
             name_belongs_to: None,
@@ -273,6 +282,7 @@ impl GuestView {
             timings_ms: BTreeMap::new(),
             checks: Vec::new(),
             failure: row.failure,
+            trouble: None,
             console_tail: Vec::new(),
             leftovers: Vec::new(),
             name_belongs_to: None,

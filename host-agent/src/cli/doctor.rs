@@ -2,7 +2,6 @@
 //! directly: it needs no companion, and changes nothing.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::args::{Output, PlaceArguments};
 use super::failure::{Exit, Failure};
 use super::live::say;
+use super::progress::Progress;
 use super::{print, render};
 use crate::backend::GuestPlan;
 use crate::backend::proxmox::ProxmoxConfig;
@@ -43,8 +43,9 @@ pub(super) async fn doctor(place: &PlaceArguments, arguments: &DoctorArguments) 
     let settings = place.settings()?;
     let plans = arguments.spec.as_deref().map(plans).transpose()?;
     let config = configured(&settings)?;
-    let findings = examine(&config, plans.as_deref(), &mut progress).await;
-    progress("");
+    let progress = Progress::start("asking the cluster");
+    let findings = examine(&config, plans.as_deref(), &mut |text| progress.next(text)).await;
+    drop(progress);
     let findings = findings.map_err(ProxmoxError::Client)?;
     if arguments.output.json {
         print(&render::json(&json!({
@@ -98,16 +99,6 @@ fn credentials(proxmox: &ProxmoxSettings) -> Option<OsString> {
 impl From<ProxmoxError> for Failure {
     fn from(error: ProxmoxError) -> Self {
         Self::new(Exit::Environment, Chain(&error).to_string()).hint(error.hint())
-    }
-}
-
-/// One line that changes, on a terminal only; nothing takes it away.
-fn progress(text: &str) {
-    let mut talk = std::io::stderr();
-    if talk.is_terminal() {
-        let dots = if text.is_empty() { "" } else { " ..." };
-        // Who cannot hear it misses nothing.
-        let _ = write!(talk, "\r\x1b[K{}{dots}", escape(text, 70));
     }
 }
 

@@ -9,6 +9,7 @@ mod failure;
 mod interrupt;
 mod live;
 mod looks;
+mod progress;
 mod render;
 mod serve;
 mod store;

@@ -22,5 +22,6 @@ mod refused;
 mod schema;
 mod secrecy;
 mod server;
+mod silence;
 mod tasks;
 mod trust;

@@ -26,6 +26,7 @@ mod survey;
 mod tasks;
 mod undo;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,18 +39,18 @@ use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Stage, Surveyed, Taken,
+    ReportEndpoint, Stage, Surveyed, Taken, Trouble,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proxmox {
     client: Client,
     defaults: Defaults,
     reports: Reports,
-    cluster: Cluster,
-    recent: standing::Recent,
+    cluster: Arc<Cluster>,
+    recent: Arc<standing::Recent>,
 }
 
 impl Proxmox {
@@ -62,8 +63,8 @@ impl Proxmox {
             client: Client::new(config.client)?,
             defaults: config.defaults,
             reports: config.reports,
-            cluster: Cluster::default(),
-            recent: standing::Recent::default(),
+            cluster: Arc::default(),
+            recent: Arc::default(),
         })
     }
 }
@@ -80,6 +81,14 @@ fn kind(plan: &GuestPlan) -> Kind {
 impl Backend for Proxmox {
     fn name(&self) -> &'static str {
         "proxmox"
+    }
+
+    fn hasty(&self) -> Option<Arc<dyn Backend>> {
+        Some(Arc::new(Self { client: self.client.hasty(), ..self.clone() }))
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.client.trouble()
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {

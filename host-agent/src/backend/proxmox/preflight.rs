@@ -23,7 +23,7 @@ use super::client::endpoint::guest::{Guest, Kind};
 use super::client::endpoint::node::{BridgeLine, ListBridges};
 use super::client::verdict::{ApiError, Class, Code};
 use super::stamp;
-use crate::backend::GuestPlan;
+use crate::backend::{GuestPlan, is_silence};
 use crate::outcome::Fault;
 
 impl super::Proxmox {
@@ -33,11 +33,13 @@ impl super::Proxmox {
         let golden = golden(&plan.golden)?;
         wanted::check(plan, &golden)?;
         let first = self.check_against_facts(plan, &golden).await;
-        // What was remembered may be out of date: somebody has just mended it.
-        if first.is_err() && self.doubt_facts().await {
-            return self.check_against_facts(plan, &golden).await;
+        match &first {
+            // What was remembered may be out of date: somebody has just mended it.
+            Err(fault) if !is_silence(&fault.code) && self.doubt_facts().await => {
+                self.check_against_facts(plan, &golden).await
+            }
+            _ => first,
         }
-        first
     }
 
     async fn check_against_facts(&self, plan: &GuestPlan, golden: &Golden<'_>) -> Result<(), Fault> {
@@ -77,7 +79,7 @@ impl super::Proxmox {
 
     async fn bridges(&self, node: &str) -> Result<std::sync::Arc<[BridgeLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListBridges { node: node.to_owned() }).await?.into()) };
-        self.cluster.bridges_of(node, ask).await
+        self.cluster.bridges_of(self.joins(), node, ask).await
     }
 
     /// The guest of this name that is there, in words for people. Names need not be unique to Proxmox.

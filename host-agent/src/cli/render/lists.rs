@@ -25,12 +25,13 @@ pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
     table(&header, jobs.iter().map(row))
 }
 
-/// Why it failed, or why it has not begun.
+/// Why it failed, why it has not begun, or why it does not go on.
 fn why(job: &JobLine) -> String {
-    match (&job.failure, &job.waits_for) {
-        (Some(fault), _) => safe(&fault.message),
-        (None, Some(waits_for)) => format!("waits for {}", safe(waits_for)),
-        (None, None) => "-".to_owned(),
+    match (&job.failure, &job.waits_for, &job.trouble) {
+        (_, _, Some(trouble)) => format!("tries again: {}", safe(&trouble.fault.message)),
+        (Some(fault), ..) => safe(&fault.message),
+        (None, Some(waits_for), _) => format!("waits for {}", safe(waits_for)),
+        (None, None, None) => "-".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ impl Proxmox {
     /// The pool is not there, or the token may make no guests in it; or there is no answer.
     pub(super) async fn check_pool(&self, plan: &GuestPlan) -> Result<(), Fault> {
         let Some(pool) = plan.place.pool.as_deref().or(self.defaults.pool.as_deref()) else { return Ok(()) };
-        let facts = self.cluster.pool_facts(pool, self.ask_about_pool(pool)).await?;
+        let facts = self.cluster.pool_facts(self.joins(), pool, self.ask_about_pool(pool)).await?;
         if facts.there != Some(false) && !facts.allocates {
             // What a token may do with this number it may do in any pool.
             let vmid = plan.place.vmid.unwrap_or(*self.defaults.vmids.start());
