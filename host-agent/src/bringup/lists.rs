@@ -65,6 +65,11 @@ impl Bringups {
         Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, next })
     }
 
+    /// Whether a job was ever for a guest of this name, and is still kept.
+    pub async fn knows(&self, guest: &str) -> Result<bool, StoreError> {
+        Ok(self.store.job_of_guest(guest).await?.is_some())
+    }
+
     /// The journal of one job, for people.
     pub async fn events(&self, job: &str) -> Result<Vec<Recorded>, StoreError> {
         self.store.events(job).await

@@ -173,8 +173,12 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml")]
     Doctor(super::doctor::DoctorArguments),
     /// Pin a Proxmox node's key: shows its certificate, and keeps the key when somebody has compared it.
+    ///
+    /// It asks whether the fingerprint is the one that the node itself shows; any answer but `yes` writes nothing and ends with
+    /// 3. A script has compared before: it gives what it read on the node (`pvenode cert info`), and is asked nothing.
     #[command(
-        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        override_usage = "firstlight trust <ADDRESS>\n       firstlight trust <ADDRESS> --fingerprint <FINGERPRINT> [--yes]\n       firstlight trust --authority",
+        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= --yes"
     )]
     Trust(super::trust::TrustArguments),
     /// Print the companion's pin, for `[host]` of a golden's guest.toml.

@@ -82,8 +82,9 @@ pub(super) async fn trust(place: &PlaceArguments, arguments: &TrustArguments) ->
         }
         Some(_) => {}
         None if !confirmed(address)? => {
-            say("nothing was pinned");
-            return Ok(Exit::Ok);
+            return Err(Failure::new(Exit::BadInput, "the answer was not `yes`: nothing was written").hint(
+                "if it is another one on the node, somebody may stand in between: find out before you trust it",
+            ));
         }
         None => {}
     }

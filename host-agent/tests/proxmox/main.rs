@@ -23,5 +23,7 @@ mod schema;
 mod secrecy;
 mod server;
 mod silence;
+mod standstill;
 mod tasks;
 mod trust;
+mod waits;
