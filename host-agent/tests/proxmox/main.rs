@@ -17,6 +17,7 @@ mod hidden;
 mod keeping;
 mod matrix;
 mod operator;
+mod page;
 mod pins;
 mod refused;
 mod schema;

@@ -93,8 +93,13 @@ impl Cluster {
 
     /// In a runtime: its guests live there.
     pub(crate) fn with(profile: Profile, level: &str) -> Self {
+        Self::of(1, profile, level)
+    }
+
+    /// With so many nodes.
+    pub(crate) fn of(nodes: u8, profile: Profile, level: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut world = example::cluster(1, profile.clone(), rand::random(), now);
+        let mut world = example::cluster(nodes, profile.clone(), rand::random(), now);
         world.put_guest(NEIGHBOUR, Kind::Lxc, "pve1", &[("hostname", "neighbour"), ("memory", "512")]);
         let home = Home::default();
         world.machines = Box::new(Reporting::of(&profile, Arc::clone(&home)));
