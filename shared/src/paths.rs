@@ -6,5 +6,9 @@ pub const RUN_DIR: &str = "/run/firstlight";
 pub const REPORT: &str = "/run/firstlight/report.json";
 /// Name of the systemd credential that carries the claim.
 pub const CLAIM_CREDENTIAL: &str = "firstlight.claim";
+/// Begins the name of the systemd credential with a secret file; the secret's place in the claim's list follows.
+pub const SECRET_CREDENTIAL: &str = "firstlight.secret.";
+/// The same for a variable of PID 1, in base64.
+pub const SECRET_VARIABLE: &str = "FIRSTLIGHT_SECRET_";
 /// HTTP path that takes reports.
 pub const REPORT_ENDPOINT: &str = "/v1/report";

@@ -16,6 +16,7 @@ mod demo;
 mod fail_closed;
 mod hostile_reports;
 mod images;
+mod incus;
 mod jobs;
 mod machine;
 mod proxmox;

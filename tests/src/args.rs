@@ -38,6 +38,8 @@ pub enum Task {
     },
     /// Serve a simulated Proxmox VE cluster until Ctrl-C
     Simpve(SimpveArguments),
+    /// Run a real Incus server of its own until Ctrl-C, with a golden and a network (root)
+    Incus(IncusArguments),
     /// Run all tests; the last line says how many passed
     Test {
         /// Only what needs neither root nor network
@@ -133,6 +135,13 @@ pub struct SimpveArguments {
     /// the golden `dhcp` of `cargo xtask golden` does: nothing writes a network configuration into it
     #[arg(long, value_name = "GOLDEN_TAR")]
     pub real: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct IncusArguments {
+    /// A root file system as tar [default: the golden of the tests]
+    #[arg(long, value_name = "GOLDEN_TAR")]
+    pub golden: Option<PathBuf>,
 }
 
 fn factor(text: &str) -> Result<f64, String> {

@@ -6,6 +6,7 @@
 mod boot;
 mod build;
 mod deliver;
+pub(crate) mod evidence;
 mod facts;
 
 pub(crate) use deliver::{ChannelState, Delivery, DeliveryState, load as load_delivery};
@@ -186,6 +187,7 @@ async fn make(
         checks,
         checks_ms: watch.elapsed_ms(),
         boot: boot::observe(&bus).await,
+        evidence_timer: boot::evidence_timer(&bus).await,
         pending,
         problems,
     };

@@ -11,6 +11,8 @@ use crate::rig::{self, AT_ONCE, MOUNT};
 
 #[derive(Debug)]
 pub(crate) struct Floor {
+    /// Until the last guest's start task has ended.
+    pub(crate) started: Duration,
     pub(crate) done: Duration,
 }
 
@@ -25,7 +27,7 @@ pub(crate) fn of(count: usize) -> Floor {
     let beacon = world.profile.beacon;
     let mut waiting = (0..count).map(|number| 101 + u32::try_from(number).unwrap());
     let mut at_work: Vec<Stage> = Vec::new();
-    let mut done = Duration::ZERO;
+    let mut started = Duration::ZERO;
     loop {
         while at_work.len() < AT_ONCE
             && let Some(id) = waiting.next()
@@ -34,7 +36,7 @@ pub(crate) fn of(count: usize) -> Floor {
             at_work.push(Stage::Restoring(id, task));
         }
         if at_work.is_empty() {
-            return Floor { done };
+            return Floor { started, done: started + beacon };
         }
         at_work = std::mem::take(&mut at_work)
             .into_iter()
@@ -43,7 +45,7 @@ pub(crate) fn of(count: usize) -> Floor {
                     Some(Stage::Starting(start(&mut world, id)))
                 }
                 Stage::Starting(task) if ended(&world, &task) => {
-                    done = done.max(world.now() + beacon);
+                    started = started.max(world.now());
                     None
                 }
                 other => Some(other),

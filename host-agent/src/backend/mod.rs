@@ -1,7 +1,10 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
+pub mod incus;
+pub mod link;
 pub mod local;
 pub mod proxmox;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -16,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
+
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.
@@ -51,6 +56,9 @@ pub struct GuestPlan {
     /// A throwaway guest: it is gone once it stops.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ephemeral: bool,
+    /// Files that are brought into it before its first unit needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretPlan>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -194,8 +202,10 @@ pub struct Placement {
     pub made: bool,
     /// Somebody else made it: nothing of it is ours, and it carries no stamp of this job.
     pub adopted: bool,
-    /// The remote tasks that the journal knows, by the name of their step: what one of them made is ours.
+    /// The last remote task that the journal knows of each step, however it ended.
     pub tasks: BTreeMap<String, String>,
+    /// More may have been asked for to make it than the journal tells: another process was at work, or an answer was lost.
+    pub unsure: bool,
 }
 
 /// How a claim comes to a guest of this backend.
@@ -228,10 +238,8 @@ pub struct LookBudget {
 pub struct SecretFile {
     /// Absolute path in the guest.
     pub path: PathBuf,
-    /// Of the file, such as 0o400.
-    pub mode: u32,
-    /// User and group in the guest, as names or numbers.
-    pub owner: (String, String),
+    pub mode: FileMode,
+    pub owner: Owner,
     pub content: Zeroizing<Vec<u8>>,
 }
 

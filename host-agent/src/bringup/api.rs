@@ -82,6 +82,15 @@ pub struct JobLine {
     /// Of a job at work: what keeps it from going on, and is tried again.
     #[serde(default)]
     pub trouble: Option<Trouble>,
+    /// The job whose guest this one changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_of: Option<String>,
+    /// When the guest is destroyed, unless somebody keeps it.
+    #[serde(default)]
+    pub due_at_ms: Option<u64>,
+    /// The guest is gone once it stops.
+    #[serde(default)]
+    pub ephemeral: bool,
     pub created_at_ms: u64,
     pub ended_at_ms: Option<u64>,
 }

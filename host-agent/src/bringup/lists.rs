@@ -153,6 +153,9 @@ fn line(row: JobRow) -> JobLine {
         failure: row.failure,
         waits_for: None,
         trouble: None,
+        change_of: row.change_of,
+        due_at_ms: row.due_ms,
+        ephemeral: row.ephemeral,
         created_at_ms: row.created_ms,
         ended_at_ms: row.ended_ms,
     }

@@ -4,9 +4,11 @@ mod api;
 mod decide;
 mod endpoints;
 mod lists;
+mod lives;
 mod lookout;
 mod requests;
 mod sagas;
+mod secrets;
 mod service;
 mod spec;
 mod steps;
@@ -25,8 +27,9 @@ pub use api::{
     StepView, Submitted,
 };
 pub use endpoints::{Endpoints, ServeReports};
+pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
-pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_spec};
+pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_span, parse_spec};
 pub use submit::SubmitError;
 pub use view::{GuestView, KnownHost, ReportView, Summary};
 pub use wait::WaitFor;

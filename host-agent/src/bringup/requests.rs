@@ -159,7 +159,13 @@ impl Bringups {
     }
 
     /// Durable when it returns; whoever drives the job, or claims it then, takes it up.
-    async fn ask(&self, row: JobRow, kind: RequestKind, by: &str, reason: &str) -> Result<String, Fault> {
+    pub(super) async fn ask(
+        &self,
+        row: JobRow,
+        kind: RequestKind,
+        by: &str,
+        reason: &str,
+    ) -> Result<String, Fault> {
         self.ask_of(&row, kind, by, reason).await?;
         Ok(row.id)
     }
@@ -180,7 +186,7 @@ impl Bringups {
         }
     }
 
-    async fn row(&self, job: &str) -> Result<JobRow, Fault> {
+    pub(super) async fn row(&self, job: &str) -> Result<JobRow, Fault> {
         let found = self.find(job).await.map_err(store_fault)?;
         found.ok_or_else(|| {
             Fault::new("no-such-job", format!("there is no job or guest `{}`", escape(job, 80)))

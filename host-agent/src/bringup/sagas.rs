@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::secrets::look_ahead;
 use super::service::Bringups;
 use super::spec::GuestSpec;
 use super::steps::BringUp;
@@ -46,6 +47,7 @@ impl Bringups {
         if let Some(before) = spec.adopt.clone() {
             spec = self.adopt_again(spec, &before).await?;
         } else {
+            look_ahead(&spec.plan, &self.secrets)?;
             backend.preflight(&spec.plan).await?;
             spec.golden_mark = backend.golden_mark(&spec.plan).await.ok();
         }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::endpoints::Endpoints;
 use super::lookout::Lookout;
+use super::secrets::SecretRules;
 use super::steps::Known;
 use super::waiters::Waiters;
 use crate::backend::Backend;
@@ -24,6 +25,7 @@ pub struct Bringups {
     pub pin: SpkiPin,
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
+    pub(super) secrets: SecretRules,
     pub(super) waiters: Waiters,
     pub(super) lookout: Lookout,
     /// MACs and addresses are chosen one at a time, apart from those that are known to be taken, by backend.
@@ -45,6 +47,8 @@ pub struct Parts {
     pub backends: Vec<Arc<dyn Backend>>,
     /// As the runner has them: for `plan` to tell of.
     pub limits: Limits,
+    /// What may be a source of guests' secrets.
+    pub secrets: SecretRules,
 }
 
 impl std::fmt::Debug for Bringups {
@@ -63,6 +67,7 @@ impl Bringups {
             pin: parts.pin,
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
+            secrets: parts.secrets,
             waiters: Waiters::default(),
             lookout: Lookout::default(),
             choosing: tokio::sync::Mutex::default(),

@@ -7,6 +7,7 @@ use firstlight_shared::ids::GuestName;
 
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
 use super::decide::{Decision, There, decide};
+use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
@@ -96,6 +97,7 @@ impl Bringups {
         }
         let backend = self.hasty_backend(&spec.backend)?;
         refuse_namesake(&*backend, &spec.plan.name).await?;
+        look_ahead(&spec.plan, &self.secrets)?;
         backend.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
         let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(job) };
@@ -133,6 +135,9 @@ impl Bringups {
             deadline_ms: spec.deadline_ms,
             retry_of: None,
             by: String::new(),
+            change_of: None,
+            destroy_after_ms: spec.destroy_after_ms,
+            ephemeral: spec.plan.ephemeral,
         })
     }
 
@@ -210,6 +215,7 @@ impl Bringups {
             Err(fault) if fault.code == FOREIGN => guest.problems.push(fault),
             looked => looked?,
         }
+        guest.problems.extend(look_ahead(&spec.plan, &self.secrets).err());
         guest.problems.extend(backend.preflight(&spec.plan).await.err());
         let limits = self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let closed = guest.resources.iter().filter(|resource| limits.of(resource) == Some(0));

@@ -80,6 +80,8 @@ impl Line {
             | Event::RetryRequested { .. }
             | Event::Abandoned { .. }
             | Event::SuccessorSettled { .. }
+            | Event::Kept { .. }
+            | Event::DueSoon { .. }
             | Event::Swept { .. } => {}
         }
     }
@@ -135,6 +137,9 @@ mod tests {
             deadline_ms: None,
             retry_of: None,
             by: String::new(),
+            change_of: None,
+            destroy_after_ms: None,
+            ephemeral: false,
         }
     }
 

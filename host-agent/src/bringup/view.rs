@@ -18,7 +18,7 @@ use super::wait::is_adoption;
 use crate::backend::{Observed, Trouble};
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::intake::BeaconView;
-use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
+use crate::job::{Event, Phase, Recorded, Request, State, fold};
 use crate::outcome::Fault;
 use crate::store::{JobRow, StoreError, StoredReport};
 
@@ -82,6 +82,15 @@ pub struct GuestView {
     pub companion: Option<String>,
     /// The failed step can be tried again.
     pub can_retry: bool,
+    /// The job whose guest this one changes.
+    #[serde(default)]
+    pub change_of: Option<String>,
+    /// When the guest is destroyed, unless somebody keeps it.
+    #[serde(default)]
+    pub due_at_ms: Option<u64>,
+    /// The guest is gone once it stops.
+    #[serde(default)]
+    pub ephemeral: bool,
     /// What was asked of the job and is not taken up yet: `unwind`, `retry`, `anew` or `abandon`.
     pub asked: Option<String>,
     /// The job's timeline, in the order of the steps.
@@ -183,9 +192,9 @@ impl Bringups {
     }
 }
 
-/// A sweep is the companions' own business.
+/// What companions ask by themselves is their own business.
 fn asked_of(request: &Request) -> Option<String> {
-    (request.kind != RequestKind::Sweep).then(|| request.kind.as_str().to_owned())
+    (!request.kind.is_our_own()).then(|| request.kind.as_str().to_owned())
 }
 
 impl GuestView {
@@ -247,6 +256,9 @@ impl GuestView {
             companion: state.companion.clone(),
             asked: None,
             can_retry: state.can_retry(),
+            change_of: state.spec.change_of.clone(),
+            due_at_ms: state.due_ms(),
+            ephemeral: state.is_ephemeral(),
             steps: timeline(&state.spec, events),
         }
     }
@@ -296,6 +308,9 @@ impl GuestView {
             companion: row.companion,
             asked: None,
             can_retry: false,
+            change_of: row.change_of,
+            due_at_ms: row.due_ms,
+            ephemeral: row.ephemeral,
             steps: Vec::new(),
         }
     }

@@ -34,6 +34,7 @@ impl Bringups {
         tokio::select! {
             () = self.wake() => {}
             () = self.look() => {}
+            () = self.attend() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }
@@ -86,6 +87,14 @@ impl Bringups {
         self.waiters.surveyed(backend.name(), |job| running.contains(job));
         let tended = self.tend(backend, found).await;
         troubles.reports.tell(backend, "no place for reports", tended);
+        let ephemeral = self.store.ephemeral_jobs(backend.name()).await.map_err(store_fault);
+        if let Some(ephemeral) =
+            troubles.lives.tell(backend, "which guests are ephemeral cannot be told now", ephemeral)
+        {
+            for job in seen.stopped.judge(&ephemeral, &running, Instant::now()) {
+                self.ask_by_itself(&job, RequestKind::Stopped, "an ephemeral guest stopped").await;
+            }
+        }
         let owners = self.owners(found).await;
         if let Some(owners) =
             troubles.owners.tell(backend, "whose guests these are cannot be told now", owners)
@@ -169,6 +178,7 @@ struct Troubles {
     survey: Trouble,
     reports: Trouble,
     owners: Trouble,
+    lives: Trouble,
 }
 
 /// Lasts from its first failure to the next success.
@@ -210,6 +220,7 @@ struct Sightings {
     /// By job: when it is to be swept next.
     due: BTreeMap<String, Instant>,
     strangers: BTreeSet<Surveyed>,
+    stopped: super::lives::Stopped,
 }
 
 /// What is to be done after a look.

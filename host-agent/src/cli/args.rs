@@ -139,6 +139,11 @@ pub(super) enum Command {
     /// Leave everything as it is and free the guest's name: of a job that needs an operator, or a guest that `wait` knows.
     #[command(after_help = "Example:\n  firstlight abandon web-01 --reason \"removed by hand\"")]
     Abandon(ChangeArguments),
+    /// Say how long guests live, whatever their spec says: for ever, or for a time from now on. The last word counts.
+    ///
+    /// An ephemeral guest is still gone once it stops: `promote` makes it a kept one.
+    #[command(after_help = "Examples:\n  firstlight keep web-01\n  firstlight keep web-01 --for 2h")]
+    Keep(KeepArguments),
     /// Remove guests with everything that was made for them.
     #[command(after_help = "Examples:\n  firstlight destroy web-01 web-02\n  firstlight destroy --all")]
     Destroy(DestroyArguments),
@@ -279,6 +284,25 @@ pub(super) struct ChangeArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct KeepArguments {
+    /// Names of the guests.
+    #[arg(value_name = "GUEST", required = true)]
+    pub(super) guests: Vec<String>,
+    /// So long from now on: `90s`, `2h`, `7d`; then they are destroyed.
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    pub(super) span: Option<std::time::Duration>,
+    /// Until somebody destroys them; so it is if nothing is said.
+    #[arg(long, conflicts_with = "span")]
+    pub(super) forever: bool,
+    /// Return as soon as the request is recorded.
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DestroyArguments {
     /// Names of the guests.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -328,6 +352,10 @@ pub(super) enum StoreCommand {
 
 fn timeout(text: &str) -> Result<std::time::Duration, String> {
     crate::bringup::parse_duration(text).ok_or_else(|| "1s to 24h is wanted, `90s` for one".to_owned())
+}
+
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    crate::bringup::parse_span(text).ok_or_else(|| "1s to 366d is wanted, `2h` for one".to_owned())
 }
 
 fn state(text: &str) -> Result<String, String> {

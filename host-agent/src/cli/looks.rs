@@ -70,7 +70,7 @@ pub(super) async fn jobs(session: &Session, arguments: &JobsArguments) -> Result
     if arguments.output.json {
         return print(&render::json(&page));
     }
-    print(&render::jobs(&page.jobs))?;
+    print(&render::jobs(&page.jobs, crate::clock::now_ms()))?;
     tell_of_more("jobs", page.next.as_deref());
     Ok(Exit::Ok)
 }

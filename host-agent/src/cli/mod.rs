@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod interrupt;
 mod live;
+mod lives;
 mod looks;
 mod progress;
 mod render;
@@ -107,9 +108,11 @@ async fn plan(session: &Session, spec: &std::path::Path, json: bool) -> Result<E
 /// What this process must be for a command, if no companion answers; none: the command makes no sense then.
 fn purpose(command: &Command) -> Option<Purpose> {
     match command {
-        Command::Cancel(_) | Command::Retry { .. } | Command::Abandon(_) | Command::Destroy(_) => {
-            Some(Purpose::Work)
-        }
+        Command::Cancel(_)
+        | Command::Retry { .. }
+        | Command::Abandon(_)
+        | Command::Keep(_)
+        | Command::Destroy(_) => Some(Purpose::Work),
         Command::Watch { .. } => None,
         _ => Some(Purpose::Look),
     }
@@ -138,6 +141,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         Command::Reports { guest, page, output } => {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
+        Command::Keep(arguments) => lives::keep(session, &arguments).await,
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
         Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,

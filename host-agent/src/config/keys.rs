@@ -62,6 +62,8 @@ pub const KEYS: &[Key] = &[
     key("api.client.*.role", Some("read"), RELOAD, "`read` (GET only) or `operator`"),
     key("retention.jobs", Some("90d"), RELOAD, "how long ended jobs are kept; `never` prunes none"),
     key("retention.reports", Some("90d"), RELOAD, "how long reports and refusals without a job are kept; `never` prunes none"),
+    key("secrets.files", Some("[\"/etc/firstlight/secrets\"]"), RESTART, "folders of which files may be guests' secrets (`file` in a spec)"),
+    key("secrets.commands", Some("[]"), RESTART, "programs that may print guests' secrets (`command` in a spec), by their absolute paths"),
     key("local.folder", None, RESTART, "where local guests live; default: the state folder"),
     key("proxmox.addresses", None, RESTART, "nodes of the cluster (or the only one), HOST or HOST:PORT, asked in this order; without any there is no backend `proxmox`"),
     key("proxmox.token", None, RESTART, "file or credential with the API token, USER@REALM!NAME=SECRET"),

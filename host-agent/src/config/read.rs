@@ -11,7 +11,7 @@ use super::origin::{ConfigError, Origin};
 use super::secret::SecretFile;
 use super::settings::{
     ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, ReportSettings,
-    RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
+    RetentionSettings, SecretSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
 };
 use super::value::{Account, Kept, Role, Setting, Value};
 
@@ -72,6 +72,10 @@ impl Reader<'_> {
             retention: RetentionSettings {
                 jobs: self.get::<Kept>("retention.jobs").0,
                 reports: self.get::<Kept>("retention.reports").0,
+            },
+            secrets: SecretSettings {
+                files: self.get("secrets.files"),
+                commands: self.get("secrets.commands"),
             },
             proxmox: self.proxmox(),
             local: LocalSettings { folder: self.path_or("local.folder", &state) },

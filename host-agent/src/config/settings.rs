@@ -24,6 +24,7 @@ pub struct Settings {
     pub reports: ReportSettings,
     pub api: ApiSettings,
     pub retention: RetentionSettings,
+    pub secrets: SecretSettings,
     pub local: LocalSettings,
     /// None: there is no such backend.
     pub proxmox: Option<ProxmoxSettings>,
@@ -101,6 +102,15 @@ pub struct PeerSettings {
 pub struct RetentionSettings {
     pub jobs: Option<Duration>,
     pub reports: Option<Duration>,
+}
+
+/// Where guests' secrets may come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSettings {
+    /// Folders.
+    pub files: Vec<PathBuf>,
+    /// Programs.
+    pub commands: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

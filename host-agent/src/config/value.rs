@@ -87,6 +87,13 @@ impl Setting for Option<PathBuf> {
     }
 }
 
+impl Setting for Vec<PathBuf> {
+    const WANTED: &'static str = "a list of absolute paths";
+    fn read(value: &Value) -> Option<Self> {
+        list_of(value, |text| Some(PathBuf::from(text)).filter(|path| path.is_absolute()))
+    }
+}
+
 impl Setting for u32 {
     const WANTED: &'static str = "a whole number from 0 to 4294967295";
     fn read(value: &Value) -> Option<Self> {

@@ -21,7 +21,7 @@ use super::{prune, socket};
 use crate::backend::Backend;
 use crate::backend::local::{Local, LocalConfig};
 use crate::backend::proxmox::Proxmox;
-use crate::bringup::{Bringups, Endpoints, Parts};
+use crate::bringup::{Bringups, Endpoints, Parts, SecretRules};
 use crate::config::{RetentionSettings, Settings};
 use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
 use crate::intake::Intake;
@@ -91,6 +91,7 @@ impl Companion {
             pin: ground.identity.pin(),
             backends: composed(settings, purpose, backends)?,
             limits: limits(settings),
+            secrets: secret_rules(settings, purpose),
         });
         let runner = (purpose != Purpose::Look).then(|| {
             let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
@@ -209,6 +210,17 @@ impl Companion {
         self.store.close().await;
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the socket was gone already");
+        }
+    }
+}
+
+/// Within somebody's own command the sources are their own.
+fn secret_rules(settings: &Settings, purpose: Purpose) -> SecretRules {
+    let sources = settings.secrets.clone();
+    match purpose {
+        Purpose::Work => SecretRules::Anything,
+        Purpose::Serve | Purpose::Look => {
+            SecretRules::Only { folders: sources.files, programs: sources.commands }
         }
     }
 }

@@ -84,6 +84,10 @@ pub fn verdict_by_beacon(
         let checks = expected.require.join(", ");
         problem("report-missing", format!("the spec requires checks that only a report shows: {checks}"));
     }
+    if !expected.secrets.is_empty() {
+        let message = "whether its secrets are in place is shown by a report only".to_owned();
+        problems.push(Problem { code: "report-missing", message });
+    }
     problems.extend(seen_from_outside(expected, observed, shared));
     problems
 }
@@ -123,7 +127,8 @@ mod tests {
                 report_sha256: None,
                 host_key: Some(key.clone()),
             };
-            let expected = Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require };
+            let expected =
+                Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require, secrets: &[] };
             let found: Vec<_> = verdict_by_beacon(&beacon, &expected, observed, shared)
                 .into_iter()
                 .map(|problem| problem.code)
@@ -137,7 +142,8 @@ mod tests {
             report_sha256: None,
             host_key: None,
         };
-        let expected = Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require: &[] };
+        let expected =
+            Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require: &[], secrets: &[] };
         let found = verdict_by_beacon(&silent, &expected, &there, &[]);
         assert_eq!(found[0].code, "no-host-key", "a key that nobody can compare proves nothing");
     }

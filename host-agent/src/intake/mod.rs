@@ -15,7 +15,7 @@ use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSI
 pub use beacon_alone::{BeaconView, failure, verdict_by_beacon};
 pub use open::Chosen;
 pub use unclaimed::NO_CLAIM;
-pub use verdict::{Expected, Problem, verdict};
+pub use verdict::{Delivered, Expected, Problem, verdict};
 
 use crate::clock::now_ms;
 use crate::store::{Answered, Refused, Store, StoreError, StoredClaim, StoredReport};

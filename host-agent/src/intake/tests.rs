@@ -143,6 +143,7 @@ fn the_verdict_names_every_problem() {
         machine_id: good.identity.machine_id.derived,
         mounts: &mounts,
         require: &require,
+        secrets: &[],
     };
     let codes = |report: &Report, trust, observed: &Observed, shared: &[_]| -> Vec<&'static str> {
         verdict(report, trust, &expected, observed, shared).into_iter().map(|problem| problem.code).collect()

@@ -6,6 +6,7 @@ use firstlight_shared::check::Verdict;
 use firstlight_shared::ids::{DerivedMachineId, MacAddress};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Report, ReportState, Trust};
+use serde::{Deserialize, Serialize};
 
 use crate::backend::Observed;
 use crate::fleet::duplicates_with;
@@ -21,6 +22,21 @@ pub struct Expected<'a> {
     pub mounts: &'a [PathBuf],
     /// Checks that must pass, beyond those that the guest itself requires.
     pub require: &'a [String],
+    pub secrets: &'a [Delivered],
+}
+
+/// A secret file as it was delivered; of its content there is no more than this anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Delivered {
+    pub path: String,
+    /// The first 8 hexadecimal digits of its SHA-256.
+    #[schema(example = "ba7816bf")]
+    pub sha256_prefix: String,
+    #[schema(example = "0400")]
+    pub mode: String,
+    /// `USER:GROUP`.
+    #[schema(example = "root:root")]
+    pub owner: String,
 }
 
 /// One reason why the guest is not ready.
@@ -90,8 +106,34 @@ pub fn verdict(
         problem("no-host-key", "the guest has no SSH host key".to_owned());
     }
 
+    problems.extend(expected.secrets.iter().filter_map(|secret| secret_problem(secret, report)));
     problems.extend(seen_from_outside(expected, observed, shared));
     problems
+}
+
+/// Whether the guest found in place what was delivered.
+fn secret_problem(delivered: &Delivered, report: &Report) -> Option<Problem> {
+    let path = escape(&delivered.path, 200);
+    let problem = |code, message| Some(Problem { code, message });
+    let Some(found) = report.secrets.iter().find(|found| found.path == delivered.path) else {
+        let said = "the guest does not tell of it: is its firstlight-guest older than its companion?";
+        return problem("secret-missing", format!("secret {path}: {said}"));
+    };
+    if let Some(reason) = &found.problem {
+        return problem("secret-missing", format!("secret {path}: {}", escape(reason, 300)));
+    }
+    let shown = |text: &Option<String>| escape(text.as_deref().unwrap_or("(unknown)"), 80);
+    let pairs = [
+        ("content (SHA-256)", &found.sha256_prefix, &delivered.sha256_prefix),
+        ("mode", &found.mode, &delivered.mode),
+        ("owner", &found.owner, &delivered.owner),
+    ];
+    let (what, found, wanted) =
+        pairs.into_iter().find(|(_, found, wanted)| found.as_ref() != Some(*wanted))?;
+    problem(
+        "secret-differs",
+        format!("secret {path}: its {what} is {} in the guest, not {wanted}", shown(found)),
+    )
 }
 
 /// What needs no word of the guest.

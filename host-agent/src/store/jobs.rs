@@ -193,7 +193,7 @@ async fn create(sql: &mut AnyConnection, job: &NewJob) -> Result<(), Refusal> {
         Some(_) => Err(StoreError::Sequence { job: job.id.clone(), seq: 0 }.into()),
         None => {
             let holder: Option<String> =
-                sqlx::query_scalar("SELECT id FROM jobs WHERE guest = $1 AND live = 1")
+                sqlx::query_scalar("SELECT id FROM jobs WHERE guest = $1 AND live = 1 AND change_of IS NULL")
                     .bind(&state.spec.guest)
                     .fetch_optional(sql)
                     .await
@@ -206,7 +206,7 @@ async fn create(sql: &mut AnyConnection, job: &NewJob) -> Result<(), Refusal> {
 /// What waited for a place has it since it was claimed.
 const MOVE_ON: &str = "UPDATE jobs SET events = events + 1, phase = $4, step = $5, failure = $6, works = CASE WHEN \
                        phase = $4 AND phase IN ('queued', 'needs-operator') THEN works ELSE $7 END, is_open = $8, \
-                       live = $9, ended_at_ms = $10 \
+                       live = $9, ended_at_ms = $10, ephemeral = $13, due_at_ms = $14, attend_at_ms = $15 \
                        WHERE id = $1 AND held = 1 AND fence = $2 AND events = $3";
 const EVENT: &str = "INSERT INTO events (job, seq, at_ms, body) SELECT $1, $3, $11, $12";
 
@@ -232,6 +232,9 @@ async fn append(
         .bind(outline.ended_ms.map(signed))
         .bind(signed(recorded.at_ms))
         .bind(body)
+        .bind(i64::from(outline.ephemeral))
+        .bind(outline.due_ms.map(signed))
+        .bind(outline.attend_ms.map(signed))
         .fetch_all(&mut *writing.sql)
         .await
         .map_err(failed("append an event"))?;

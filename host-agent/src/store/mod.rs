@@ -20,6 +20,7 @@ mod export;
 mod identities;
 mod jobs;
 mod lists;
+mod lives;
 mod location;
 mod lookups;
 mod notices;

@@ -84,10 +84,13 @@ impl Guest {
                 verdict: Verdict::Pass,
                 reason: "paper".into(),
                 elapsed_ms: 1,
+                seen: None,
             }],
             facts: Facts::default(),
             timings_ms: BTreeMap::new(),
             boot: None,
+            secrets: Vec::new(),
+            evidence_timer: None,
         }
     }
 }

@@ -27,4 +27,5 @@ mod silence;
 mod standstill;
 mod tasks;
 mod trust;
+mod two;
 mod waits;

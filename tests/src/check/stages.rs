@@ -120,6 +120,7 @@ pub(super) fn with_guests(full: bool) -> Result<Stage> {
     );
     packages::ensure(packages::GUESTS)?;
     packages::ensure(packages::TESTS)?;
+    packages::ensure_incus()?;
     let programs = build::programs(false)?;
     let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
     let mut tests =

@@ -70,18 +70,22 @@ impl super::Proxmox {
     /// # Errors
     /// The guest is not there, the token may not look, or there is no answer. Nothing is tried again: the next look is
     /// soon enough.
-    pub(super) async fn look_at_guest(&self, guest: &Placement) -> Result<Look, Fault> {
-        let guest = target(guest)?;
+    pub(super) async fn look_at_guest(&self, placement: &Placement) -> Result<Look, Fault> {
+        let guest = target(placement)?;
         match guest.kind {
-            Kind::Lxc => {
-                let client = self.client.with_patience(Patience::NONE);
-                let listed = client.send(&ReadInterfaces { guest }).await;
-                let listed = listed.map_err(|error| Fault::from(&error))?;
-                let running = listed.is_some();
-                Ok(Look { running, addresses: addresses(listed.unwrap_or_default()) })
-            }
+            Kind::Lxc => self.look_at_container(&placement.job, guest).await,
             Kind::Qemu => self.look_at_machine(&guest).await,
         }
+    }
+
+    /// Looks at a container, for a job that may use what it saw for a moment.
+    pub(super) async fn look_at_container(&self, job: &str, guest: Guest) -> Result<Look, Fault> {
+        let vmid = guest.vmid;
+        let client = self.client.with_patience(Patience::NONE);
+        let listed = client.send(&ReadInterfaces { guest }).await.map_err(|error| Fault::from(&error))?;
+        let look = Look { running: listed.is_some(), addresses: addresses(listed.unwrap_or_default()) };
+        self.looked.put(vmid, job, look.addresses.clone());
+        Ok(look)
     }
 
     /// Looks at a machine through its agent. One that is silent is asked again after a while only; until then the machine

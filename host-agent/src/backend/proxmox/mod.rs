@@ -2,7 +2,7 @@
 //!
 //! One restore call carries everything that it can; then each stage is verified from the configuration, and does what the
 //! call did not do. Nothing is remembered between calls: a guest is found by its VMID, and is ours if its description
-//! carries the job's stamp, or if a task that the journal names made it. What a server answers is classed by [`client`];
+//! carries the job's stamp, or if a task that is surely the job's made it. What a server answers is classed by [`client`];
 //! what follows from that is decided here.
 
 pub mod client;
@@ -17,6 +17,7 @@ mod fault;
 mod look;
 mod lxc;
 mod observe;
+mod posts;
 mod preflight;
 mod qemu;
 mod settings;
@@ -39,7 +40,7 @@ use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Stage, Surveyed, Taken, Trouble,
+    ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -50,7 +51,10 @@ pub struct Proxmox {
     defaults: Defaults,
     reports: Reports,
     cluster: Arc<Cluster>,
-    recent: Arc<standing::Recent>,
+    posts: Arc<posts::Posts>,
+    recent: Arc<standing::Recent<standing::Ours>>,
+    /// Addresses of containers, as a look listed them.
+    looked: Arc<standing::Recent<Vec<std::net::IpAddr>>>,
 }
 
 impl Proxmox {
@@ -65,6 +69,8 @@ impl Proxmox {
             reports: config.reports,
             cluster: Arc::default(),
             recent: Arc::default(),
+            posts: Arc::default(),
+            looked: Arc::default(),
         })
     }
 }
@@ -191,6 +197,15 @@ impl Backend for Proxmox {
         match kind(&guest.plan) {
             Kind::Lxc => self.remove_claim_of_container(guest).await,
             Kind::Qemu => self.remove_claim_of_machine(guest).await,
+        }
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        match kind(&guest.plan) {
+            Kind::Lxc => self.deliver_to_container(guest, secrets).await,
+            Kind::Qemu => {
+                Act::Refused(Fault::new("no-secrets", "machines of Proxmox have no way for secrets"))
+            }
         }
     }
 

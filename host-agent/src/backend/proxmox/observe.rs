@@ -7,9 +7,8 @@ use tokio::net::{UdpSocket, lookup_host};
 
 use super::client::endpoint::config::{GuestConfig, ReadConfig};
 use super::client::endpoint::guest::{Guest, Kind, ReadStatus};
-use super::client::endpoint::lxc::ReadInterfaces;
 use super::client::link::Address;
-use super::client::verdict::{Class, Patience};
+use super::client::verdict::Class;
 use super::stamp;
 use super::standing::target;
 use crate::backend::{Observed, Placement};
@@ -34,7 +33,8 @@ impl super::Proxmox {
             }
         }
         let running = self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running();
-        let addresses = if running { self.addresses_of(&guest, &config).await? } else { Vec::new() };
+        let addresses =
+            if running { self.addresses_of(&placement.job, &guest, &config).await? } else { Vec::new() };
         let mounts = match guest.kind {
             Kind::Lxc => mounts(&config),
             Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
@@ -61,14 +61,18 @@ impl super::Proxmox {
         }
     }
 
-    async fn addresses_of(&self, guest: &Guest, config: &GuestConfig) -> Result<Vec<IpAddr>, Fault> {
+    async fn addresses_of(
+        &self,
+        job: &str,
+        guest: &Guest,
+        config: &GuestConfig,
+    ) -> Result<Vec<IpAddr>, Fault> {
         let found = match guest.kind {
-            Kind::Lxc => {
-                let client = self.client.with_patience(Patience::NONE);
-                let listed = client.send(&ReadInterfaces { guest: guest.clone() }).await;
-                let listed = listed.map_err(|error| Fault::from(&error))?.unwrap_or_default();
-                listed.into_iter().flat_map(|interface| interface.addresses).collect()
-            }
+            // The look that saw its beacon counts: another one would not be within the node's budget.
+            Kind::Lxc => match self.looked.get(guest.vmid, job) {
+                Some(addresses) => addresses,
+                None => self.look_at_container(job, guest.clone()).await?.addresses,
+            },
             Kind::Qemu if has_agent(config) => self.look_at_machine(guest).await?.addresses,
             Kind::Qemu => Vec::new(),
         };

@@ -6,6 +6,7 @@
 mod carried;
 mod place;
 mod pool;
+mod secrets;
 #[cfg(test)]
 mod testing;
 mod wanted;
@@ -32,6 +33,7 @@ impl super::Proxmox {
     pub(super) async fn check_plan(&self, plan: &GuestPlan) -> Result<(), Fault> {
         let golden = golden(&plan.golden)?;
         wanted::check(plan, &golden)?;
+        secrets::check(plan)?;
         let first = self.check_against_facts(plan, &golden).await;
         match &first {
             // What was remembered may be out of date: somebody has just mended it.
@@ -43,6 +45,9 @@ impl super::Proxmox {
     }
 
     async fn check_against_facts(&self, plan: &GuestPlan, golden: &Golden<'_>) -> Result<(), Fault> {
+        if !plan.secrets.is_empty() && !self.has_env().await? {
+            return Err(secrets::no_environment());
+        }
         let node = self.some_node(plan).await?;
         let archive = self.archive(plan, &node).await.map_err(|fault| missing(fault, plan, &node))?;
         carried::check(plan, golden.kind, &archive, self.defaults.allow_root_lines)?;

@@ -30,11 +30,28 @@ impl Proxmox {
             Err(error) => return Followed::Unknown(Fault::new("no-task", format!("{error}"))),
         };
         let end = self.client.follow(&upid, Instant::now() + LONGEST).await;
-        match followed(stage, placement, &upid, end) {
+        let ended = followed(stage, placement, &upid, end);
+        let ended = match stage == Stage::Restore && !self.is_surely_ours(placement, &upid) {
+            true => self.if_ours(placement, &upid, ended).await,
+            false => ended,
+        };
+        match ended {
             Followed::Done(output) if kind(&placement.plan) == Kind::Lxc => {
                 self.verify_lxc(stage, placement, remarks_of(&output)).await
             }
             followed => followed,
+        }
+    }
+
+    /// Of a restore that was found in a list: another companion with the same token may have asked for it.
+    async fn if_ours(&self, placement: &Placement, upid: &Upid, ended: Followed) -> Followed {
+        match ended {
+            Followed::Done(output) => match self.not_ours(placement, upid).await {
+                None => Followed::Done(output),
+                Some(fault) => Followed::Unknown(fault),
+            },
+            // What became of another's request says nothing about ours: it is asked again, and then the answer is known.
+            Followed::Failed(fault) | Followed::Unknown(fault) => Followed::Unknown(fault),
         }
     }
 

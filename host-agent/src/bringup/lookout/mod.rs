@@ -192,7 +192,8 @@ impl Lookout {
         };
         let Some(watched) = post.guests.get_mut(&number) else { return Step::Nothing };
         post.gate = now + post.gap;
-        (watched.guest.in_flight, watched.guest.last) = (true, Some(now));
+        let guest = &mut watched.guest;
+        (guest.in_flight, guest.urgent, guest.last) = (true, false, Some(now));
         let (backend, placement) = (Arc::clone(&watched.backend), Arc::clone(&watched.placement));
         Step::Look(Box::pin(async move {
             let look = timeout(PATIENCE, backend.look(&placement)).await;
@@ -216,7 +217,7 @@ impl Lookout {
         let before = watched.guest.stage;
         let guest = &mut watched.guest;
         let looked_before = watched.sight.borrow().looked;
-        (guest.in_flight, guest.urgent) = (false, false);
+        guest.in_flight = false;
         guest.failures = if done.look.is_ok() { 0 } else { guest.failures.saturating_add(1) };
         watched.sight.send_modify(|sight| guest.stage = sight.take(done.look, done.began, Instant::now()));
         let close = looked_before.filter(|looked| done.began.duration_since(*looked) <= CLOSE);
@@ -269,6 +270,17 @@ impl Spot {
 
     pub(super) fn sight(&self) -> Sight {
         self.sight.borrow().clone()
+    }
+
+    /// Something came that a look would bind to this guest: it is the next one, within the node's budget.
+    pub(super) fn hurry(&self) {
+        let mut posts = self.lookout.lock();
+        if let Some(post) = posts.nodes.get_mut(&self.node)
+            && let Some(watched) = post.guests.get_mut(&self.number)
+        {
+            watched.guest.urgent = true;
+            post.changed.notify_one();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! | it may have one any moment | every 300 ms |
 //! | alive, and not ready yet | every 400 ms, 1.2 s among several; every 2 s while earlier ones took longer |
 //! | ready or degraded: its report is waited for | every second |
+//! | its report came, and waits for the beacon that names it | at once, not twice within 150 ms |
 //! | a look failed | after 0.5 s, doubling up to 5 s |
 //!
 //! A node takes so many looks per second and no more, whatever the number of guests: then the one goes first that has
@@ -83,6 +84,9 @@ impl Guest {
             let doubled = FIRST_FAILURE.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
             let pause = doubled.min(LAST_FAILURE);
             return (last + pause, pause);
+        }
+        if self.urgent {
+            return (last + TORN, TORN);
         }
         let (often, expected) = match self.stage {
             Stage::Unseen => (BRISK, self.alive_from),

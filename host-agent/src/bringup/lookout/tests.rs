@@ -38,10 +38,12 @@ fn placement(job: &str, node: &str) -> Placement {
             url: None,
             pin: None,
             machine_id: None,
+            secrets: Vec::new(),
         },
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }
 
@@ -134,6 +136,28 @@ async fn earlier_guests_of_the_golden_tell_when_looks_are_worth_it() {
         paper.world().looks.clear();
     }
     assert!(counts[0] > 25 && counts[1] < 12, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoevers_report_came_is_looked_at_before_the_others() {
+    let (paper, backend) = eyes();
+    let (lookout, start) = (Lookout::default(), Instant::now());
+    let names: Vec<String> = (0..20).map(|number| format!("j{number}")).collect();
+    let mut spots: Vec<Spot> = Vec::new();
+    for job in &names {
+        paper.world().shown.insert(job.clone(), vec![]);
+        spots.push(lookout.enter(&backend, BUDGET, placement(job, "one"), Some(start)));
+    }
+    sleep(10_000).await;
+    for (job, spot) in names.iter().zip(&mut spots).rev() {
+        paper.world().shown.insert(job.clone(), beacon(State::Ready));
+        let raised = Instant::now();
+        spot.hurry();
+        while spot.sight().seen.is_none() {
+            spot.changed().await;
+        }
+        assert!(raised.elapsed() <= Duration::from_millis(300), "{job}: {:?}", raised.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,8 @@ use firstlight_shared::wire::Intent;
 use serde::Deserialize;
 
 use super::seat::{MountEntry, NicEntry, check_tags, resolve_mounts, resolve_nics, resolve_seat};
-use super::units::{parse_duration, parse_size};
+use super::secrets::{SecretEntry, resolve_secrets, secrets_of};
+use super::units::{parse_duration, parse_size, parse_span};
 use super::{GuestSpec, SpecError};
 use crate::backend::{GuestPlan, Kind, Place as Seat, Size};
 
@@ -49,8 +50,9 @@ pub(super) struct Entry {
     readiness: Readiness,
     tags: Option<Vec<String>>,
     onboot: Option<bool>,
-    /// A key that will have other values: known, so that they are refused for what they are.
-    lifecycle: Option<String>,
+    secrets: Option<Vec<SecretEntry>>,
+    lifecycle: Option<Lifecycle>,
+    destroy_after: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
@@ -58,6 +60,15 @@ pub(super) struct Entry {
 enum OnFailure {
     Rollback,
     Keep,
+}
+
+/// What a guest is once it stops.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Lifecycle {
+    Keep,
+    /// Gone.
+    Ephemeral,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -154,7 +165,9 @@ impl Entry {
             nics: self.nics.or(theirs.nics),
             tags: self.tags.or(theirs.tags),
             onboot: self.onboot.or(theirs.onboot),
+            secrets: self.secrets.or(theirs.secrets),
             lifecycle: self.lifecycle.or(theirs.lifecycle),
+            destroy_after: self.destroy_after.or(theirs.destroy_after),
         }
     }
 
@@ -163,7 +176,6 @@ impl Entry {
         let whose = format!("guest `{}`", shown.unwrap_or_default());
         let place = Place { path, whose };
         let names = self.guest_names(&place)?;
-        self.check_lifecycle(&place)?;
         let backend = self.resolve_backend(&place)?;
         let golden = self.resolve_golden(&backend, folder, &place)?;
         let seat = self.resolve_seat(names.len(), &place)?;
@@ -182,7 +194,10 @@ impl Entry {
             let problem = "the guest alone may take longer: it must be more than readiness.timeout";
             return Err(place.wrong("deadline", self.deadline.as_deref().unwrap_or_default(), problem));
         }
+        let secrets = resolve_secrets(self.secrets.as_deref().unwrap_or_default(), folder, &place)?;
+        let destroy_after = self.resolve_destroy_after(&place)?;
         let plan = |name| GuestPlan {
+            secrets: secrets_of(&secrets, &name),
             name,
             golden: golden.clone(),
             intent: self.intent.unwrap_or_default(),
@@ -193,7 +208,7 @@ impl Entry {
             size: size.clone(),
             tags: tags.clone(),
             onboot: self.onboot,
-            ephemeral: false,
+            ephemeral: self.lifecycle == Some(Lifecycle::Ephemeral),
         };
         let guest = |name| GuestSpec {
             backend: backend.clone(),
@@ -202,6 +217,7 @@ impl Entry {
             timeout_ms: milliseconds(timeout),
             require: self.readiness.require.clone().unwrap_or_default(),
             deadline_ms: Some(milliseconds(deadline)),
+            destroy_after_ms: destroy_after.map(milliseconds),
             golden_mark: None,
             adopt: None,
         };
@@ -246,14 +262,13 @@ impl Entry {
         resolve_seat(seat, guests, place)
     }
 
-    /// What no version of this can do yet is refused, not ignored.
-    fn check_lifecycle(&self, place: &Place<'_>) -> Result<(), SpecError> {
-        match self.lifecycle.as_deref() {
-            None | Some("keep") => Ok(()),
-            Some(other) => {
-                let problem = "this version knows `keep` only: a guest stays until it is destroyed";
-                Err(place.wrong("lifecycle", other, problem))
-            }
+    /// `never` takes back what the defaults say.
+    fn resolve_destroy_after(&self, place: &Place<'_>) -> Result<Option<Duration>, SpecError> {
+        match self.destroy_after.as_deref() {
+            None | Some("never") => Ok(None),
+            Some(text) => parse_span(text).map(Some).ok_or_else(|| {
+                place.wrong("destroy_after", text, "1s to 366d is wanted, `2h` for one, or `never`")
+            }),
         }
     }
 

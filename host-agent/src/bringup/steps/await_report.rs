@@ -23,6 +23,9 @@ use crate::outcome::{Act, Fault, Probe, Undo};
 /// This step ends its wait itself, and can say more about it than the engine, whose deadline is so much later.
 const SLACK: Duration = Duration::from_secs(30);
 
+/// Reports for an open claim ask for so many looks at most: anybody can send one.
+const HURRIES: u32 = 4;
+
 pub(super) struct AwaitReport(pub(super) Arc<Common>);
 
 #[async_trait]
@@ -71,6 +74,8 @@ struct Known {
     came: Vec<Came>,
     /// The beacon that the store has.
     named: Vec<IpAddr>,
+    /// Looks that were asked for because of a report.
+    hurried: u32,
 }
 
 impl AwaitReport {
@@ -106,7 +111,10 @@ impl AwaitReport {
                 if let Some(refused) = refused.map_err(store_fault)? {
                     return Ok(Err(Fault::new(&refused.code, refused.message)));
                 }
-                self.look_for_candidates(claim, &mut known).await?;
+                if self.look_for_candidates(claim, &mut known).await? && known.hurried < HURRIES {
+                    known.hurried += 1;
+                    spot.iter().for_each(Spot::hurry);
+                }
                 ask = false;
             }
             if let Some(failure) = place.failure() {
@@ -154,24 +162,27 @@ impl AwaitReport {
         Ok(true)
     }
 
-    async fn look_for_candidates(&self, claim: &str, known: &mut Known) -> Result<(), Fault> {
+    /// Whether a report is among them that was not there before.
+    async fn look_for_candidates(&self, claim: &str, known: &mut Known) -> Result<bool, Fault> {
         // A guest that somebody else made was given no secret, whatever the channel.
         if self.0.backend.claim_channel() == ClaimChannel::Secret && self.0.spec.adopt.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let found = self.0.service()?.store.candidates(claim).await.map_err(store_fault)?;
         let before = std::mem::take(&mut known.came);
         let noticed = |sha256: &str| before.iter().find(|one| one.candidate.sha256 == sha256);
+        let mut more = false;
         let came = found.into_iter().map(|candidate| {
-            let noticed = noticed(&candidate.sha256).map_or_else(Instant::now, |one| one.noticed);
-            Came { candidate, noticed }
+            let noticed = noticed(&candidate.sha256).map(|one| one.noticed);
+            more |= noticed.is_none();
+            Came { candidate, noticed: noticed.unwrap_or_else(Instant::now) }
         });
         known.came = came.collect();
-        Ok(())
+        Ok(more)
     }
 
     async fn judge(&self, claim: &str, known: &mut Known, late: bool) -> Result<Verdict, Fault> {
-        let needs_report = !self.0.spec.require.is_empty();
+        let needs_report = !self.0.spec.require.is_empty() || !self.0.spec.plan.secrets.is_empty();
         let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
         if !refuted.is_empty() {
             let store = &self.0.service()?.store;

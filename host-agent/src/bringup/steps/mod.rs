@@ -1,11 +1,12 @@
 //! The steps of a bring-up, in order:
-//! allocate, restore, mac, hostname, size, mounts, start, await-report, verify, finish.
+//! allocate, restore, mac, hostname, size, mounts, deliver-secrets (where there are any), start, await-report, verify, finish.
 //! Of a guest that somebody else made: adopt, await-report, verify, finish.
 
 mod adopt;
 mod allocate;
 mod await_report;
 mod finish;
+mod secrets;
 mod stage;
 mod verify;
 
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, Placement, Stage};
+use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, ID_TAKEN, Placement, SecretPlan, Stage};
 use crate::intake::BeaconView;
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
@@ -28,12 +29,14 @@ use crate::outcome::{Act, Fault};
 pub(super) use adopt::{Likeness, handle};
 pub(super) use allocate::Known;
 pub(super) use allocate::{MAC, id_kind};
+pub(super) use secrets::delivered_by;
 
 pub(super) const ALLOCATE: &str = "allocate";
 /// Stands in its place where the guest is somebody else's, with the same output.
 pub(super) const ADOPT: &str = "adopt";
 pub(super) const RESTORE: &str = "restore";
 pub(super) const FINISH: &str = "finish";
+const DELIVER_SECRETS: &str = "deliver-secrets";
 const START: &str = "start";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
@@ -89,6 +92,7 @@ impl Allocated {
             url: Some(self.url),
             pin: None,
             machine_id: None,
+            secrets: Vec::new(),
         };
         let mut allocation = self.allocation;
         // Another id was chosen if the first one was somebody else's.
@@ -96,8 +100,11 @@ impl Allocated {
             slot.id = id;
         }
         let made = state.outputs.contains_key(RESTORE);
-        let tasks = state.tasks.clone();
-        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks }
+        let tasks = state.last_tasks.clone();
+        // Of an id that is somebody else's it is known what was asked for: nothing that was taken.
+        let is_elses = |fault: &Fault| [ID_TAKEN, CONTENDED, "foreign"].contains(&fault.code.as_str());
+        let unsure = state.unsure.contains(RESTORE) && !state.failure.as_ref().is_some_and(is_elses);
+        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks, unsure }
     }
 }
 
@@ -136,9 +143,14 @@ impl BringUp {
                 stage("hostname", Stage::Hostname, FAST),
                 stage("size", Stage::Size, FAST),
                 stage("mounts", Stage::Mounts, FAST),
-                stage(START, Stage::Start, FAST),
             ],
         };
+        if common.spec.adopt.is_none() {
+            if !common.spec.plan.secrets.is_empty() {
+                steps.push(Box::new(secrets::DeliverSecrets(Arc::clone(&common))));
+            }
+            steps.push(stage(START, Stage::Start, FAST));
+        }
         steps.push(Box::new(await_report::AwaitReport(Arc::clone(&common))));
         steps.push(Box::new(verify::Verify(Arc::clone(&common))));
         steps.push(Box::new(finish::Finish(Arc::clone(&common))));
@@ -225,6 +237,7 @@ impl Common {
         let uuid = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
         placement.claim.machine_id =
             uuid.and_then(|uuid| uuid.parse::<MachineId>().ok()).map(|id| id.derived());
+        placement.claim.secrets = self.spec.plan.secrets.iter().map(SecretPlan::expected).collect();
         placement.claim.intent = Some(self.spec.plan.intent);
         placement.claim.hostname = Some(self.spec.plan.name.clone());
         placement.claim.pin = Some(self.service()?.pin);

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use firstlight_shared::wire::{Envelope, Opened, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{BEACON, Common, FAST, UNSEEN, VERIFY, beacon_of, store_fault, unless_store};
+use super::{BEACON, Common, FAST, UNSEEN, VERIFY, beacon_of, delivered_by, store_fault, unless_store};
 use crate::backend::{LookBudget, Observed, Placement};
 use crate::bringup::lookout::Sight;
 use crate::fleet::identities;
-use crate::intake::{BeaconView, Expected, Problem, verdict, verdict_by_beacon};
+use crate::intake::{BeaconView, Delivered, Expected, Problem, verdict, verdict_by_beacon};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 use crate::store::{Shared, StoredReport};
@@ -83,8 +83,8 @@ impl Verify {
         }
         let own = identities(placement.plan.name.as_str(), &opened.report);
         let shared = service.store.sharing(context.job, &own.values).await.map_err(store_fault)?;
-        let mounts = mounts(placement);
-        let expected = self.expected(placement, &mounts);
+        let (mounts, secrets) = (mounts(placement), delivered_by(context.state));
+        let expected = self.expected(placement, &mounts, &secrets);
         let problems = verdict(&opened.report, trust, &expected, &observed, &shared);
         match fault(&problems) {
             None => Ok(json!({ "trust": trust, "observed": observed })),
@@ -118,8 +118,8 @@ impl Verify {
                 job: String::new(),
             }));
         }
-        let mounts = mounts(placement);
-        let expected = self.expected(placement, &mounts);
+        let (mounts, secrets) = (mounts(placement), delivered_by(context.state));
+        let expected = self.expected(placement, &mounts, &secrets);
         let problems = verdict_by_beacon(beacon, &expected, &observed, &shared);
         if let Some(fault) = fault(&problems) {
             let url = placement.claim.url.as_deref().unwrap_or("the companion");
@@ -139,13 +139,19 @@ impl Verify {
         })
     }
 
-    fn expected<'a>(&'a self, placement: &'a Placement, mounts: &'a [PathBuf]) -> Expected<'a> {
+    fn expected<'a>(
+        &'a self,
+        placement: &'a Placement,
+        mounts: &'a [PathBuf],
+        secrets: &'a [Delivered],
+    ) -> Expected<'a> {
         Expected {
             guest: placement.plan.name.as_str(),
             mac: placement.allocation.mac,
             machine_id: placement.claim.machine_id,
             mounts,
             require: &self.0.spec.require,
+            secrets,
         }
     }
 

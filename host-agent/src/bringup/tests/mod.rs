@@ -3,6 +3,7 @@
 mod apply;
 mod beacons;
 mod failing;
+mod lives;
 pub(super) mod paper;
 mod rig;
 mod several;

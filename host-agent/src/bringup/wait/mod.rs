@@ -104,6 +104,7 @@ impl Bringups {
             timeout_ms: wanted.timeout_ms,
             require: wanted.require.clone(),
             deadline_ms: None,
+            destroy_after_ms: None,
             golden_mark: None,
             adopt: Some(found.clone()),
         };
@@ -209,6 +210,7 @@ fn plan(found: &Adopted) -> GuestPlan {
         tags: Vec::new(),
         onboot: None,
         ephemeral: false,
+        secrets: Vec::new(),
     }
 }
 

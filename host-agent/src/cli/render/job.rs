@@ -47,6 +47,9 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
             &format!("{}: that is all there is, no report has come", text(&job["beacon"]["state"])),
         ));
     }
+    if job["state"] == "done" && (job["ephemeral"] == true || !job["due_at_ms"].is_null()) {
+        out.push_str(&fact("lives", &super::life(job, now_ms)));
+    }
     if let Some(reach) = job["reach"].as_str() {
         out.push_str(&fact("log in", &format!("{} ssh root@{}", safe(reach), text(&job["addresses"]))));
     }

@@ -6,7 +6,8 @@ use super::super::live::seconds;
 use super::{list, safe, table, text};
 use crate::bringup::{JobLine, PlanAction, PlannedGuest};
 
-pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
+/// `now_ms` is for guests that are due some day.
+pub(in crate::cli) fn jobs(jobs: &[JobLine], now_ms: u64) -> String {
     let optional = |text: Option<&str>| safe(text.unwrap_or_default());
     let row = |job: &JobLine| {
         let took = job.ended_at_ms.map(|ended| seconds(ended.saturating_sub(job.created_at_ms)));
@@ -18,20 +19,25 @@ pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
             optional(job.trust.map(|trust| trust.as_str())),
             optional(job.step.as_deref()),
             optional(took.as_deref()),
-            why(job),
+            why(job, now_ms),
         ]
     };
     let header = ["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "TOOK", "WHY"];
     table(&header, jobs.iter().map(row))
 }
 
-/// Why it failed, why it has not begun, or why it does not go on.
-fn why(job: &JobLine) -> String {
+/// Why it failed, why it has not begun, or why it does not go on; of a guest that is ready, how long it lives.
+fn why(job: &JobLine, now_ms: u64) -> String {
     match (&job.failure, &job.waits_for, &job.trouble) {
         (_, _, Some(trouble)) => format!("tries again: {}", safe(&trouble.fault.message)),
         (Some(fault), ..) => safe(&fault.message),
         (None, Some(waits_for), _) => format!("waits for {}", safe(waits_for)),
-        (None, None, None) => "-".to_owned(),
+        (None, None, None) if job.change_of.is_some() => "a change".to_owned(),
+        (None, None, None) => match job.due_at_ms {
+            Some(due) => format!("destroyed in {}", super::span(due.saturating_sub(now_ms))),
+            None if job.ephemeral => "gone when it stops".to_owned(),
+            None => "-".to_owned(),
+        },
     }
 }
 

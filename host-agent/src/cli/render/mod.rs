@@ -1,6 +1,7 @@
 //! Answers as text: tables for people, JSON for programs.
 
 mod job;
+mod life;
 mod lists;
 mod timeline;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(super) use job::{events, job};
+pub(super) use life::{life, span};
 pub(super) use lists::{guests, jobs, known_hosts, plan, reports};
 
 /// A last column narrower than this is not worth breaking lines for.

@@ -44,6 +44,8 @@ pub(super) fn status_of(code: &str) -> StatusCode {
         | "guest-unwinding"
         | "guest-needs-operator"
         | "guest-not-ours"
+        | "guest-gone"
+        | "not-a-guest"
         | "guest-changed"
         | "guest-known"
         | "fenced"

@@ -27,7 +27,9 @@ use utoipa_axum::routes;
 
 use crate::bringup::Bringups;
 
-pub use changes::{AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, RetryRequest};
+pub use changes::{
+    AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, KeepRequest, RetryRequest,
+};
 pub use error::ApiError;
 pub use follow::FollowLine;
 pub use hosts::Hosts;
@@ -71,6 +73,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(changes::retry))
         .routes(routes!(changes::abandon))
         .routes(routes!(changes::destroy))
+        .routes(routes!(changes::keep))
         .routes(routes!(follow::follow))
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))

@@ -66,6 +66,18 @@ impl Place {
         place
     }
 
+    /// Of a companion of this cluster.
+    pub(crate) fn at(sim: &SimPve, level: &str) -> Self {
+        let proxmox =
+            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
+        let place = Self::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
+        let authority = place.path("ca.pem");
+        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
+        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
+        place.write("ca.pem", sim.authority());
+        place
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -104,13 +116,7 @@ impl Cluster {
         let home = Home::default();
         world.machines = Box::new(Reporting::of(&profile, Arc::clone(&home)));
         let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
-        let proxmox =
-            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
-        let place = Place::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
-        let authority = place.path("ca.pem");
-        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
-        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
-        place.write("ca.pem", sim.authority());
+        let place = Place::at(&sim, level);
         let before = sim.inventory();
         Self { place, sim, before, home }
     }

@@ -13,6 +13,7 @@ pub mod endpoint;
 mod health;
 mod lenient;
 pub mod link;
+mod pace;
 pub mod properties;
 pub mod task;
 pub mod upid;
@@ -31,6 +32,7 @@ use endpoint::{Endpoint, Unreadable};
 use link::{Address, ApiToken, Nodes, Pin};
 use verdict::{ApiError, Class, Code, Patience};
 
+use crate::backend::link::tls::connector;
 use crate::backend::{Trouble, is_silence};
 
 /// How to reach a cluster (or a single node).
@@ -62,7 +64,7 @@ pub struct Client {
     patience: Patience,
     /// For TCP and TLS to an address.
     connect: Duration,
-    durations: Arc<task::Durations>,
+    pace: pace::Pace,
     health: Arc<health::Health>,
 }
 
@@ -84,14 +86,14 @@ impl Client {
             warn!(pin = %settings.pin, "{warning}");
         }
         let connect = settings.limits.connect;
-        let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
+        let connector = connector(&settings.pin, None).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
         Ok(Self {
             nodes: Arc::new(nodes),
             patience: settings.patience,
             connect,
-            durations: Arc::default(),
+            pace: pace::Pace::default(),
             health: Arc::default(),
         })
     }

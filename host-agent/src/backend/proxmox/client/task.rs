@@ -1,9 +1,5 @@
 //! How a task ends, and waiting for it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::Client;
@@ -65,54 +61,15 @@ const TAIL: usize = 20;
 
 /// A task that is not older, by both clocks, was started just now.
 const FRESH: u64 = 5;
-const SOON: Duration = Duration::from_millis(200);
-const LATER: Duration = Duration::from_secs(2);
-const AROUND: Duration = Duration::from_millis(100);
-/// Nobody waits longer without a question.
-const LONG: Duration = Duration::from_secs(60);
-
-/// How long tasks of each kind take here, as the last ones did: whoever waits for one need not ask before.
-#[derive(Debug, Default)]
-pub(super) struct Durations(Mutex<HashMap<String, Duration>>);
-
-impl Durations {
-    fn of(&self, kind: &str) -> Option<Duration> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(kind).copied()
-    }
-
-    /// Each counts for a third.
-    fn learn(&self, kind: &str, took: Duration) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let learnt = known.entry(kind.to_owned()).or_insert(took);
-        *learnt = (*learnt * 2 + took) / 3;
-    }
-}
-
-/// Until the next question. About a task of which it is known how long such tasks take: shortly before that time, and
-/// often around it. About any other, and one that takes longer: after a tenth of what it has taken, so that little is
-/// waited beyond its end, and long ones are rarely asked about.
-fn pause(usual: Option<Duration>, running: Duration) -> Duration {
-    let unknown = (running / 10).clamp(SOON, LATER);
-    let Some(usual) = usual.map(|usual| usual.min(LONG)) else { return unknown };
-    let soonest = usual * 19 / 20;
-    if running < soonest {
-        soonest.saturating_sub(running).max(AROUND)
-    } else if running < usual * 5 / 4 {
-        (usual / 20).clamp(AROUND, LATER)
-    } else {
-        unknown
-    }
-}
 
 impl Client {
     /// Asks until the task has ended, or `deadline`. Nothing is repeated or stopped. A question without an answer does
     /// not end it: it is asked again, and said once.
     pub async fn follow(&self, upid: &Upid, deadline: Instant) -> TaskEnd {
-        let began = Instant::now();
         let fresh = now_ms() / 1000 <= upid.started + FRESH;
-        let usual = self.durations.of(&upid.kind);
+        let mut place = self.pace.enter(upid);
         if fresh {
-            tokio::time::sleep_until((began + pause(usual, Duration::ZERO)).min(deadline)).await;
+            place.pause(deadline).await;
         }
         let asking = self.with_patience(Patience::NONE);
         let question = ReadTask { upid: upid.clone() };
@@ -124,7 +81,7 @@ impl Client {
             let unsure = match answer {
                 Ok(status) if status.status == "stopped" => {
                     if fresh {
-                        self.durations.learn(&upid.kind, began.elapsed());
+                        place.ended();
                     }
                     return self.ended(upid, &Exit::parse(status.exitstatus.as_deref())).await;
                 }
@@ -138,11 +95,10 @@ impl Client {
                     error.to_string()
                 }
             };
-            let next = Instant::now() + pause(usual, began.elapsed());
-            if next > deadline {
+            place.pause(deadline).await;
+            if Instant::now() >= deadline {
                 return TaskEnd::Unknown { text: unsure };
             }
-            tokio::time::sleep_until(next).await;
         }
     }
 
@@ -217,35 +173,6 @@ mod tests {
             assert_eq!(Exit::parse(Some(text)), exit);
         }
         assert_eq!(Exit::parse(None), Exit::Unknown("no status".to_owned()));
-    }
-
-    #[test]
-    fn short_tasks_are_asked_often_and_long_ones_rarely() {
-        let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
-        for (usual, running, wait) in [
-            (None, millis(0), millis(200)),
-            (None, seconds(4), millis(400)),
-            (None, seconds(600), seconds(2)),
-            (Some(millis(2000)), millis(0), millis(1900)),
-            (Some(millis(2000)), millis(1900), millis(100)),
-            (Some(millis(2000)), millis(2400), millis(100)),
-            (Some(millis(2000)), millis(2500), millis(250)),
-            (Some(seconds(24)), seconds(23), millis(1200)),
-            (Some(millis(20)), millis(0), millis(100)),
-            (Some(seconds(1000)), seconds(0), seconds(57)),
-        ] {
-            assert_eq!(pause(usual, running), wait, "{usual:?}, {running:?}");
-        }
-    }
-
-    #[test]
-    fn what_tasks_take_is_learnt_and_unlearnt() {
-        let (durations, seconds) = (Durations::default(), Duration::from_secs);
-        assert_eq!(durations.of("vzrestore"), None);
-        durations.learn("vzrestore", seconds(9));
-        assert_eq!(durations.of("vzrestore"), Some(seconds(9)));
-        durations.learn("vzrestore", seconds(3));
-        assert_eq!((durations.of("vzrestore"), durations.of("vzstart")), (Some(seconds(7)), None));
     }
 
     #[test]

@@ -20,6 +20,10 @@ impl Proxmox {
         if self.is_up(guest).await? {
             return Ok(Probe::Present(output(Stage::Start, placement, Vec::new())));
         }
+        // Restored a moment ago, and nothing was sent to it since.
+        if self.recent.get(guest.vmid, &placement.job).is_some() {
+            return Ok(Probe::Absent);
+        }
         let at_work = self.running_task(placement, guest, "vzstart").await?;
         Ok(at_work.map_or(Probe::Absent, |upid| Probe::InFlight(upid.to_string())))
     }

@@ -198,6 +198,7 @@ mod tests {
             tags: Vec::new(),
             onboot: None,
             ephemeral: false,
+            secrets: Vec::new(),
         }
     }
 

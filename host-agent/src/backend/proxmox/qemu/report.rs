@@ -79,7 +79,15 @@ impl Proxmox {
     ) -> Result<(), Fault> {
         let uuid = guest.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
         for attempt in 1.. {
-            let Standing::Ours(ours) = self.standing(guest).await? else { return Ok(()) };
+            let ours = match self.standing(guest).await? {
+                Standing::Ours(ours) => ours,
+                // With the machine, its claim is gone; and another's has none of ours.
+                Standing::Free | Standing::Other(_) => return Ok(()),
+                Standing::Making(_)
+                | Standing::Nascent(_)
+                | Standing::Unfinished(_)
+                | Standing::Hidden(_) => return self.ours(guest).await.map(|_| ()),
+            };
             let written = ours.config.properties("smbios1").unwrap_or_default();
             let Some(rest) = smbios::without_claim(&written, uuid) else { return Ok(()) };
             let set = vec![("smbios1".to_owned(), rest.to_string())];

@@ -6,26 +6,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Ours;
-
 /// The stages between a restore and a start take less where nothing is left to do.
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// By VMID: when it was seen, for which job, and how.
-#[derive(Debug, Default)]
-pub(in crate::backend::proxmox) struct Recent(Mutex<HashMap<u32, (Instant, String, Ours)>>);
+#[derive(Debug)]
+pub(in crate::backend::proxmox) struct Recent<T>(Mutex<HashMap<u32, (Instant, String, T)>>);
 
-impl Recent {
-    pub(in crate::backend::proxmox) fn put(&self, job: &str, ours: &Ours) {
-        let mut seen = self.lock();
-        seen.retain(|_, (at, ..)| at.elapsed() < MOMENT);
-        seen.insert(ours.guest.vmid, (Instant::now(), job.to_owned(), ours.clone()));
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    pub(in crate::backend::proxmox) fn put(&self, vmid: u32, job: &str, seen: T) {
+        let mut all = self.lock();
+        all.retain(|_, (at, ..)| at.elapsed() < MOMENT);
+        all.insert(vmid, (Instant::now(), job.to_owned(), seen));
     }
 
-    pub(in crate::backend::proxmox) fn get(&self, vmid: u32, job: &str) -> Option<Ours> {
+    pub(in crate::backend::proxmox) fn get(&self, vmid: u32, job: &str) -> Option<T> {
         let seen = self.lock();
-        let (at, whose, ours) = seen.get(&vmid)?;
-        (at.elapsed() < MOMENT && whose == job).then(|| ours.clone())
+        let (at, whose, seen) = seen.get(&vmid)?;
+        (at.elapsed() < MOMENT && whose == job).then(|| seen.clone())
     }
 
     /// It is about to be changed.
@@ -33,7 +37,7 @@ impl Recent {
         self.lock().remove(&vmid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, (Instant, String, Ours)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, (Instant, String, T)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,20 +45,16 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::proxmox::client::endpoint::config::GuestConfig;
-    use crate::backend::proxmox::client::endpoint::guest::{Guest, Kind};
 
     #[tokio::test(start_paused = true)]
     async fn a_look_counts_for_a_moment_for_its_job_until_something_changes() {
         let recent = Recent::default();
-        let guest = Guest { node: "pve1".to_owned(), kind: Kind::Lxc, vmid: 101 };
-        let ours = Ours { guest, config: GuestConfig::default() };
-        recent.put("j1", &ours);
-        assert_eq!(recent.get(101, "j1"), Some(ours.clone()));
+        recent.put(101, "j1", "ours");
+        assert_eq!(recent.get(101, "j1"), Some("ours"));
         assert_eq!((recent.get(101, "j2"), recent.get(102, "j1")), (None, None));
         tokio::time::advance(MOMENT).await;
         assert_eq!(recent.get(101, "j1"), None);
-        recent.put("j1", &ours);
+        recent.put(101, "j1", "ours");
         recent.forget(101);
         assert_eq!(recent.get(101, "j1"), None);
     }

@@ -41,6 +41,18 @@ async fn how_often_a_guest_is_looked_at_follows_what_is_known_of_it() {
         ("brisk from then on", 9000, expects(9000, 12000, looked(9000, Stage::Unseen)), Some(9300)),
         ("alive, ready later", 2600, expects(1, 12000, looked(2500, Stage::Alive)), Some(4500)),
         ("alive, ready soon", 2600, expects(1, 2000, looked(2500, Stage::Alive)), Some(2900)),
+        (
+            "its report came",
+            2600,
+            Guest { urgent: true, ..expects(9000, 12000, looked(2500, Stage::Unseen)) },
+            Some(2650),
+        ),
+        (
+            "its report came, and looks fail",
+            2600,
+            Guest { urgent: true, failures: 1, ..looked(2500, Stage::Alive) },
+            Some(3000),
+        ),
         ("failed once", 2600, Guest { failures: 1, ..looked(2500, Stage::Alive) }, Some(3000)),
         ("failed thrice", 2600, Guest { failures: 3, ..looked(2500, Stage::Unseen) }, Some(4500)),
         ("failed often", 2600, Guest { failures: u32::MAX, ..looked(2500, Stage::Unseen) }, Some(7500)),

@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub(super) use classify::unreadable;
-pub use classify::{Answer, Failure, FailureKind, Reply, classify};
+pub use classify::{Answer, Reply, classify};
 pub use code::Code;
-pub use retry::{Patience, Retry, retry};
+pub use retry::retry;
 pub use text::classify_exit;
 
 use super::call::Method;
+pub use crate::backend::link::{Failure, FailureKind, Patience, Retry};
 use crate::outcome::Fault;
 
 /// How a call ended that did not end well.

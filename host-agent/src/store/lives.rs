@@ -1,0 +1,41 @@
+//! Whose time is over, or nearly: what companions ask for by themselves.
+
+use sqlx::Row;
+
+use super::error::failed;
+use super::rows::{signed, unsigned};
+use super::{Store, StoreError};
+
+/// How many guests are attended to in one go.
+const TOGETHER: i64 = 200;
+
+impl Store {
+    /// The jobs whose guests must be attended to by now, and when the next one must, in milliseconds since the Unix epoch.
+    /// Of those that were asked for something that is not answered yet, nothing is told.
+    pub async fn to_attend(&self, now_ms: u64) -> Result<(Vec<String>, Option<u64>), StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, attend_at_ms FROM jobs WHERE attend_at_ms IS NOT NULL AND live = 1 AND request IS NULL \
+             ORDER BY attend_at_ms, id LIMIT $1",
+        )
+        .bind(TOGETHER)
+        .fetch_all(&mut *self.database.reader().await?)
+        .await
+        .map_err(failed("look for guests whose time is over"))?;
+        let all = rows.iter().map(|row| (row.get::<String, _>(0), row.get::<i64, _>(1)));
+        let (now, later): (Vec<_>, Vec<_>) = all.partition(|(_, at)| *at <= signed(now_ms));
+        let next = later.first().map(|(_, at)| unsigned(*at));
+        Ok((now.into_iter().map(|(job, _)| job).collect(), next))
+    }
+
+    /// The jobs of this backend whose guests are ready, and gone once they stop. Not those that somebody works on.
+    pub async fn ephemeral_jobs(&self, backend: &str) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(
+            "SELECT id FROM jobs WHERE ephemeral = 1 AND live = 1 AND backend = $1 AND request IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM jobs other WHERE other.change_of = jobs.id AND other.live = 1)",
+        )
+        .bind(backend)
+        .fetch_all(&mut *self.database.reader().await?)
+        .await
+        .map_err(failed("look for ephemeral guests"))
+    }
+}

@@ -1,0 +1,12 @@
+//! The client of Incus against what a real server answered, and against one with faults.
+
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
+mod calls;
+mod contract;
+mod events;
+mod fake;
+mod faults;
+mod following;
+mod secrecy;
+mod tls;

@@ -1,0 +1,3 @@
+//! Incus: a real server, and bring-ups on it.
+
+mod rig;
