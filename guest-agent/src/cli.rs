@@ -19,8 +19,9 @@ Commands:
                     in an image its stamp counts for nothing: every clone renews again
   report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
   verify [--json] [--nonce HEX] [--within TIME]
-                    run the checks now and show what they say; change nothing. --json prints evidence, signed with the
-                    host key over the nonce; a check has 2s (--within) to come right
+         [--send]   run the checks now and show what they say; change nothing. --json prints evidence, signed with the
+                    host key over the nonce; a check has 2s (--within) to come right; --send fetches a nonce from the
+                    companion that acknowledged this machine once, and sends it the evidence
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery
   keys              make the host keys that are missing, of all configured types, now
@@ -40,8 +41,8 @@ Exit codes:
      keys: one could not be made
   2  wrong arguments
   3  the root cannot be used
-  4  report: the host refused it
-  5  report: not delivered in time, or no usable address of the host
+  4  report, verify --send: the host refused it
+  5  report, verify --send: not delivered in time, or no usable address of the host
   6  adopt: refused, nothing was changed: this machine is stamped already, has a key or machine-id of the golden,
      has no whole host key or no machine-id, or systemd did not boot it (a chroot)
   7  verify: the evidence was made, and this guest is not ready
@@ -70,6 +71,7 @@ pub(crate) enum Command {
     Status { json: bool },
     Adopt { json: bool },
     Verify { json: bool, nonce: Option<String>, within: Duration },
+    Send { within: Duration },
     Help,
     Version,
 }
@@ -87,7 +89,7 @@ pub(crate) struct Arguments {
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
     let mut arguments = arguments.into_iter();
     let (mut root, mut command) = (None, None);
-    let (mut json, mut again) = (false, false);
+    let (mut json, mut again, mut send) = (false, false, false);
     let (mut nonce, mut within) = (None, None);
     while let Some(argument) = arguments.next() {
         let text = argument.to_str().ok_or("an argument is not UTF-8")?;
@@ -97,6 +99,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
             "--root" => set_root(&mut root, arguments.next())?,
             "--json" => json = true,
             "--again" => again = true,
+            "--send" => send = true,
             "--nonce" => nonce = Some(nonce_of(arguments.next())?),
             "--within" => within = Some(span_of(arguments.next())?),
             _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
@@ -113,6 +116,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
         "status" => Command::Status { json: std::mem::take(&mut json) },
         "adopt" => Command::Adopt { json: std::mem::take(&mut json) },
         "report" => Command::Report { again: std::mem::take(&mut again) },
+        "verify" if std::mem::take(&mut send) => {
+            Command::Send { within: within.take().unwrap_or(evidence::WITHIN) }
+        }
         "verify" => Command::Verify {
             json: std::mem::take(&mut json),
             nonce: nonce.take(),
@@ -123,8 +129,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     if json {
         return Err("--json goes with plan, status, adopt and verify only".to_owned());
     }
-    if nonce.is_some() || within.is_some() {
-        return Err("--nonce and --within go with verify only".to_owned());
+    if nonce.is_some() || within.is_some() || send {
+        return Err(
+            "--nonce, --within and --send go with verify only, and --nonce not with --send".to_owned()
+        );
     }
     if again {
         return Err("--again goes with report only".to_owned());
@@ -132,7 +140,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     if matches!(command, Command::Report { .. }) && root.is_some() {
         return Err("report works on the running system only, without --root".to_owned());
     }
-    if matches!(command, Command::Verify { .. }) && root.is_some() {
+    if matches!(command, Command::Verify { .. } | Command::Send { .. }) && root.is_some() {
         return Err("verify works on the running system only, without --root".to_owned());
     }
     if matches!(command, Command::Adopt { .. }) && root.is_some() {
@@ -185,6 +193,10 @@ mod tests {
         let asked = parsed(&format!("verify --json --nonce {nonce} --within 10s")).map(|asked| asked.command);
         let within = Duration::from_secs(10);
         assert_eq!(asked, Ok(Command::Verify { json: true, nonce: Some(nonce), within }));
+        assert_eq!(
+            parsed("verify --send").map(|a| a.command),
+            Ok(Command::Send { within: evidence::WITHIN })
+        );
         let plain = Command::Verify { json: false, nonce: None, within: evidence::WITHIN };
         assert_eq!(parsed("verify").map(|asked| asked.command), Ok(plain));
     }
@@ -212,6 +224,9 @@ mod tests {
             "verify --within 2",
             "verify --root /x",
             "plan --within 2s",
+            "report --send",
+            "verify --send --json",
+            "verify --send --nonce 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

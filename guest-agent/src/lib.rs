@@ -74,6 +74,7 @@ fn run(arguments: cli::Arguments) -> End {
         Command::Adopt { json } => run_adopt(&machine, json),
         Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),
+        Command::Send { within } => run_send(&machine, within),
         Command::Verify { json, nonce, within } => run_verify(&machine, json, nonce, within),
         Command::Plan { json } => {
             let plan = identity::plan_with_items(&machine, &identity::observe(&machine));
@@ -182,7 +183,16 @@ fn run_verify(machine: &Machine, json: bool, nonce: Option<String>, within: Dura
 
 fn run_report(machine: &Machine, again: bool) -> End {
     let Some(runtime) = runtime() else { return End::Failed };
-    match runtime.block_on(report::run(machine, again)) {
+    delivery_end(runtime.block_on(report::run(machine, again)))
+}
+
+fn run_send(machine: &Machine, within: Duration) -> End {
+    let Some(runtime) = runtime() else { return End::Failed };
+    delivery_end(runtime.block_on(report::send(machine, within)))
+}
+
+fn delivery_end(end: ReportEnd) -> End {
+    match end {
         ReportEnd::Done => End::Done,
         ReportEnd::NotWritten => End::Failed,
         ReportEnd::Refused => End::Refused,

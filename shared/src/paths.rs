@@ -12,3 +12,7 @@ pub const SECRET_CREDENTIAL: &str = "firstlight.secret.";
 pub const SECRET_VARIABLE: &str = "FIRSTLIGHT_SECRET_";
 /// HTTP path that takes reports.
 pub const REPORT_ENDPOINT: &str = "/v1/report";
+/// HTTP path that gives out challenges, to be answered with evidence.
+pub const CHALLENGE_ENDPOINT: &str = "/v1/challenge";
+/// HTTP path that takes evidence.
+pub const EVIDENCE_ENDPOINT: &str = "/v1/evidence";

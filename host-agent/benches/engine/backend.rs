@@ -120,6 +120,7 @@ impl Backend for InstantBackend {
             mac: Some(allocation.mac),
             addresses: allocation.addresses,
             mounts: Vec::new(),
+            no_network: false,
         })
     }
 

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
-pub use secret::{FileMode, Owner, SecretPlan, SecretSource, secrets_problem};
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, account_number, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.
@@ -281,6 +281,15 @@ pub struct Trouble {
     pub next_try_ms: Option<u64>,
 }
 
+/// A state of a guest that it can be set back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Snapshot {
+    pub name: String,
+    /// Milliseconds since the Unix epoch, by the hypervisor's clock.
+    #[serde(default)]
+    pub taken_at_ms: Option<u64>,
+}
+
 /// What a hypervisor tells without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -297,11 +306,24 @@ pub const ID_TAKEN: &str = "id-taken";
 /// Whether what [`Backend::preflight`] refuses with this code is for what the plan says: another spec or golden mends it.
 /// All other refusals want something of the machine, the hypervisor or the token.
 pub fn blames_plan(code: &str) -> bool {
-    let of_kind = ["golden-", "unsupported-"].iter().any(|kind| code.starts_with(kind));
+    let of_kind = ["golden-", "unsupported-", "secret-"].iter().any(|kind| code.starts_with(kind));
     of_kind
         || matches!(
             code,
             "bad-golden"
+                | "bad-secret"
+                | "incus-exists"
+                | "incus-limit-reached"
+                | "incus-no-image"
+                | "incus-no-network"
+                | "incus-no-pool"
+                | "incus-no-profile"
+                | "incus-no-project"
+                | "incus-restricted"
+                | "name-taken"
+                | "no-golden"
+                | "no-safe-channel"
+                | "no-such-remote"
                 | "foreign"
                 | "no-bridge"
                 | "no-node"
@@ -319,7 +341,7 @@ pub fn blames_plan(code: &str) -> bool {
 
 /// Whether a fault with this code only says that the hypervisor did not answer.
 pub fn is_silence(code: &str) -> bool {
-    matches!(code, "proxmox-unreachable" | "proxmox-no-answer")
+    matches!(code, "proxmox-unreachable" | "proxmox-no-answer" | "incus-unreachable")
 }
 
 /// The steps of a bring-up that a backend carries out, in their order.
@@ -351,6 +373,20 @@ pub struct Observed {
     pub addresses: Vec<IpAddr>,
     /// Paths in the guest where a volume of ours is mounted.
     pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
+    /// Whoever would tell what the guest has mounted tells nothing: `mounts` says nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts_unseen: Option<Unseen>,
+}
+
+/// Why something of a guest cannot be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub why: String,
+    /// It may be seen in a moment.
+    pub passes: bool,
 }
 
 /// One guest (or a part of one) with our stamp, as a survey found it.
@@ -467,6 +503,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         ))
     }
 
+    /// Whether reports are read through the hypervisor while one waits for them: a guest may have no network to send one.
+    fn pulls_reports(&self) -> bool {
+        false
+    }
+
     /// Reads the guest's report file through the hypervisor, if there is one and the backend can.
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault>;
 
@@ -500,6 +541,21 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
             "no-memory-change",
             format!("`{}` cannot change the memory of a guest", self.name()),
         ))
+    }
+
+    /// What the guest may take at most, in bytes, as it is configured. None: it has no limit.
+    async fn memory(&self, _guest: &Placement) -> Result<Option<u64>, Fault> {
+        Err(Fault::new("no-memory-change", format!("`{}` cannot change the memory of a guest", self.name())))
+    }
+
+    /// Waits for the end of a task that a change of a guest that is there named (memory, snapshots).
+    async fn follow_change(&self, _guest: &Placement, task: &str) -> Followed {
+        Followed::Unknown(Fault::new("no-tasks", format!("`{}` has no task `{task}`", self.name())))
+    }
+
+    /// The guest's snapshots, oldest first.
+    async fn snapshots(&self, _guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        Err(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
     }
 
     /// Makes an ephemeral guest a kept one. Repeatable.

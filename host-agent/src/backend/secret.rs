@@ -181,6 +181,18 @@ impl SecretPlan {
     }
 }
 
+/// The number of a user or group of a guest, by the text of its own passwd(5) or group(5): the third field of the first line
+/// that begins with the name. A number stands for itself.
+pub fn account_number(text: &str, name: &str) -> Option<u32> {
+    let named = || {
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+        })
+    };
+    name.parse().ok().or_else(named)
+}
+
 /// What is wrong with them, as field, value and problem; none: nothing. Reads no source.
 pub fn secrets_problem(secrets: &[SecretPlan]) -> Option<(&'static str, String, String)> {
     if secrets.len() > MOST {
@@ -306,6 +318,16 @@ mod tests {
         assert_eq!(secret("/k").source.of_guest(&name), SecretSource::File("/s/web-01.key".into()));
         assert_eq!(command(&["/p", "a-{name}"]).of_guest(&name), command(&["/p", "a-web-01"]));
         assert_eq!(command(&["/p", "hunter2"]).to_string(), "command /p");
+    }
+
+    #[test]
+    fn accounts_are_the_guests_own() {
+        let text = "root:x:0:0:root:/root:/bin/bash\nodd\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\nadm:x:4:syslog\n";
+        for (name, number) in
+            [("root", Some(0)), ("www-data", Some(33)), ("adm", Some(4)), ("www", None), ("7", Some(7))]
+        {
+            assert_eq!(account_number(text, name), number, "{name}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::view::ReportView;
 use crate::backend::Trouble;
 use crate::job::Phase;
 use crate::outcome::Fault;
-use crate::store::Refused;
 pub use crate::store::{JobFilter, ReportFilter};
+use crate::store::{Refused, StoredEvidence};
 
 /// What became of one guest of a spec that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -100,6 +100,8 @@ pub struct JobLine {
 pub struct ReportPage {
     pub reports: Vec<ReportView>,
     pub refusals: Vec<Refused>,
+    /// Evidence of guests that were verified anew, newest first; on the first page only.
+    pub evidence: Vec<StoredEvidence>,
     /// Give it as `before` for the next page; none: this is the last one.
     pub next: Option<String>,
 }

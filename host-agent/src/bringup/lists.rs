@@ -58,11 +58,14 @@ impl Bringups {
     /// One page of reports, newest first; the first page has the newest refusals beside them.
     pub async fn reports(&self, filter: &ReportFilter) -> Result<ReportPage, StoreError> {
         let (stored, next) = self.store.list_reports(filter).await?;
-        let refusals = match &filter.before {
-            None => self.store.list_refusals(filter.guest.as_ref(), filter.limit).await?,
-            Some(_) => Vec::new(),
+        let (refusals, evidence) = match &filter.before {
+            None => (
+                self.store.list_refusals(filter.guest.as_ref(), filter.limit).await?,
+                self.store.list_evidence(filter.guest.as_ref(), None, filter.limit).await?,
+            ),
+            Some(_) => Default::default(),
         };
-        Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, next })
+        Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, evidence, next })
     }
 
     /// Whether a job was ever for a guest of this name, and is still kept.

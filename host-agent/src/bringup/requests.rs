@@ -21,6 +21,14 @@ impl Bringups {
             Phase::Queued | Phase::Running | Phase::Waiting | Phase::Unwinding => {
                 self.unwind(row, by, reason).await
             }
+            Phase::Done | Phase::RolledBack if row.change_of.is_some() => Err(ended(&row)),
+            Phase::NeedsOperator if row.change_of.is_some() => {
+                let hint = format!(
+                    "`firstlight retry {0}` tries again, `firstlight abandon {0}` leaves the guest as it is",
+                    row.id
+                );
+                Err(ended(&row).with_hint(hint))
+            }
             Phase::Done | Phase::NeedsOperator if self.is_adopted(&row.id).await? => {
                 let hint = format!("`firstlight abandon {}` forgets the guest", row.guest);
                 Err(ended(&row).with_hint(hint))
@@ -154,6 +162,12 @@ impl Bringups {
             if !anew && state.is_none_or(|state| state.successor.is_none()) {
                 return Ok(row.id);
             }
+        }
+        if row.phase == Phase::Done && row.change_of.is_none() {
+            // Asked first: no other change begins then.
+            let job = self.ask(row, RequestKind::Unwind, by, reason).await?;
+            self.cancel_change_of(&job, by, "its guest is to be destroyed").await?;
+            return Ok(job);
         }
         self.ask(row, RequestKind::Unwind, by, reason).await
     }

@@ -139,6 +139,9 @@ impl Bringups {
             match name {
                 "proxmox" => fault
                     .with_hint("[proxmox] of the companion's configuration makes it: see docs/proxmox.md"),
+                "incus" => {
+                    fault.with_hint("[incus] of the companion's configuration makes it: see docs/incus.md")
+                }
                 _ => fault,
             }
         })

@@ -154,6 +154,10 @@ impl Bringups {
             Some(Event::Created(spec)) => serde_json::from_value(spec.spec.clone()).ok(),
             _ => None,
         };
+        let spec = match spec {
+            Some(spec) => Some(self.changed(&row.id, spec).await?),
+            None => None,
+        };
         let asked = self.store.request(&row.id).await;
         let asked = asked.map_err(|error| Fault::new("store", error.to_string()))?;
         let unwinding = asked

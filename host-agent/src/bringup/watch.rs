@@ -35,6 +35,7 @@ impl Bringups {
             () = self.wake() => {}
             () = self.look() => {}
             () = self.attend() => {}
+            () = self.hear() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }

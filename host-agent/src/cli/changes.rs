@@ -95,8 +95,8 @@ async fn everybody(session: &Session) -> Result<Vec<String>, Failure> {
     }
     let summary = summaries(&session.client, &jobs).await?;
     let named = |adopted: bool| {
-        let those =
-            render::list(&summary["guests"]).filter(move |guest| (guest["adopted"] == true) == adopted);
+        let those = render::list(&summary["guests"])
+            .filter(move |guest| (guest["adopted"] == true) == adopted && guest["change_of"].is_null());
         those.filter_map(|guest| guest["name"].as_str()).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     let others = named(true);

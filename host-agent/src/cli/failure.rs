@@ -21,16 +21,18 @@ pub(super) enum Exit {
     Environment = 4,
     NoAnswer = 5,
     NeedsOperator = 6,
+    /// The guest cannot be asked, and answers later.
+    NotNow = 7,
     /// Ctrl-C, as shells number it.
     Interrupted = 130,
 }
 
 /// Every exit code with its meaning; README shows the same.
-pub(super) const EXITS: [(u8, &str); 8] = [
+pub(super) const EXITS: [(u8, &str); 9] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
     (
         1,
-        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing",
+        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing; of `verify`: something does not hold",
     ),
     (2, "wrong usage"),
     (
@@ -43,6 +45,7 @@ pub(super) const EXITS: [(u8, &str); 8] = [
     ),
     (5, "no companion answers, or there is no such job or guest"),
     (6, "an operator is needed: `firstlight show` names what is left and the commands to run"),
+    (7, "of `verify`: nothing can be run in the guest; it tells at its next timer or boot"),
     (130, "interrupted by Ctrl-C; what a companion was told to do goes on"),
 ];
 
@@ -92,6 +95,9 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
+        // Of a guest that is verified: it cannot answer, or not as itself.
+        "guest-stopped" | "guest-gone" | "guest-does-not-answer" => Exit::NotReady,
+        code if code.starts_with("evidence-") => Exit::NotReady,
         "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "bad-request" => {
             Exit::BadInput
         }
@@ -170,6 +176,10 @@ mod tests {
             ("ambiguous-guest", Exit::BadInput),
             ("guest-not-ours", Exit::BadInput),
             ("no-adoption", Exit::BadInput),
+            ("secret-exposed", Exit::BadInput),
+            ("no-safe-channel", Exit::BadInput),
+            ("incus-no-image", Exit::BadInput),
+            ("incus-unreachable", Exit::Environment),
             ("store-query", Exit::Environment),
             ("golden-missing", Exit::BadInput),
             ("unsupported-size", Exit::BadInput),
@@ -181,6 +191,8 @@ mod tests {
             ("missing-tool", Exit::Environment),
             ("proxmox-denied", Exit::Environment),
             ("proxmox-unreachable", Exit::Environment),
+            ("guest-stopped", Exit::NotReady),
+            ("evidence-replayed", Exit::NotReady),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");
         }

@@ -78,6 +78,7 @@ impl Reader<'_> {
                 commands: self.get("secrets.commands"),
             },
             proxmox: self.proxmox(),
+            incus: self.incus(),
             local: LocalSettings { folder: self.path_or("local.folder", &state) },
             log: LogSettings { level: self.log_level() },
             state,
@@ -252,7 +253,7 @@ impl Reader<'_> {
         if self.origin(&path(key)) == Origin::Default { PathBuf::from(text) } else { self.get(key) }
     }
 
-    fn value_at<T: Setting>(&mut self, path: &[String]) -> T {
+    pub(super) fn value_at<T: Setting>(&mut self, path: &[String]) -> T {
         let Some(found) = self.merged.values.get(path) else { return T::default() };
         if let Some(value) = T::read(&found.value) {
             return value;
@@ -266,7 +267,7 @@ impl Reader<'_> {
         T::default()
     }
 
-    fn names_below(&self, table: &str) -> Vec<String> {
+    pub(super) fn names_below(&self, table: &str) -> Vec<String> {
         let table = path(table);
         let below = self.merged.values.keys().filter(|path| path.starts_with(&table));
         let mut names: Vec<String> = below.filter_map(|path| path.get(table.len()).cloned()).collect();
@@ -288,7 +289,7 @@ impl Reader<'_> {
         numbers
     }
 
-    fn origin(&self, path: &[String]) -> Origin {
+    pub(super) fn origin(&self, path: &[String]) -> Origin {
         self.merged.values.get(path).map_or(Origin::Default, |found| found.origin.clone())
     }
 

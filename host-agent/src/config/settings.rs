@@ -10,6 +10,7 @@ use firstlight_shared::pin::SpkiPin;
 
 use super::secret::SecretFile;
 use super::value::Role;
+use crate::backend::incus;
 use crate::backend::proxmox::client::link::{Address, Fingerprint};
 
 /// Everything a companion is told. Secrets are named here, and read by whoever needs them.
@@ -28,6 +29,7 @@ pub struct Settings {
     pub local: LocalSettings,
     /// None: there is no such backend.
     pub proxmox: Option<ProxmoxSettings>,
+    pub incus: Option<IncusSettings>,
     pub log: LogSettings,
 }
 
@@ -134,7 +136,37 @@ pub struct ProxmoxSettings {
     pub allow_root_lines: bool,
 }
 
-/// What the nodes are known by: one kind, never a fallback to another.
+/// Which Incus servers there are, and what their guests have where their spec says nothing. See the keys' help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncusSettings {
+    /// At least one; the first is the usual one.
+    pub remotes: Vec<RemoteSettings>,
+    pub profiles: Vec<String>,
+    pub pool: Option<String>,
+    pub network: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSettings {
+    pub name: String,
+    pub place: RemotePlace,
+    pub project: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemotePlace {
+    Socket(PathBuf),
+    Server {
+        address: incus::client::link::Address,
+        pin: PinSettings,
+        /// A file of PEM.
+        certificate: PathBuf,
+        key: SecretFile,
+        proxy: Option<incus::client::link::Proxy>,
+    },
+}
+
+/// What servers are known by: one kind, never a fallback to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PinSettings {
     /// A file of PEM.

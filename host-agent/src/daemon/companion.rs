@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::error::StartError;
 use super::ground::{Ground, credentials};
 use super::heart::Heart;
+use super::incus::{IncusError, incus_config};
 use super::lock::StateLock;
 use super::metered::Metered;
 use super::policy::{PolicyError, policy};
@@ -19,6 +20,7 @@ use super::proxmox::{ProxmoxError, proxmox_config};
 use super::reports::Reports;
 use super::{prune, socket};
 use crate::backend::Backend;
+use crate::backend::incus::Incus;
 use crate::backend::local::{Local, LocalConfig};
 use crate::backend::proxmox::Proxmox;
 use crate::bringup::{Bringups, Endpoints, Parts, SecretRules};
@@ -218,10 +220,8 @@ impl Companion {
 fn secret_rules(settings: &Settings, purpose: Purpose) -> SecretRules {
     let sources = settings.secrets.clone();
     match purpose {
-        Purpose::Work => SecretRules::Anything,
-        Purpose::Serve | Purpose::Look => {
-            SecretRules::Only { folders: sources.files, programs: sources.commands }
-        }
+        Purpose::Work | Purpose::Look => SecretRules::Anything,
+        Purpose::Serve => SecretRules::Only { folders: sources.files, programs: sources.commands },
     }
 }
 
@@ -251,11 +251,18 @@ fn composed(
     let config =
         LocalConfig { folder: settings.local.folder.clone(), report_port: settings.reports.listen.port() };
     let mut own: Vec<Arc<dyn Backend>> = vec![Arc::new(Local::new(config))];
+    // A credential that only the service gets, for one: what is stored can be looked at all the same.
     match proxmox(settings) {
         Ok(backend) => own.extend(backend),
-        // A credential that only the service gets, for one: what is stored can be looked at all the same.
         Err(error) if purpose == Purpose::Look => {
             tracing::error!(error = %Chain(&error), "going on without the backend `proxmox`");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    match incus(settings) {
+        Ok(backend) => own.extend(backend),
+        Err(error) if purpose == Purpose::Look => {
+            tracing::error!(error = %Chain(&error), "going on without the backend `incus`");
         }
         Err(error) => return Err(error.into()),
     }
@@ -266,4 +273,9 @@ fn composed(
 fn proxmox(settings: &Settings) -> Result<Option<Arc<dyn Backend>>, ProxmoxError> {
     let Some(config) = proxmox_config(settings, credentials().as_deref())? else { return Ok(None) };
     Ok(Some(Arc::new(Proxmox::new(config).map_err(ProxmoxError::Client)?)))
+}
+
+fn incus(settings: &Settings) -> Result<Option<Arc<dyn Backend>>, IncusError> {
+    let Some(config) = incus_config(settings, credentials().as_deref())? else { return Ok(None) };
+    Ok(Some(Arc::new(Incus::new(config).map_err(IncusError::Client)?)))
 }

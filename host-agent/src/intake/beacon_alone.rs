@@ -99,7 +99,14 @@ mod tests {
     #[test]
     fn only_a_ready_guest_without_further_wishes_is_ready_by_its_beacon() {
         let mac = "02:f1:57:00:00:01".parse().unwrap();
-        let there = Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec![] };
+        let there = Observed {
+            running: true,
+            mac: Some(mac),
+            addresses: vec![],
+            mounts: vec![],
+            mounts_unseen: None,
+            no_network: false,
+        };
         let gone = Observed { running: false, ..there.clone() };
         let twin = Shared {
             kind: "ssh-host-key".into(),

@@ -91,7 +91,7 @@ pub fn verdict(
             format!("the guest calls itself {}, not {}", escape(hostname, 64), expected.guest),
         );
     }
-    if !report.network.iter().any(|interface| interface.mac == Some(expected.mac)) {
+    if !observed.no_network && !report.network.iter().any(|interface| interface.mac == Some(expected.mac)) {
         problem("wrong-mac", format!("no interface of the guest has the MAC {}", expected.mac));
     }
     match (report.identity.machine_id.derived, expected.machine_id) {
@@ -106,34 +106,33 @@ pub fn verdict(
         problem("no-host-key", "the guest has no SSH host key".to_owned());
     }
 
-    problems.extend(expected.secrets.iter().filter_map(|secret| secret_problem(secret, report)));
+    problems.extend(expected.secrets.iter().filter_map(|secret| secret.problem_in(report)));
     problems.extend(seen_from_outside(expected, observed, shared));
     problems
 }
 
-/// Whether the guest found in place what was delivered.
-fn secret_problem(delivered: &Delivered, report: &Report) -> Option<Problem> {
-    let path = escape(&delivered.path, 200);
-    let problem = |code, message| Some(Problem { code, message });
-    let Some(found) = report.secrets.iter().find(|found| found.path == delivered.path) else {
-        let said = "the guest does not tell of it: is its firstlight-guest older than its companion?";
-        return problem("secret-missing", format!("secret {path}: {said}"));
-    };
-    if let Some(reason) = &found.problem {
-        return problem("secret-missing", format!("secret {path}: {}", escape(reason, 300)));
+impl Delivered {
+    /// Why the guest has not found in place what was delivered; none: it has.
+    pub fn problem_in(&self, report: &Report) -> Option<Problem> {
+        let path = escape(&self.path, 200);
+        let problem = |code, message| Some(Problem { code, message });
+        let Some(found) = report.secrets.iter().find(|found| found.path == self.path) else {
+            let said = "the guest does not tell of it: is its firstlight-guest older than its companion?";
+            return problem("secret-missing", format!("secret {path}: {said}"));
+        };
+        if let Some(reason) = &found.problem {
+            return problem("secret-missing", format!("secret {path}: {}", escape(reason, 300)));
+        }
+        let pairs = [
+            ("content (SHA-256)", &found.sha256_prefix, &self.sha256_prefix),
+            ("mode", &found.mode, &self.mode),
+            ("owner", &found.owner, &self.owner),
+        ];
+        let (what, found, wanted) =
+            pairs.into_iter().find(|(_, found, wanted)| found.as_ref() != Some(*wanted))?;
+        let found = escape(found.as_deref().unwrap_or("(unknown)"), 80);
+        problem("secret-differs", format!("secret {path}: its {what} is {found} in the guest, not {wanted}"))
     }
-    let shown = |text: &Option<String>| escape(text.as_deref().unwrap_or("(unknown)"), 80);
-    let pairs = [
-        ("content (SHA-256)", &found.sha256_prefix, &delivered.sha256_prefix),
-        ("mode", &found.mode, &delivered.mode),
-        ("owner", &found.owner, &delivered.owner),
-    ];
-    let (what, found, wanted) =
-        pairs.into_iter().find(|(_, found, wanted)| found.as_ref() != Some(*wanted))?;
-    problem(
-        "secret-differs",
-        format!("secret {path}: its {what} is {} in the guest, not {wanted}", shown(found)),
-    )
 }
 
 /// What needs no word of the guest.
@@ -146,10 +145,12 @@ pub(super) fn seen_from_outside(
     let mut problem = |code, message: String| problems.push(Problem { code, message });
     if !observed.running {
         problem("guest-stopped", "the hypervisor says that the guest does not run".to_owned());
-    } else if observed.mac != Some(expected.mac) {
+    } else if !observed.no_network && observed.mac != Some(expected.mac) {
         problem("wrong-mac", format!("the hypervisor shows another MAC than {}", expected.mac));
     }
-    for path in expected.mounts.iter().filter(|path| !observed.mounts.contains(path)) {
+    // What nobody tells is no problem of the guest: it is said to be unproven.
+    let told = observed.mounts_unseen.is_none();
+    for path in expected.mounts.iter().filter(|path| told && !observed.mounts.contains(path)) {
         problem("mount-missing", format!("{} is not mounted in the guest", path.display()));
     }
     for duplicate in duplicates_with(expected.guest, shared) {

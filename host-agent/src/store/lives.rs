@@ -3,8 +3,9 @@
 use sqlx::Row;
 
 use super::error::failed;
-use super::rows::{signed, unsigned};
+use super::rows::{self, signed, unsigned};
 use super::{Store, StoreError};
+use crate::job::Event;
 
 /// How many guests are attended to in one go.
 const TOGETHER: i64 = 200;
@@ -25,6 +26,28 @@ impl Store {
         let (now, later): (Vec<_>, Vec<_>) = all.partition(|(_, at)| *at <= signed(now_ms));
         let next = later.first().map(|(_, at)| unsigned(*at));
         Ok((now.into_iter().map(|(job, _)| job).collect(), next))
+    }
+
+    /// The change of this job's guest that goes on.
+    pub async fn open_change_of(&self, job: &str) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT id FROM jobs WHERE change_of = $1 AND live = 1 AND is_open = 1")
+            .bind(job)
+            .fetch_optional(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("look for a guest's change"))
+    }
+
+    /// The first events of the changes that were made to this job's guest, oldest first.
+    pub async fn changes_made(&self, job: &str) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, at_ms, body FROM events JOIN jobs ON jobs.id = events.job \
+             WHERE jobs.change_of = $1 AND jobs.phase = 'done' AND events.seq = 0 ORDER BY jobs.id",
+        )
+        .bind(job)
+        .fetch_all(&mut *self.database.reader().await?)
+        .await
+        .map_err(failed("read a guest's changes"))?;
+        rows.iter().map(|row| Ok(rows::event(row, 0)?.event)).collect()
     }
 
     /// The jobs of this backend whose guests are ready, and gone once they stop. Not those that somebody works on.

@@ -81,6 +81,16 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE jobs ADD COLUMN attend_at_ms INTEGER;
     DROP INDEX IF EXISTS jobs_one_per_guest;
     ",
+    // Evidence: files that were signed; and what guests sent by themselves, the newest of each.
+    "
+    CREATE TABLE evidence (
+        sha256 TEXT PRIMARY KEY, job TEXT NOT NULL, guest TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        holds INTEGER NOT NULL, asked_by TEXT NOT NULL, file TEXT NOT NULL) STRICT;
+    CREATE INDEX evidence_by_job ON evidence(job);
+    CREATE TABLE heard (
+        job TEXT PRIMARY KEY, sha256 TEXT NOT NULL, guest TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        source TEXT NOT NULL, evidence TEXT NOT NULL) STRICT;
+    ",
 ];
 
 /// Made after the old rows have their new columns.

@@ -197,6 +197,8 @@ impl Backend for Paper {
             mac: machine.as_ref().map(|machine| machine.mac),
             addresses: machine.map(|machine| machine.addresses).unwrap_or_default(),
             mounts: Vec::new(),
+            mounts_unseen: None,
+            no_network: false,
         })
     }
 

@@ -22,6 +22,7 @@ mod pins;
 mod refused;
 mod schema;
 mod secrecy;
+mod secrets;
 mod server;
 mod silence;
 mod standstill;

@@ -43,6 +43,13 @@ pub struct SystemNow {
     pub failed_units: Option<Vec<String>>,
 }
 
+/// What a companion gives a guest that sends evidence by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeText {
+    /// See [`is_nonce`].
+    pub nonce: String,
+}
+
 /// A text, and the key that signed its bytes.
 ///
 /// ```

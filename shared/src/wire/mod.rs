@@ -16,8 +16,8 @@ pub use ack::{Ack, Refusal, Trust};
 pub use claim::{Claim, ClaimError, Intent};
 pub use envelope::{Binding, Envelope, EnvelopeError, Opened, sha256_hex, signing_key_line};
 pub use evidence::{
-    EVIDENCE_FILE_NAMESPACE, EVIDENCE_NAMESPACE, EVIDENCE_VERSION, Evidence, NONCE_DIGITS, Signed, SystemNow,
-    is_nonce,
+    ChallengeText, EVIDENCE_FILE_NAMESPACE, EVIDENCE_NAMESPACE, EVIDENCE_VERSION, Evidence, NONCE_DIGITS,
+    Signed, SystemNow, is_nonce,
 };
 pub use report::{
     Address, Agent, BootTiming, Decision, Facts, HostKey, Hostname, Identity, Interface, ItemAction,

@@ -16,9 +16,9 @@ fn listed(server: &IncusServer, guest: &str) -> String {
 fn a_server_runs_guests_that_reach_this_machine_and_leaves_nothing() {
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let limit = || std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap();
-    let server = IncusServer::with_golden();
+    let server = IncusServer::for_tests();
     assert!(limit().trim().parse::<u32>().unwrap() >= 1024);
-    let before = server.inventory().unwrap();
+    let before = server.inventory("default").unwrap();
     server.must(&["launch", GOLDEN, "web-01"]).unwrap();
     let seen = wait::until("an address", Duration::from_secs(60), || {
         Some(listed(&server, "web-01")).filter(|listed| listed.contains("10.80."))
@@ -31,7 +31,7 @@ fn a_server_runs_guests_that_reach_this_machine_and_leaves_nothing() {
     let connect = format!("exec 3<>/dev/tcp/{}/{port}", server.gateway());
     server.must(&["exec", "web-01", "--", "bash", "-c", &connect]).unwrap();
     server.must(&["delete", "--force", "web-01"]).unwrap();
-    assert_eq!(server.inventory().unwrap(), before);
+    assert_eq!(server.inventory("default").unwrap(), before);
 
     let traces = server.traces();
     assert!(traces.iter().all(|path| path.exists()), "{traces:?}");
@@ -43,7 +43,7 @@ fn a_server_runs_guests_that_reach_this_machine_and_leaves_nothing() {
 
 #[test]
 fn guests_outlive_a_server_that_is_killed() {
-    let server = IncusServer::with_golden();
+    let server = IncusServer::for_tests();
     server.must(&["launch", GOLDEN, "web-01"]).unwrap();
     let booted = || server.must(&["exec", "web-01", "--", "cat", "/proc/sys/kernel/random/boot_id"]).ok();
     let before = wait::until("the guest", Duration::from_secs(60), booted).unwrap();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::inside::{Ids, Root};
 use super::stamp::{self, Standing};
 use super::{Local, machine};
-use crate::backend::{Owner, Placement, SecretFile};
+use crate::backend::{Owner, Placement, SecretFile, account_number};
 use crate::outcome::Fault;
 
 /// passwd(5) and group(5) of a guest are smaller.
@@ -87,25 +87,17 @@ fn split(path: &Path) -> Option<(PathBuf, String)> {
 /// As the guest's own files name them: never those of this machine.
 fn ids_of(root: &Root, owner: &Owner) -> Result<Ids, Fault> {
     let number = |name: &str, file: &str| -> Result<u32, Fault> {
-        if let Ok(number) = name.parse() {
+        if let Some(number) = account_number("", name) {
             return Ok(number);
         }
         let bytes =
             root.read(file, ACCOUNTS).map_err(|error| fault(&format!("read the guest's /{file}"), &error))?;
-        find(&String::from_utf8_lossy(&bytes), name).ok_or_else(|| {
+        account_number(&String::from_utf8_lossy(&bytes), name).ok_or_else(|| {
             Fault::new("secret-owner", format!("the guest's /{file} has no `{}`", escape(name, 64)))
                 .with_hint("give a number, or an owner that the golden has")
         })
     };
     Ok(Ids { user: number(&owner.user, "etc/passwd")?, group: number(&owner.group, "etc/group")? })
-}
-
-/// The third field of the first line that begins with the name. Source: passwd(5), group(5).
-fn find(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
-    })
 }
 
 fn fault(what: &str, error: &io::Error) -> Fault {

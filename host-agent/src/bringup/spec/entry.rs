@@ -38,6 +38,8 @@ pub(super) struct Entry {
     storage: Option<String>,
     pool: Option<String>,
     vmid: Option<u32>,
+    remote: Option<String>,
+    project: Option<String>,
     nics: Option<Vec<NicEntry>>,
     cores: Option<u32>,
     memory: Option<String>,
@@ -162,6 +164,8 @@ impl Entry {
             storage: self.storage.or(theirs.storage),
             pool: self.pool.or(theirs.pool),
             vmid: self.vmid,
+            remote: self.remote.or(theirs.remote),
+            project: self.project.or(theirs.project),
             nics: self.nics.or(theirs.nics),
             tags: self.tags.or(theirs.tags),
             onboot: self.onboot.or(theirs.onboot),
@@ -229,7 +233,7 @@ impl Entry {
         let backend = self.backend.as_deref().unwrap_or(LOCAL);
         let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if backend.is_empty() || !backend.bytes().all(word) {
-            return Err(place.wrong("backend", backend, "`local` or `proxmox` is wanted"));
+            return Err(place.wrong("backend", backend, "`local`, `proxmox` or `incus` is wanted"));
         }
         Ok(backend.to_owned())
     }
@@ -257,7 +261,8 @@ impl Entry {
             storage: self.storage.clone(),
             pool: self.pool.clone(),
             vmid: self.vmid,
-            ..Seat::default()
+            remote: self.remote.clone(),
+            project: self.project.clone(),
         };
         resolve_seat(seat, guests, place)
     }

@@ -17,7 +17,7 @@ use firstlight_shared::ids::IdError;
 use serde::{Deserialize, Serialize};
 
 use self::entry::Entry;
-pub use self::units::{parse_duration, parse_span};
+pub use self::units::{parse_duration, parse_size, parse_span};
 use crate::backend::{Adopted, GuestPlan};
 
 /// In bytes.

@@ -33,7 +33,13 @@ pub(super) struct NicEntry {
 }
 
 pub(super) fn resolve_seat(seat: Seat, guests: usize, place: &Place<'_>) -> Result<Seat, SpecError> {
-    for (field, value) in [("node", &seat.node), ("storage", &seat.storage)] {
+    let words = [
+        ("node", &seat.node),
+        ("storage", &seat.storage),
+        ("remote", &seat.remote),
+        ("project", &seat.project),
+    ];
+    for (field, value) in words {
         if let Some(value) = value.as_ref().filter(|value| !is_word(value)) {
             return Err(place.wrong(field, value, WORD));
         }

@@ -144,8 +144,8 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}memory = \"lots\"\n"), "512M"),
         (format!("{guest}memory = \"0M\"\n"), "memory"),
         (format!("{guest}memory = \"99999999999999T\"\n"), "memory"),
-        (format!("{guest}backend = \"\"\n"), "`local` or `proxmox`"),
-        (format!("{guest}backend = \"Prox mox\"\n"), "`local` or `proxmox`"),
+        (format!("{guest}backend = \"\"\n"), "`local`, `proxmox` or `incus`"),
+        (format!("{guest}backend = \"Prox mox\"\n"), "`local`, `proxmox` or `incus`"),
         (format!("{guest}mounts = [{{ path = \"/a/../b\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"rel\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]\n"), "two volumes"),
@@ -238,6 +238,16 @@ fn the_spec_that_readme_shows_is_one() {
         .expect("README shows a spec");
     let guests = parse(shown).unwrap();
     assert_eq!((guests.len(), guests[0].require.as_slice()), (3, &["sshd".to_owned()][..]));
+}
+
+#[test]
+fn the_spec_that_the_page_of_secrets_shows_is_one() {
+    let page = include_str!("../../../../docs/secrets.md");
+    let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");
+    let guests = parse(shown.split("```").next().unwrap_or_default()).unwrap();
+    let secrets = &guests[1].plan.secrets;
+    assert_eq!(secrets[0].source, SecretSource::File("/etc/firstlight/secrets/web-02.age".into()));
+    assert_eq!((guests.len(), secrets[1].mode.to_string().as_str()), (2, "0440"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `512M` in bytes: K, M, G, T are powers of 1024, as on Proxmox.
-pub(crate) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let factor = match unit {
         "K" => 1 << 10,

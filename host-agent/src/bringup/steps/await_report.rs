@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, store_fault};
 use crate::backend::ClaimChannel;
 use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
+use crate::bringup::service::Bringups;
+use crate::bringup::waiters::Place;
 use crate::clock::now_ms;
-use crate::intake::{BeaconView, Chosen, Intake};
+use crate::intake::{BeaconView, Chosen, Intake, Pulled};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -25,6 +27,10 @@ const SLACK: Duration = Duration::from_secs(30);
 
 /// Reports for an open claim ask for so many looks at most: anybody can send one.
 const HURRIES: u32 = 4;
+
+/// A report that the beacon names may be on its way for so long before it is read through the hypervisor.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+const PULL_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct AwaitReport(pub(super) Arc<Common>);
 
@@ -78,7 +84,80 @@ struct Known {
     hurried: u32,
 }
 
+impl Known {
+    /// The beacon names a report, and nobody has sent it.
+    fn is_report_missing(&self) -> bool {
+        let names = |seen: &Seen| {
+            let came = |one: &Came| seen.names(&one.candidate.envelope, &one.candidate.sha256);
+            seen.names_report() && !self.came.iter().any(came)
+        };
+        self.sight.seen.as_ref().is_some_and(names)
+    }
+}
+
+/// When the report is read through the hypervisor, where that is done.
+#[derive(Debug, Default)]
+struct Pull {
+    due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Pull {
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    fn done(&mut self, now: Instant) {
+        (self.due, self.last) = (None, Some(now));
+    }
+
+    /// What the network may bring is given a moment; what could not be read is tried again.
+    fn plan(&mut self, missing: bool, sight: &Sight) {
+        let first = sight.since.map(|since| since + ON_ITS_WAY);
+        let again = self.last.map(|last| last + PULL_AGAIN);
+        self.due = if missing { first.max(again) } else { None };
+    }
+}
+
 impl AwaitReport {
+    fn enter(&self, service: &Bringups, claim: &str, context: &Context<'_>) -> Place {
+        service.waiters.enter(claim, context.job, self.0.spec.plan.name.as_str(), self.surveyed_at())
+    }
+
+    /// Reads the guest's report through the hypervisor. Whether the store may know more now.
+    async fn pull(
+        &self,
+        context: &Context<'_>,
+        claim: &str,
+        spot: Option<&Spot>,
+        told: bool,
+    ) -> Result<bool, Fault> {
+        let placement = self.0.placement(context).await?;
+        let read = match self.0.backend.pulls_reports() {
+            true => self.0.backend.read_report(&placement).await,
+            false => Ok(None),
+        };
+        match read {
+            Ok(Some(bytes)) => {
+                let store = &self.0.service()?.store;
+                let Some(claim) = store.claim(claim).await.map_err(store_fault)? else { return Ok(true) };
+                let pulled = Intake::new(store.clone()).pulled(&claim, &bytes).await.map_err(store_fault)?;
+                if let Pulled::NotIts(why) = &pulled {
+                    tracing::warn!(job = context.job, %why, "what was read in the guest is not its report");
+                }
+                return Ok(true);
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                tracing::debug!(job = context.job, error = %fault, "the guest's report could not be read");
+            }
+        }
+        if told {
+            spot.iter().for_each(|spot| spot.hurry());
+        }
+        Ok(false)
+    }
+
     async fn stored(&self, context: &Context<'_>, sight: Option<&Sight>) -> Result<Option<Value>, Fault> {
         let came = self.0.service()?.store.report_came(context.job).await.map_err(store_fault)?;
         Ok(came.map(|(sha256, at_ms)| {
@@ -95,12 +174,18 @@ impl AwaitReport {
     async fn wait(&self, context: &Context<'_>, claim: &str) -> Result<Result<Value, Fault>, Fault> {
         let service = self.0.service()?;
         // Before the first look: nothing that comes after it is missed.
-        let place = service.waiters.enter(claim, context.job, self.surveyed_at());
+        let place = self.enter(&service, claim, context);
         let mut spot = self.spot(context).await?;
         let deadline = self.ends(context);
         let mut known = Known::default();
+        let mut pull = Pull::default();
         let mut ask = true;
         loop {
+            let told = place.take_told();
+            if told || pull.is_due(Instant::now()) {
+                pull.done(Instant::now());
+                ask |= self.pull(context, claim, spot.as_ref(), told).await?;
+            }
             known.sight = spot.as_ref().map(Spot::sight).unwrap_or_default();
             ask |= self.name_report(claim, &mut known).await?;
             if ask {
@@ -130,6 +215,8 @@ impl AwaitReport {
                 Verdict::Wait(_) if late => return Ok(Err(self.too_late(&known.sight))),
                 Verdict::Wait(until) => until.map_or(deadline, |until| until.min(deadline)),
             };
+            pull.plan(self.0.backend.pulls_reports() && known.is_report_missing(), &known.sight);
+            let until = pull.due.map_or(until, |due| until.min(due));
             tokio::select! {
                 () = place.woken() => ask = true,
                 () = looked(&mut spot) => {}

@@ -5,6 +5,7 @@
 mod adopt;
 mod allocate;
 mod await_report;
+mod changing;
 mod finish;
 mod secrets;
 mod stage;
@@ -29,6 +30,7 @@ use crate::outcome::{Act, Fault};
 pub(super) use adopt::{Likeness, handle};
 pub(super) use allocate::Known;
 pub(super) use allocate::{MAC, id_kind};
+pub(super) use changing::Changing;
 pub(super) use secrets::delivered_by;
 
 pub(super) const ALLOCATE: &str = "allocate";
@@ -47,6 +49,8 @@ const SLOW: Duration = Duration::from_secs(30 * 60);
 const FAST: Duration = Duration::from_secs(5 * 60);
 /// In the output of `await-report`: the beacon that stood then. In that of `verify`: there was nothing else.
 const BEACON: &str = "beacon";
+/// In the output of `verify`: what could not be shown of the guest, in words for people.
+const UNPROVEN: &str = "unproven";
 const CONTENDED: &str = "allocation-contended";
 const STOPPING: &str = "stopping";
 const UNSEEN: &str = "guest-unseen";
@@ -118,6 +122,12 @@ pub(super) fn is_by_beacon_alone(state: &State) -> bool {
     state.outputs.get(VERIFY).is_some_and(|output| output.get(BEACON).is_some())
 }
 
+/// What could not be shown of a guest that was found ready.
+pub(super) fn unproven(state: &State) -> Vec<String> {
+    let found = state.outputs.get(VERIFY).and_then(|output| output.get(UNPROVEN));
+    found.and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default()
+}
+
 /// The id that the guest was made with, once it was.
 fn id_in_use(state: &State) -> Option<String> {
     Some(state.outputs.get(RESTORE)?.get("id")?.as_str()?.to_owned())
@@ -159,14 +169,18 @@ impl BringUp {
 
     /// The steps as a journal names them.
     pub(super) fn step_infos(&self) -> Vec<StepInfo> {
-        let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let info = |step: &dyn Step| StepInfo {
-            name: step.name().to_owned(),
-            waits: step.waits(),
-            deadline_ms: step.deadline().map(milliseconds),
-        };
-        self.steps.iter().map(|step| info(&**step)).collect()
+        infos(&self.steps)
     }
+}
+
+fn infos(steps: &[Box<dyn Step>]) -> Vec<StepInfo> {
+    let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    let info = |step: &dyn Step| StepInfo {
+        name: step.name().to_owned(),
+        waits: step.waits(),
+        deadline_ms: step.deadline().map(milliseconds),
+    };
+    steps.iter().map(|step| info(&**step)).collect()
 }
 
 /// Works as long as the job has the guest's name.

@@ -112,7 +112,8 @@ async fn a_plan_says_what_would_be_done_for_each_guest() {
     let (ready, other) = (rig.up_one(ONE).await, rig.up_one("name = \"web-02\"").await);
     rig.ready(&ready).await;
     rig.until(&other, Phase::Waiting).await;
-    let stranger = super::paper::Object { guest: "web-04".into(), mac: None, running: false };
+    let stranger =
+        super::paper::Object { guest: "web-04".into(), mac: None, running: false, ..Default::default() };
     rig.paper.world().objects.insert("somebody".into(), stranger);
 
     let planned = rig.service.plan(&specs("name = \"web-{n}\"\ncount = 4")).await.unwrap();

@@ -30,7 +30,12 @@ fn wanted(guest: &str) -> WaitFor {
 impl Rig {
     /// Somebody makes guest 101 `web-01`, or whatever is said.
     fn other(&self, id: &str, guest: &str, mac: &str) {
-        let object = Object { guest: guest.into(), mac: Some(mac.parse().unwrap()), running: true };
+        let object = Object {
+            guest: guest.into(),
+            mac: Some(mac.parse().unwrap()),
+            running: true,
+            ..Default::default()
+        };
         self.paper.world().others.insert(id.into(), object);
     }
 

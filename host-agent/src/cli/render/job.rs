@@ -41,13 +41,25 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
             out.push_str(&fact(label, &shown));
         }
     }
+    for unproven in list(&job["unproven"]) {
+        out.push_str(&fact("not proven", &text(unproven)));
+    }
     if job["by_beacon_alone"] == true {
         out.push_str(&fact(
             "beacon",
             &format!("{}: that is all there is, no report has come", text(&job["beacon"]["state"])),
         ));
     }
-    if job["state"] == "done" && (job["ephemeral"] == true || !job["due_at_ms"].is_null()) {
+    if let Some(what) = super::change(&job["change"]) {
+        out.push_str(&fact(
+            "changes",
+            &format!("{what}, of the guest that job {} made", text(&job["change_of"])),
+        ));
+    }
+    if job["change_of"].is_null()
+        && job["state"] == "done"
+        && (job["ephemeral"] == true || !job["due_at_ms"].is_null())
+    {
         out.push_str(&fact("lives", &super::life(job, now_ms)));
     }
     if let Some(reach) = job["reach"].as_str() {
@@ -137,6 +149,21 @@ fn tables(answer: &Value) -> String {
         let header = ["CHECK", "VERDICT", "SEVERITY", "MS", "REASON"];
         out.push_str(&format!("\n{}", table(&header, checks.iter().map(row))));
     }
+    let secrets = list(&answer["job"]["secrets"]).collect::<Vec<_>>();
+    if !secrets.is_empty() {
+        let row = |secret: &&Value| {
+            let mut cells = ["path", "mode", "owner", "sha256_prefix"].map(|key| text(&secret[key])).to_vec();
+            cells.push(match secret["confirmed"].as_bool() {
+                Some(true) => "as delivered".to_owned(),
+                Some(false) => "differs".to_owned(),
+                None => "unknown".to_owned(),
+            });
+            cells
+        };
+        let header = ["SECRET", "MODE", "OWNER", "SHA-256 BEGINS", "IN THE GUEST"];
+        out.push_str(&format!("\n{}", table(&header, secrets.iter().map(row))));
+    }
+    out.push_str(&super::lists::evidence(answer));
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| ["code", "source", "message"].map(|key| text(&refused[key])).to_vec();

@@ -13,6 +13,25 @@ pub(in crate::cli) fn life(guest: &Value, now_ms: u64) -> String {
     }
 }
 
+/// What a change is about; none: it is no change.
+pub(in crate::cli) fn change(change: &Value) -> Option<String> {
+    let name = super::text(&change["name"]);
+    Some(match change["kind"].as_str()? {
+        "memory" => {
+            let mebibytes = change["bytes"].as_u64().unwrap_or_default() >> 20;
+            match change["snapshot"].as_str() {
+                Some(before) => format!("memory to {mebibytes}M, after a snapshot {}", super::safe(before)),
+                None => format!("memory to {mebibytes}M"),
+            }
+        }
+        "snapshot" => format!("takes the snapshot {name}"),
+        "remove-snapshot" => format!("removes the snapshot {name}"),
+        "rollback" => format!("back to the snapshot {name}"),
+        "promote" => "kept for ever, also when it stops".to_owned(),
+        other => super::safe(other),
+    })
+}
+
 /// The two largest units: `2d 3h`, `5m 1s`; never shorter than it is.
 pub(in crate::cli) fn span(milliseconds: u64) -> String {
     let seconds = milliseconds.div_ceil(1000);

@@ -138,6 +138,7 @@ pub(in crate::cli) fn reports(answer: &Value) -> String {
         &["GUEST", "SAYS", "TRUST", "IDENTITY", "CHECKS", "FROM", "SHA256"],
         list(&answer["reports"]).map(row),
     );
+    out.push_str(&evidence(answer));
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| {
@@ -147,6 +148,21 @@ pub(in crate::cli) fn reports(answer: &Value) -> String {
         out.push_str(&table(&["REFUSED", "CODE", "FROM", "CLAIM", "WHY"], refusals.iter().map(row)));
     }
     out
+}
+
+/// What guests said when they were verified anew; nothing, if none was.
+pub(super) fn evidence(answer: &Value) -> String {
+    let rows = list(&answer["evidence"]).map(|evidence| {
+        let at = evidence["at_ms"].as_u64().map_or_else(|| "-".to_owned(), crate::clock::utc);
+        let holds = if evidence["holds"] == true { "yes" } else { "no" };
+        let sha256 = text(&evidence["sha256"]).chars().take(16).collect();
+        vec![text(&evidence["guest"]), at, holds.to_owned(), text(&evidence["by"]), sha256]
+    });
+    let rows = rows.collect::<Vec<_>>();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(&["VERIFIED", "AT", "HOLDS", "ASKED BY", "SHA256"], rows))
 }
 
 /// Lines for a known_hosts file; keys were checked when the report was opened, names are ours.

@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use firstlight_shared::beacon::{Beacon, Reason};
 use firstlight_shared::ids::MachineId;
-use firstlight_shared::wire::Claim;
+use firstlight_shared::paths::SECRET_VARIABLE;
+use firstlight_shared::wire::{Claim, ExpectedSecret, SecretOutcome, secret_prefix};
 use firstlight_tests::simpve::call::Moment;
 use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::guests::{Boot, Finished, Guests, Interface, Script, Scripted};
@@ -43,7 +45,8 @@ impl Reporting {
 
     /// Its report is made, and shown by its beacon.
     fn raise(&mut self, boot: &Boot, guest: &Guest, claim: Option<&Claim>) -> String {
-        let envelope = guest.envelope(claim, &machine_id(boot));
+        let secrets = claim.map(|claim| secrets(boot, claim)).unwrap_or_default();
+        let envelope = guest.envelope_with(claim, &machine_id(boot), secrets);
         let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
         let script = Script {
             agent: Some(Duration::ZERO),
@@ -136,6 +139,23 @@ async fn send_home(guest: Guest, home: SocketAddr, report: String) {
     while !matches!(post(home, guest.source(), report.clone()).await, Ok((200, _))) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// As real guests write what they are passed to its place.
+fn secrets(boot: &Boot, claim: &Claim) -> Vec<SecretOutcome> {
+    let outcome = |(index, expected): (usize, &ExpectedSecret)| {
+        let variable = format!("{SECRET_VARIABLE}{index}");
+        let passed = boot.env.iter().find(|(name, _)| *name == variable);
+        let content = passed.and_then(|(_, text)| BASE64_STANDARD.decode(text).ok());
+        SecretOutcome {
+            path: expected.path.clone(),
+            sha256_prefix: content.as_deref().map(secret_prefix),
+            mode: Some(expected.mode.clone()),
+            owner: Some(expected.owner.clone()),
+            problem: content.is_none().then(|| "it is not there".to_owned()),
+        }
+    };
+    claim.secrets.iter().enumerate().map(outcome).collect()
 }
 
 /// The one that the hypervisor fixed, as systemd takes it in a guest that has none.

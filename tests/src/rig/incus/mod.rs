@@ -26,13 +26,17 @@ use serde_json::Value;
 use self::daemon::Daemon;
 use self::holder::Holder;
 use super::subnet::Subnet;
-use crate::golden::{self, Variant};
+use crate::golden::{self, Layer, Variant};
 use crate::paths;
 use crate::run::{self, Ran};
 pub use serve::serve;
 
-/// Alias of the image that guests are made from.
+/// Alias of the image that guests are made from: Debian 13 that asks for an address, the agent in it.
 pub const GOLDEN: &str = "golden";
+/// As [`GOLDEN`], of guests that are ready without a network.
+pub const ALONE: &str = "alone";
+/// Of guests that never report.
+pub const SILENT: &str = "silent";
 /// Pool with room for no golden.
 pub const TIGHT_POOL: &str = "tight";
 /// Network that gives no addresses.
@@ -70,19 +74,31 @@ impl IncusServer {
         Ok(server)
     }
 
-    /// With [`GOLDEN`]: Debian 13 that asks for an address, the agent in it.
+    /// With images for tests: [`GOLDEN`], [`ALONE`], [`SILENT`].
     ///
     /// # Panics
     /// Where it cannot be had: a test without its server must not count as passed.
-    pub fn with_golden() -> Self {
-        let golden = golden::archive(&paths::given(paths::GOLDENS_VARIABLE), Variant::Dhcp);
-        Self::start(&[(GOLDEN, &golden)]).unwrap_or_else(|error| panic!("{error:#}"))
+    pub fn for_tests() -> Self {
+        Self::try_for_tests().unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    fn try_for_tests() -> Result<Self> {
+        let goldens = paths::given(paths::GOLDENS_VARIABLE);
+        let golden = golden::archive(&goldens, Variant::Dhcp);
+        let folder = tempfile::tempdir()?;
+        let alone = folder.path().join("alone.tar");
+        std::fs::copy(&golden, &alone)?;
+        let mut layer = Layer::default();
+        layer.file("etc/firstlight/guest.toml", 0o644, "[checks]\nskip = [\"network\"]\n");
+        layer.append_to(&alone)?;
+        let silent = golden::archive(&goldens, Variant::Silent);
+        Self::start(&[(GOLDEN, &golden), (ALONE, &alone), (SILENT, &silent)])
     }
 
     /// The one that tests of a program share, each in a project of its own. It goes when the program ends.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<IncusServer> = OnceLock::new();
-        SHARED.get_or_init(Self::with_golden)
+        SHARED.get_or_init(Self::for_tests)
     }
 
     /// `INCUS_DIR`.
@@ -140,18 +156,25 @@ impl IncusServer {
         setup::profile(self, name)
     }
 
-    /// All that the server lists of what a bring-up could leave, by kind; the same before and after.
-    pub fn inventory(&self) -> Result<Value> {
+    /// All that the server lists of what a bring-up in this project could leave, by kind; the same before and after.
+    pub fn inventory(&self, project: &str) -> Result<Value> {
         let mut all = serde_json::Map::new();
-        for kind in ["instances", "images", "networks", "profiles", "projects"] {
-            let everywhere = if kind == "projects" { "" } else { "?all-projects=true" };
-            all.insert(kind.to_owned(), self.get(&format!("/1.0/{kind}{everywhere}"))?);
+        for kind in ["instances", "images", "images/aliases", "networks", "profiles"] {
+            all.insert(kind.to_owned(), self.sorted(&format!("/1.0/{kind}?project={project}"))?);
         }
+        all.insert("projects".to_owned(), self.get(&format!("/1.0/projects/{project}"))?["config"].clone());
         for pool in ["default", TIGHT_POOL] {
-            let path = format!("/1.0/storage-pools/{pool}/volumes?all-projects=true");
-            all.insert(format!("volumes of {pool}"), self.get(&path)?);
+            let path = format!("/1.0/storage-pools/{pool}/volumes?project={project}");
+            all.insert(format!("volumes of {pool}"), self.sorted(&path)?);
         }
         Ok(Value::Object(all))
+    }
+
+    /// The server lists in any order.
+    fn sorted(&self, path: &str) -> Result<Value> {
+        let mut names: Vec<String> = serde_json::from_value(self.get(path)?)?;
+        names.sort();
+        Ok(names.into())
     }
 
     /// SIGKILL to the server; its guests live on.

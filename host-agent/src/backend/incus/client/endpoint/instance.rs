@@ -23,7 +23,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Instance {
     pub name: String,
-    /// `Running`, `Stopped`, `Frozen`, `Error`, ...
+    /// `Running`, `Ready`, `Stopped`, `Frozen`, `Error`, ...
     pub status: String,
     #[serde(rename = "type")]
     pub kind: Kind,
@@ -63,8 +63,14 @@ pub struct Instance {
 
 impl Instance {
     pub fn is_running(&self) -> bool {
-        self.status == "Running"
+        is_running(&self.status)
     }
+}
+
+/// As the server itself sees it: `Ready` is what a guest calls itself, and a frozen one cannot be removed either.
+/// Source: isRunningStatusCode in internal/server/instance/drivers/driver_common.go of Incus.
+pub(super) fn is_running(status: &str) -> bool {
+    !matches!(status, "" | "Stopped" | "Error")
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -81,7 +81,7 @@ pub struct MemoryUsage {
 
 impl InstanceState {
     pub fn is_running(&self) -> bool {
-        self.status == "Running"
+        super::instance::is_running(&self.status)
     }
 
     /// Of all interfaces.

@@ -67,6 +67,13 @@ const TEXTS: &[(&str, Code)] = &[
     ("No space left on device", Code::PoolFull),
     ("isk quota exceeded", Code::PoolFull),
     ("Image not provided for instance creation", Code::NoImage),
+    ("already defined", Code::Exists),
+    // Of an instance's name, by one of another project.
+    ("already used on network", Code::Exists),
+    ("run out of disk space", Code::PoolFull),
+    ("is forbidden", Code::Restricted),
+    ("are forbidden", Code::Restricted),
+    ("Reached maximum number of instances", Code::LimitReached),
     ("Image alias not found", Code::NoImage),
     ("Image not found", Code::NoImage),
     ("Network not found", Code::NoNetwork),
