@@ -107,7 +107,7 @@ pub(super) fn is_snapshot_name(name: &str) -> bool {
     (2..=40).contains(&name.len())
         && name.as_bytes()[0].is_ascii_alphabetic()
         && name.bytes().all(word)
-        && name != "current"
+        && !["current", "vzdump"].contains(&name)
 }
 
 impl Bringups {

@@ -119,6 +119,7 @@ impl World {
             (Method::Get, ["interfaces"]) => Ok(self.get_lxc_interfaces(call, node, id)?),
             (Method::Get, ["status", "current"]) => Ok(self.get_lxc_status(call, node, id)?),
             (Method::Put, ["resize"]) => self.put_lxc_resize(call, node, id),
+            (_, ["snapshot", rest @ ..]) => Ok(self.route_snapshots(call, Kind::Lxc, node, id, rest)?),
             (Method::Post, ["status", action]) => Ok(self.post_power(call, Kind::Lxc, node, id, action)?),
             _ => Err(unknown(call).into()),
         }
@@ -139,6 +140,7 @@ impl World {
             (Method::Get, ["pending"]) => Ok(self.get_pending(call, Kind::Qemu, node, id)?),
             (Method::Get, ["status", "current"]) => Ok(self.get_qemu_status(call, node, id)?),
             (Method::Put, ["resize"]) => Ok(self.put_qemu_resize(call, node, id)?),
+            (_, ["snapshot", rest @ ..]) => Ok(self.route_snapshots(call, Kind::Qemu, node, id, rest)?),
             (Method::Post, ["status", action]) => Ok(self.post_power(call, Kind::Qemu, node, id, action)?),
             (_, ["agent", command]) => Ok(self.agent(call, node, id, command)?),
             _ => Err(unknown(call).into()),

@@ -178,6 +178,11 @@ impl Backend for Local {
         }
     }
 
+    async fn keep(&self, _: &Placement) -> Act {
+        // A guest that stops stays there: that an ephemeral one goes then is the companion's doing.
+        Act::Applied(serde_json::json!({}))
+    }
+
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {
         self.cleanup_commands(guest)
     }

@@ -11,6 +11,7 @@ pub mod doctor;
 mod adopt;
 mod allocate;
 mod archive;
+mod changes;
 mod cleanup;
 mod cluster;
 mod fault;
@@ -42,6 +43,7 @@ use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
     ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
 };
+use crate::backend::{MemoryInUse, Snapshot};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// See the module.
@@ -207,6 +209,43 @@ impl Backend for Proxmox {
                 Act::Refused(Fault::new("no-secrets", "machines of Proxmox have no way for secrets"))
             }
         }
+    }
+
+    async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+        self.memory_of_node(plan).await
+    }
+
+    async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
+        self.configured_memory(guest).await.map(Some)
+    }
+
+    async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {
+        self.change_memory(guest, bytes).await.unwrap_or_else(|ended| ended)
+    }
+
+    async fn keep(&self, _: &Placement) -> Act {
+        // A guest that stops stays there: that an ephemeral one goes then is our doing.
+        Act::Applied(serde_json::json!({}))
+    }
+
+    async fn follow_change(&self, _: &Placement, task: &str) -> Followed {
+        self.follow_change_task(task).await
+    }
+
+    async fn snapshots(&self, guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        self.list_snapshots(guest).await
+    }
+
+    async fn snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.take_snapshot(guest, snapshot).await.unwrap_or_else(|ended| ended)
+    }
+
+    async fn restore_snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.roll_back(guest, snapshot).await.unwrap_or_else(|ended| ended)
+    }
+
+    async fn remove_snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.delete_snapshot(guest, snapshot).await.unwrap_or_else(|ended| ended)
     }
 
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {

@@ -157,7 +157,7 @@ fn remarks_of(output: &Value) -> Vec<String> {
 }
 
 /// A task that ended so did nothing, or did not have to: the next probe tells how things stand.
-fn decides_nothing(class: &Class) -> bool {
+pub(super) fn decides_nothing(class: &Class) -> bool {
     match class {
         Class::Locked(Lock::Written(_)) => false,
         Class::Locked(_) | Class::AlreadySo | Class::MaybeApplied => true,
@@ -167,7 +167,7 @@ fn decides_nothing(class: &Class) -> bool {
     }
 }
 
-fn failure(upid: &Upid, class: Class, text: &str, log: &[String]) -> Fault {
+pub(super) fn failure(upid: &Upid, class: Class, text: &str, log: &[String]) -> Fault {
     let kind = if upid.kind.starts_with("qm") { Kind::Qemu } else { Kind::Lxc };
     // Classed as a request on the guest: codes and hints are the same.
     let error = ApiError {

@@ -46,6 +46,15 @@ fn the_commands_that_the_page_of_proxmox_shows_exist() {
     assert!(commands.len() >= 7, "docs/proxmox.md shows only {} commands", commands.len());
 }
 
+#[test]
+fn the_commands_that_the_page_of_lives_shows_exist() {
+    let commands = shown(include_str!("../../../../docs/lifecycle.md"));
+    for command in &commands {
+        assert_parses("docs/lifecycle.md", command);
+    }
+    assert!(commands.len() >= 9, "docs/lifecycle.md shows only {} commands", commands.len());
+}
+
 /// README and `--help` show one table.
 #[test]
 fn readme_has_the_exit_codes_of_help() {
