@@ -178,7 +178,7 @@ fn take(screen: &mut Screen, rows: &mut BTreeMap<String, Row>, line: WatchLine) 
             rows.clear();
             page.jobs
         }
-        WatchLine::Job(job) => vec![job],
+        WatchLine::Job(job) => vec![*job],
     };
     for job in jobs {
         let row = Row::of_line(&job);

@@ -25,7 +25,7 @@ pub enum WatchLine {
     /// The newest jobs that have not ended, at the beginning and whenever changes were missed.
     Snapshot(JobPage),
     /// A job that was made or changed.
-    Job(JobLine),
+    Job(Box<JobLine>),
 }
 
 /// Watch all jobs: a snapshot, then one line of JSON for each change, until the reader or the companion goes. Empty lines are
@@ -64,7 +64,7 @@ async fn run(
             News::Jobs(jobs) => {
                 for job in jobs {
                     match service.line(&job).await {
-                        Ok(Some(line)) => lines.send(&WatchLine::Job(line)).await?,
+                        Ok(Some(line)) => lines.send(&WatchLine::Job(Box::new(line))).await?,
                         // Pruned in between.
                         Ok(None) => {}
                         Err(error) => {
