@@ -128,6 +128,12 @@ impl Bringups {
         Ok(if events.is_empty() { None } else { fold(&events).ok() })
     }
 
+    /// As [`Self::backend`], for what a person waits for.
+    pub(super) fn hasty_backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
+        let backend = self.backend(name)?;
+        Ok(backend.hasty().unwrap_or(backend))
+    }
+
     pub(super) fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
         let found = self.backends.iter().find(|backend| backend.name() == name).cloned();
         found.ok_or_else(|| {

@@ -44,6 +44,7 @@ impl Incus {
                 mac: None,
                 addresses: Vec::new(),
                 mounts: Vec::new(),
+                mounts_unseen: None,
                 no_network: false,
             });
         };
@@ -59,6 +60,7 @@ impl Incus {
             mac: first_mac(&instance),
             addresses,
             mounts: mounts(&instance),
+            mounts_unseen: None,
             no_network: has_no_network(&placement.plan, &instance),
         })
     }

@@ -17,6 +17,9 @@ use super::{Incus, stamp};
 use crate::backend::Placement;
 use crate::outcome::Fault;
 
+/// The step whose operation makes the guest, as journals name it.
+const RESTORE: &str = "restore";
+
 /// What was read of guests of ours a moment ago, by job: the stages after the creation look at one state of it.
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<HashMap<String, (Instant, Instance)>>);
@@ -62,6 +65,10 @@ impl Incus {
         name: &str,
     ) -> Result<Standing<Box<Instance>>, Fault> {
         let Some(mut instance) = read(client, name).await? else {
+            // Before anything was asked for, there is nothing of ours to find.
+            if !placement.unsure && !placement.tasks.contains_key(RESTORE) {
+                return Ok(Standing::Free);
+            }
             let making = self.making(client, name).await?;
             return Ok(making.map_or(Standing::Free, |operation| Standing::Making(operation.id.to_string())));
         };

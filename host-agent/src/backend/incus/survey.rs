@@ -12,7 +12,7 @@ impl Incus {
     /// # Errors
     /// A server does not answer: what is there cannot be told then.
     pub(super) async fn survey_instances(&self) -> Result<Vec<Surveyed>, Fault> {
-        let lists = self.remotes.iter().map(|client| list(client));
+        let lists = self.remotes.iter().map(list);
         let mut found = Vec::new();
         for list in join_all(lists).await {
             found.extend(list?.iter().filter_map(surveyed));

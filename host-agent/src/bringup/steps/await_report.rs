@@ -336,7 +336,7 @@ impl AwaitReport {
         match (alive, &sight.unreadable, &sight.fault) {
             (true, ..) => fault(
                 format!("the guest lives and has its identity, but was not ready within {seconds} s"),
-                "its checks may need more time: see `firstlight-guest show` in it, or raise readiness.timeout"
+                "its checks may need more time: see `firstlight-guest status` in it, or raise readiness.timeout"
                     .to_owned(),
             ),
             (false, Some(error), _) => fault(

@@ -50,7 +50,7 @@ impl Bringups {
     /// Looks for the guest, and makes a job that waits for it unless there is one, or it is ready already.
     pub async fn wait_for(&self, wanted: &WaitFor, by: &str) -> Result<Submitted, SubmitError> {
         check(wanted)?;
-        let backend = self.backend(&wanted.backend)?;
+        let backend = self.hasty_backend(&wanted.backend)?;
         let found = backend.adopt(&wanted.guest).await?;
         let guest = found.name.to_string();
         for attempt in 1.. {

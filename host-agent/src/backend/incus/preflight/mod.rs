@@ -12,9 +12,9 @@ use super::client::endpoint::storage::ReadPool;
 use super::client::verdict::{Class, Code};
 use super::golden::{Golden, file_mark, golden, image, kind};
 use super::read::read;
-use super::wanted::{Base, Wanted};
+use super::wanted::{Base, pools};
 use super::{export, stamp};
-use crate::backend::{Allocation, GuestPlan, Place, Placement};
+use crate::backend::{GuestPlan, Place};
 use crate::outcome::Fault;
 
 impl Incus {
@@ -52,9 +52,7 @@ impl Incus {
     }
 
     async fn check_pools(&self, client: &Client, plan: &GuestPlan, base: &Base) -> Result<(), Fault> {
-        let wanted = Wanted::of(&of(plan), base, &self.defaults)?;
-        let root = wanted.root.values().filter_map(|device| device.get("pool"));
-        let mut pools: Vec<&String> = root.chain(wanted.volumes.iter().map(|volume| &volume.pool)).collect();
+        let mut pools = pools(plan, base, &self.defaults)?;
         pools.sort();
         pools.dedup();
         for pool in pools {
@@ -114,31 +112,6 @@ impl Incus {
                 Ok(format!("image {}", image.fingerprint))
             }
         }
-    }
-}
-
-/// For decisions that need no more than the plan.
-fn of(plan: &GuestPlan) -> Placement {
-    use firstlight_shared::ids::MacAddress;
-    use firstlight_shared::wire::Claim;
-    Placement {
-        job: String::new(),
-        plan: plan.clone(),
-        allocation: Allocation { mac: MacAddress([0; 6]), more_macs: vec![], addresses: vec![], slot: None },
-        claim: Claim {
-            version: 1,
-            id: String::new(),
-            secret: None,
-            intent: None,
-            hostname: None,
-            url: None,
-            pin: None,
-            machine_id: None,
-            secrets: Vec::new(),
-        },
-        made: false,
-        adopted: false,
-        tasks: std::collections::BTreeMap::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Base, Config, Devices, size_text};
 use crate::backend::incus::settings::Defaults;
 use crate::backend::incus::stamp;
-use crate::backend::{Mount, Placement};
+use crate::backend::{GuestPlan, Mount};
 use crate::outcome::Fault;
 
 /// A custom volume that we make, with our stamp.
@@ -28,8 +28,18 @@ fn root(devices: &Devices) -> Option<(&str, &Config)> {
     found.map(|(name, device)| (name.as_str(), device))
 }
 
-pub(super) fn wanted(placement: &Placement, base: &Base, defaults: &Defaults) -> Result<Disks, Fault> {
-    let plan = &placement.plan;
+/// Those that root disk and volumes are made on, where that is not the profiles' own matter.
+pub(in crate::backend::incus) fn pools(
+    plan: &GuestPlan,
+    base: &Base,
+    defaults: &Defaults,
+) -> Result<Vec<String>, Fault> {
+    let disks = wanted(plan, "", base, defaults)?;
+    let root = disks.root.into_values().filter_map(|mut device| device.remove("pool"));
+    Ok(root.chain(disks.volumes.into_iter().map(|volume| volume.pool)).collect())
+}
+
+pub(super) fn wanted(plan: &GuestPlan, job: &str, base: &Base, defaults: &Defaults) -> Result<Disks, Fault> {
     let there = root(&base.devices);
     let asked = plan.place.storage.as_ref().or(defaults.pool.as_ref());
     let pool = asked.or_else(|| there.and_then(|(_, device)| device.get("pool")));
@@ -39,7 +49,7 @@ pub(super) fn wanted(placement: &Placement, base: &Base, defaults: &Defaults) ->
     };
     let mut disks = Disks { root: wanted_root(plan.size.disk_bytes, pool, there), ..Disks::default() };
     for (number, mount) in plan.mounts.iter().enumerate() {
-        let volume = volume(placement, number, mount, pool);
+        let volume = volume(plan, job, number, mount, pool);
         let device = [
             ("type", "disk"),
             ("pool", &volume.pool),
@@ -65,12 +75,10 @@ fn wanted_root(size: Option<u64>, pool: &str, there: Option<(&str, &Config)>) ->
     if device == Some(&wanted) { Devices::new() } else { Devices::from([(name.to_owned(), wanted)]) }
 }
 
-fn volume(placement: &Placement, number: usize, mount: &Mount, pool: &str) -> Volume {
-    let guest = placement.plan.name.as_str();
-    let mut config = Config::from([
-        (stamp::JOB.to_owned(), placement.job.clone()),
-        (stamp::GUEST.to_owned(), guest.to_owned()),
-    ]);
+fn volume(plan: &GuestPlan, job: &str, number: usize, mount: &Mount, pool: &str) -> Volume {
+    let guest = plan.name.as_str();
+    let mut config =
+        Config::from([(stamp::JOB.to_owned(), job.to_owned()), (stamp::GUEST.to_owned(), guest.to_owned())]);
     if let Some(bytes) = mount.size_bytes {
         config.insert("size".to_owned(), size_text(bytes));
     }

@@ -3,7 +3,7 @@
 mod disks;
 mod nics;
 
-pub(in crate::backend::incus) use disks::Volume;
+pub(in crate::backend::incus) use disks::{Volume, pools};
 pub(in crate::backend::incus) use nics::{interfaces, macs_of, nic_names};
 
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ impl Wanted {
             Intent::Restore => nics::Nics::default(),
             Intent::Provision => nics::wanted(plan, &placement.allocation, base, defaults)?,
         };
-        let disks = disks::wanted(placement, base, defaults)?;
+        let disks = disks::wanted(plan, &placement.job, base, defaults)?;
         Ok(Self {
             identity: identity(placement, base),
             macs: nics.macs,

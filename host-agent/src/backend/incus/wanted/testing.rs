@@ -34,6 +34,7 @@ pub(in crate::backend::incus) fn placement(keys: Value) -> Placement {
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }
 
