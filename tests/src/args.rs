@@ -127,7 +127,14 @@ pub struct SimpveArguments {
     /// Write the cluster's CA here
     #[arg(long)]
     pub ca: Option<PathBuf>,
-    /// Boot containers for real, from this golden (a root file system as tar; root)
+    /// Keep the CA and the nodes' keys in this folder (they are made if it has none): pins hold after a new start
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// Show a second token as well, which has rights on the pool `lab` and on what its guests need, and on nothing else
+    #[arg(long)]
+    pub small_token: bool,
+    /// Boot containers for real, from this golden (a root file system as tar; root). It has to ask for its address by DHCP, as
+    /// the golden `dhcp` of `cargo xtask golden` does: nothing writes a network configuration into it
     #[arg(long, value_name = "GOLDEN_TAR")]
     pub real: Option<PathBuf>,
 }
