@@ -72,7 +72,8 @@ async fn files_go_with_owner_and_mode() {
     let server = Server::start(move |number, _| match number {
         0 => ok(json!({})),
         1 => Reaction::Say(200, headers.clone(), b"hello".to_vec()),
-        _ => Reaction::Say(200, headers.clone(), vec![b'x'; 100]),
+        2 => Reaction::Say(200, headers.clone(), vec![b'x'; 100]),
+        _ => error(404, "Not Found"),
     });
     let client = server.client();
     let write = WriteFile {
@@ -98,6 +99,12 @@ async fn files_go_with_owner_and_mode() {
     assert_eq!((file.uid, file.gid, file.mode, &file.content[..]), (5, 6, 0o400, &b"hello"[..]));
     let error = client.send(&read).await.unwrap_err();
     assert_eq!(error.class.to_string(), "rejected too-large");
+    let error = client.send(&read).await.unwrap_err();
+    assert_eq!(
+        error.class.to_string(),
+        "rejected no-guest-file",
+        "an error is longer than what was to be read"
+    );
 }
 
 #[tokio::test]

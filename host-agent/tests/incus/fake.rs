@@ -44,7 +44,6 @@ impl Seen {
 #[derive(Debug, Clone)]
 pub(crate) enum Reaction {
     Say(u16, Vec<(&'static str, &'static str)>, Vec<u8>),
-    SayLater(Duration, Value),
     /// After the request was read.
     HangUp,
     Silence,
@@ -179,10 +178,6 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin>(
         };
         match react(number, &request) {
             Reaction::Say(status, headers, body) => say(&mut stream, status, &headers, &body).await,
-            Reaction::SayLater(wait, body) => {
-                tokio::time::sleep(wait).await;
-                say(&mut stream, 200, &[], body.to_string().as_bytes()).await;
-            }
             Reaction::HangUp => return,
             Reaction::Silence => std::future::pending().await,
             Reaction::Endless => {

@@ -8,5 +8,7 @@ mod events;
 mod fake;
 mod faults;
 mod following;
+#[cfg(feature = "e2e")]
+mod real;
 mod secrecy;
 mod tls;

@@ -304,6 +304,7 @@ mod tests {
             addresses: Vec::new(),
             mounts: Vec::new(),
             mounts_unseen: passes.map(|passes| Unseen { why: "silent".to_owned(), passes }),
+            no_network: false,
         };
         let before = SILENCE - Duration::from_millis(1);
         for (running, passes, waited, again) in [

@@ -107,7 +107,8 @@ impl Client {
         Self { patience, ..self.clone() }
     }
 
-    /// What the server tells of this project from now on. The first call opens the event socket, which then stays.
+    /// What the server tells of this project from now on. The first call opens the event socket, which stays as long as any
+    /// handle of the client. Within tokio's runtime only, as [`Client::follow`].
     pub fn events(&self) -> Events {
         self.hubs.of(&self.project).subscribe()
     }

@@ -25,6 +25,9 @@ pub(super) const AGENT: &str = concat!("firstlight/", env!("CARGO_PKG_VERSION"))
 /// Of a file that is sent, in bytes.
 const PIECE: u64 = 256 * 1024;
 
+/// Of an error, in bytes.
+const WORDS: usize = 64 * 1024;
+
 type Sent = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A connection that can take a request.
@@ -63,11 +66,12 @@ impl Wire {
         mut self,
         call: &Call,
         target: &str,
+        host: &str,
         server: &str,
         most: usize,
     ) -> Result<Exchanged, Failure> {
         self.sender.ready().await.map_err(|error| failed(false, lost(server, &error)))?;
-        let request = request(call, target)
+        let request = request(call, target, host)
             .await
             .map_err(|why| failed(false, format!("{} {} cannot be sent: {why}", call.method, call.path)))?;
         let response = self.sender.try_send_request(request).await.map_err(|mut error| {
@@ -96,11 +100,11 @@ fn lost(server: &str, error: &hyper::Error) -> String {
     format!("the connection to {server} broke: {}", firstlight_shared::error::Chain(error))
 }
 
-async fn request(call: &Call, target: &str) -> Result<Request<Sent>, String> {
+async fn request(call: &Call, target: &str, host: &str) -> Result<Request<Sent>, String> {
     let mut builder = Request::builder()
         .method(call.method.as_str())
         .uri(target)
-        .header(HOST, "incus")
+        .header(HOST, host)
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, AGENT);
     for (name, value) in &call.headers {
@@ -138,8 +142,8 @@ async fn file(path: &Path, length: u64) -> io::Result<Sent> {
 /// The answer, and whether all of it was read.
 async fn read(response: Response<Incoming>, most: usize, cut: bool) -> Result<(Answer, bool), FailureKind> {
     let (parts, mut body) = response.into_parts();
-    // An error is said in full, whatever was to be cut.
-    let cut = cut && parts.status.is_success();
+    // An error is said in full, however little was to be taken.
+    let (most, cut) = if parts.status.is_success() { (most, cut) } else { (most.max(WORDS), false) };
     let mut bytes = Vec::new();
     let mut is_whole = true;
     while let Some(frame) = body.frame().await {

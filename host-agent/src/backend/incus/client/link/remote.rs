@@ -105,6 +105,14 @@ impl Remote {
         &self.name
     }
 
+    /// As requests name it: a socket has no name.
+    fn host(&self) -> String {
+        match &self.route {
+            Route::Socket(_) => "incus".to_owned(),
+            Route::Tls { address, .. } => address.to_string(),
+        }
+    }
+
     /// One attempt.
     pub(in crate::backend::incus::client) async fn ask(&self, call: &Call, target: &str) -> Reply {
         match self.attempt(call, target).await {
@@ -129,9 +137,9 @@ impl Remote {
     }
 
     async fn exchange(&self, wire: Wire, call: &Call, target: &str) -> Result<Answer, Failure> {
-        let (limit, server) = (self.limits.of(call), self.to_string());
+        let (limit, host, server) = (self.limits.of(call), self.host(), self.to_string());
         let most = call.most.unwrap_or(self.limits.answer);
-        let exchanged = tokio::time::timeout(limit, wire.exchange(call, target, &server, most)).await;
+        let exchanged = tokio::time::timeout(limit, wire.exchange(call, target, &host, &server, most)).await;
         let (answer, wire) = exchanged.unwrap_or_else(|_| {
             let text = format!("no answer from {server} within {limit:?}");
             Err(Failure { kind: FailureKind::TimedOut, sent: true, text })
@@ -167,8 +175,8 @@ impl Remote {
         let stream = self.connect().await.map_err(|failure| failure.text)?;
         let request = Request::builder()
             // A whole address is wanted here; only its path is sent.
-            .uri(format!("ws://incus{target}"))
-            .header(HOST, "incus")
+            .uri(format!("ws://{}{target}", self.host()))
+            .header(HOST, self.host())
             .header(USER_AGENT, AGENT)
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")

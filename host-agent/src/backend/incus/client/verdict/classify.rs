@@ -116,7 +116,8 @@ fn of_status(method: Method, status: u16) -> Class {
 fn of_words(call: &Call, status: u16, text: &str) -> Class {
     let place = Place::Request { method: call.method, path: &call.path };
     match status {
-        503 => return Class::NeverSent(Unsent::NotReady),
+        // Of its database nobody knows when it went away.
+        503 if call.method.changes() && judge(place, text).is_none() => return Class::MaybeApplied,
         412 => return Class::Rejected(Code::ChangedMeanwhile),
         _ => {}
     }
@@ -126,6 +127,7 @@ fn of_words(call: &Call, status: u16, text: &str) -> Class {
     match status {
         401 | 403 => Class::Denied,
         404 => Class::Gone,
+        503 => Class::NeverSent(Unsent::NotReady),
         409 => Class::Rejected(Code::Exists),
         400 => Class::Rejected(Code::InvalidRequest),
         501 => Class::Rejected(Code::NotSupported),

@@ -38,6 +38,8 @@ pub enum Code {
     Restricted,
     /// The pool has no room.
     PoolFull,
+    /// Its pool or network is not there at the moment.
+    Unavailable,
     /// This host cannot do it: machines without KVM, for one.
     NotSupported,
     /// Somebody cancelled the operation.
@@ -76,6 +78,7 @@ impl Code {
             Self::LimitReached => "incus-limit-reached",
             Self::Restricted => "incus-restricted",
             Self::PoolFull => "incus-pool-full",
+            Self::Unavailable => "incus-unavailable",
             Self::NotSupported => "incus-not-supported",
             Self::Cancelled => "incus-cancelled",
             Self::TooSlow => "incus-too-slow",

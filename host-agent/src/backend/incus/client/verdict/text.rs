@@ -1,6 +1,6 @@
 //! Incus' words, as they stand in its code.
 
-use super::{Class, Code};
+use super::{Class, Code, Unsent};
 use crate::backend::incus::client::call::Method;
 
 /// Where the words were said: the same ones are not the same everywhere.
@@ -25,6 +25,7 @@ pub(super) fn judge(place: Place<'_>, text: &str) -> Option<Class> {
     already_so(place, text)
         .then_some(Class::AlreadySo)
         .or_else(|| text.contains("Instance is busy running a ").then_some(Class::Busy))
+        .or_else(|| is_not_ready(place, text).then_some(Class::NeverSent(Unsent::NotReady)))
         // Some lists say so with status 500.
         .or_else(|| text.starts_with("User does not have permission").then_some(Class::Denied))
         .or_else(|| is_gone(place, text).then_some(Class::Gone))
@@ -38,6 +39,11 @@ fn already_so(place: Place<'_>, text: &str) -> bool {
     };
     (text.ends_with("is already running") && wants("Starting instance"))
         || (text.ends_with("is already stopped") && wants("Stopping instance"))
+}
+
+/// Nothing of a request was looked at.
+fn is_not_ready(place: Place<'_>, text: &str) -> bool {
+    matches!(place, Place::Request { .. }) && matches!(text, "Daemon is starting up" | "Shutting down")
 }
 
 /// What the call itself is about; not what a new thing is made of, or put on.
@@ -63,9 +69,11 @@ fn is_gone(place: Place<'_>, text: &str) -> bool {
 const TEXTS: &[(&str, Code)] = &[
     ("already exists", Code::Exists),
     ("UNIQUE constraint failed: ", Code::Exists),
+    ("already used on network", Code::Exists), // by a namesake in another project
     ("no space left on device", Code::PoolFull),
     ("No space left on device", Code::PoolFull),
     ("isk quota exceeded", Code::PoolFull),
+    ("run out of disk space", Code::PoolFull),
     ("Image not provided for instance creation", Code::NoImage),
     ("already defined", Code::Exists),
     // Of an instance's name, by one of another project.
@@ -93,6 +101,7 @@ const TEXTS: &[(&str, Code)] = &[
     ("is forbidden", Code::Restricted),
     ("are forbidden", Code::Restricted),
     ("doesn't allow for ", Code::Restricted),
+    ("unavailable on this server", Code::Unavailable),
     ("is still in use", Code::InUse),
     ("is currently in use", Code::InUse),
     ("Instance is protected", Code::Protected),
