@@ -4,6 +4,7 @@ use firstlight_shared::wire::Trust;
 use serde::{Deserialize, Serialize};
 
 use super::view::ReportView;
+use crate::backend::Trouble;
 use crate::job::Phase;
 use crate::outcome::Fault;
 pub use crate::store::{JobFilter, ReportFilter};
@@ -78,6 +79,9 @@ pub struct JobLine {
     /// Of a queued job: what it waits for.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// Of a job at work: what keeps it from going on, and is tried again.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// The job whose guest this one changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_of: Option<String>,
@@ -115,6 +119,9 @@ pub struct StepView {
     pub attempts: u32,
     /// How often nobody knew whether it had been done.
     pub doubts: u32,
+    /// Since when nobody knows whether it is done, or undone. Milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub doubt_since_ms: Option<u64>,
     /// Remote tasks, oldest first.
     pub tasks: Vec<String>,
     /// From the first attempt to undo it until it was undone.

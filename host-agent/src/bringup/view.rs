@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::api::StepView;
 use super::change::{Change, ChangeSpec};
+use super::lists::works;
 use super::sagas::spec_of;
 use super::service::Bringups;
 use super::steps::{
     Allocated, VERIFY, beacon_of, delivered_by, destroy_command, forget_command, is_by_beacon_alone, unproven,
 };
-use super::timeline::timeline;
+use super::timeline::{doubt, timeline};
 use super::wait::is_adoption;
-use crate::backend::Observed;
+use crate::backend::{Observed, Trouble};
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::intake::{BeaconView, Delivered};
 use crate::job::{Event, Phase, Recorded, Request, State, fold};
@@ -64,6 +65,10 @@ pub struct GuestView {
     #[serde(default)]
     pub secrets: Vec<SecretView>,
     pub failure: Option<Fault>,
+    /// What keeps the job from going on now, and is tried again: the hypervisor does not answer, or nobody knows whether the
+    /// step at work is done.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// The guest's last console lines, if it failed.
     pub console_tail: Vec<String>,
     /// Commands for the operator, if one is needed.
@@ -167,6 +172,9 @@ impl Bringups {
         let report = self.store.report_of_job(job).await?;
         let mut view = GuestView::of(job, &state, &events);
         view.asked = asked.as_ref().and_then(asked_of);
+        if works(state.phase) {
+            view.trouble = self.trouble_of(&view.backend).or_else(|| doubt(&view.steps));
+        }
         if state.phase == Phase::Abandoned {
             view.drop_outlived(self.store.job_of_guest(&state.spec.guest).await?);
         }
@@ -262,6 +270,7 @@ impl GuestView {
                 .map(|delivered| SecretView { delivered, confirmed: None })
                 .collect(),
             failure: state.failure.clone(),
+            trouble: None,
             console_tail: state.console.clone(),
             leftovers: state.leftovers.clone(),
             name_belongs_to: None,
@@ -321,6 +330,7 @@ impl GuestView {
             checks: Vec::new(),
             secrets: Vec::new(),
             failure: row.failure,
+            trouble: None,
             console_tail: Vec::new(),
             leftovers: Vec::new(),
             name_belongs_to: None,

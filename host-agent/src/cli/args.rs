@@ -83,7 +83,7 @@ pub(super) enum Command {
     Up(UpArguments),
     /// Show what `up` would do for each guest; change nothing.
     #[command(
-        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, with 3 if it would be refused."
+        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, else as `up` would: with 3 for what is wrong with the spec."
     )]
     Plan {
         /// The spec, in TOML.
@@ -243,8 +243,12 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml")]
     Doctor(super::doctor::DoctorArguments),
     /// Pin a Proxmox node's key: shows its certificate, and keeps the key when somebody has compared it.
+    ///
+    /// It asks whether the fingerprint is the one that the node itself shows; any answer but `yes` writes nothing and ends with
+    /// 3. A script has compared before: it gives what it read on the node (`pvenode cert info`), and is asked nothing.
     #[command(
-        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        override_usage = "firstlight trust <ADDRESS>\n       firstlight trust <ADDRESS> --fingerprint <FINGERPRINT> [--yes]\n       firstlight trust --authority",
+        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= --yes"
     )]
     Trust(super::trust::TrustArguments),
     /// Print the companion's pin, for `[host]` of a golden's guest.toml.

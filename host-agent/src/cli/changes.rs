@@ -61,7 +61,9 @@ pub(super) async fn destroy(session: &Session, arguments: &DestroyArguments) -> 
     let guests = match arguments.all {
         true => {
             let guests = everybody(session).await?;
-            if !arguments.yes && !guests.is_empty() && !confirmed(guests.len())? {
+            if guests.is_empty() {
+                say("nothing to destroy: there is no guest that this companion made");
+            } else if !arguments.yes && !confirmed(guests.len())? {
                 say("nothing was done");
                 return Ok(Exit::Ok);
             }

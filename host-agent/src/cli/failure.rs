@@ -6,6 +6,7 @@ use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
 use super::live::say;
+use crate::backend::blames_plan;
 use crate::bringup::SpecError;
 use crate::daemon::StartError;
 use crate::outcome::Fault;
@@ -38,7 +39,10 @@ pub(super) const EXITS: [(u8, &str); 9] = [
         3,
         "refused: a bad spec or golden, a guest's name that is taken, a request that the job's state does not allow; of `plan`: `up` would be refused",
     ),
-    (4, "the machine lacks something: rights, a tool, a free port, a state folder, a store that works"),
+    (
+        4,
+        "the machine or the hypervisor lacks something: rights, a tool, a free port, a state folder, a store that works",
+    ),
     (5, "no companion answers, or there is no such job or guest"),
     (6, "an operator is needed: `firstlight show` names what is left and the commands to run"),
     (7, "of `verify`: nothing can be run in the guest; it tells at its next timer or boot"),
@@ -94,25 +98,16 @@ pub(super) fn exit_of(code: &str) -> Exit {
         // Of a guest that is verified: it cannot answer, or not as itself.
         "guest-stopped" | "guest-gone" | "guest-does-not-answer" => Exit::NotReady,
         code if code.starts_with("evidence-") => Exit::NotReady,
-        "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" | "bad-secret" | "no-safe-channel" | "name-taken" | "no-golden"
-        | "no-such-remote" => Exit::BadInput,
-        // What a spec names, and Incus does not have or does not allow.
-        "incus-no-image"
-        | "incus-no-network"
-        | "incus-no-pool"
-        | "incus-no-profile"
-        | "incus-no-project"
-        | "incus-exists"
-        | "incus-restricted"
-        | "incus-limit-reached" => Exit::BadInput,
-        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
-        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-", "secret-"]
-            .iter()
-            .any(|kind| code.starts_with(kind)) =>
-        {
+        "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "bad-request" => {
             Exit::BadInput
         }
+        // Of a plan only: its guests would wait until the limit is another one.
+        "limit-zero" => Exit::BadInput,
+        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
+        code if ["guest-", "cannot-", "job-", "spec-"].iter().any(|kind| code.starts_with(kind)) => {
+            Exit::BadInput
+        }
+        code if blames_plan(code) => Exit::BadInput,
         _ => Exit::Environment,
     }
 }
@@ -186,6 +181,16 @@ mod tests {
             ("incus-no-image", Exit::BadInput),
             ("incus-unreachable", Exit::Environment),
             ("store-query", Exit::Environment),
+            ("golden-missing", Exit::BadInput),
+            ("unsupported-size", Exit::BadInput),
+            ("no-storage", Exit::BadInput),
+            ("no-pool", Exit::BadInput),
+            ("vmid-taken", Exit::BadInput),
+            ("foreign", Exit::BadInput),
+            ("no-root", Exit::Environment),
+            ("missing-tool", Exit::Environment),
+            ("proxmox-denied", Exit::Environment),
+            ("proxmox-unreachable", Exit::Environment),
             ("guest-stopped", Exit::NotReady),
             ("evidence-replayed", Exit::NotReady),
         ] {

@@ -10,6 +10,7 @@ mod interrupt;
 mod live;
 mod lives;
 mod looks;
+mod progress;
 mod render;
 mod serve;
 mod store;

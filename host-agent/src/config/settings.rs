@@ -22,6 +22,8 @@ pub struct Settings {
     pub companion: CompanionSettings,
     /// Jobs at work at once, by resource (`node:pve1`) or kind (`node`).
     pub limits: BTreeMap<String, u32>,
+    /// Bytes of memory that guests may have together, by resource (`node:pve1`).
+    pub budget: BTreeMap<String, u64>,
     pub reports: ReportSettings,
     pub api: ApiSettings,
     pub retention: RetentionSettings,

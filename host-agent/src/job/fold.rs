@@ -237,7 +237,7 @@ impl State {
             failure: self.failure.clone(),
             works: self.works(),
             open: !self.phase.is_final() || self.owes_successor(),
-            live: !self.phase.is_gone() && !(self.phase == Phase::Done && self.spec.change_of.is_some()),
+            live: !(self.phase.is_gone() || self.phase == Phase::Done && self.spec.change_of.is_some()),
             ended_ms: self.ended_ms,
             ephemeral: self.is_ephemeral(),
             due_ms: self.due_ms(),

@@ -61,7 +61,11 @@ impl World {
             ["access", "acl"] => Ok(self.list_acl(call)),
             ["cluster", "status"] => Ok(self.get_cluster_status(&call.node)),
             ["nodes"] => Ok(self.list_nodes(call)),
-            ["pools"] => Ok(self.list_pools(call)),
+            ["pools"] => match call.parameters.get("poolid") {
+                // A list of one, unlike the older way below.
+                Some(pool) => self.list_pool(call, pool),
+                None => Ok(self.list_pools(call)),
+            },
             ["pools", pool] => self.get_pool(call, pool),
             ["storage", storage] => self.get_storage(call, storage),
             _ => Err(unknown(call)),

@@ -42,9 +42,9 @@ impl World {
             (Method::Post, []) => {
                 schema::SNAPSHOT.check(&call.parameters)?;
                 let name = call.parameters.get("snapname").unwrap_or_default().to_owned();
-                for reserved in ["current", "vzdump"].iter().filter(|reserved| **reserved == name) {
+                if ["current", "vzdump"].contains(&name.as_str()) {
                     return Err(Refusal::died(format!(
-                        "unable to use snapshot name '{reserved}' (reserved name)"
+                        "unable to use snapshot name '{name}' (reserved name)"
                     )));
                 }
                 self.begin_snapshot(call, kind, node, id, &name, Does::Take)

@@ -24,7 +24,9 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// What was read a moment ago, by remote, project and the plan's bridges.
 #[derive(Debug, Default)]
-pub(super) struct Bases(Mutex<HashMap<(String, String, Vec<String>), (Instant, Base)>>);
+pub(super) struct Bases(Mutex<HashMap<Asked, (Instant, Base)>>);
+
+type Asked = (String, String, Vec<String>);
 
 impl Incus {
     /// # Errors

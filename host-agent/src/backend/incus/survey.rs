@@ -12,7 +12,7 @@ impl Incus {
     /// # Errors
     /// A server does not answer: what is there cannot be told then.
     pub(super) async fn survey_instances(&self) -> Result<Vec<Surveyed>, Fault> {
-        let lists = self.remotes.iter().map(|client| list(client));
+        let lists = self.remotes.iter().map(list);
         let mut found = Vec::new();
         for list in join_all(lists).await {
             found.extend(list?.iter().filter_map(surveyed));
@@ -30,7 +30,12 @@ async fn list(client: &Client) -> Result<Vec<Instance>, Fault> {
 fn surveyed(instance: &Instance) -> Option<Surveyed> {
     // Of an export that is being imported: the stamp in it is of an earlier life.
     let job = stamp::job_of_name(&instance.name).or_else(|| stamp::job_of(&instance.config))?;
-    Some(Surveyed { job: Some(job.to_owned()), guest: instance.name.clone(), running: instance.is_running() })
+    Some(Surveyed {
+        job: Some(job.to_owned()),
+        guest: instance.name.clone(),
+        id: None,
+        running: instance.is_running(),
+    })
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod survey;
 mod tasks;
 mod undo;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,22 +41,22 @@ use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, SecretFile, Stage, Surveyed, Taken,
+    ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
 };
 use crate::backend::{MemoryInUse, Snapshot};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proxmox {
     client: Client,
     defaults: Defaults,
     reports: Reports,
-    cluster: Cluster,
-    posts: posts::Posts,
-    recent: standing::Recent<standing::Ours>,
+    cluster: Arc<Cluster>,
+    posts: Arc<posts::Posts>,
+    recent: Arc<standing::Recent<standing::Ours>>,
     /// Addresses of containers, as a look listed them.
-    looked: standing::Recent<Vec<std::net::IpAddr>>,
+    looked: Arc<standing::Recent<Vec<std::net::IpAddr>>>,
 }
 
 impl Proxmox {
@@ -68,10 +69,10 @@ impl Proxmox {
             client: Client::new(config.client)?,
             defaults: config.defaults,
             reports: config.reports,
-            cluster: Cluster::default(),
-            recent: standing::Recent::default(),
-            posts: posts::Posts::default(),
-            looked: standing::Recent::default(),
+            cluster: Arc::default(),
+            recent: Arc::default(),
+            posts: Arc::default(),
+            looked: Arc::default(),
         })
     }
 }
@@ -88,6 +89,14 @@ fn kind(plan: &GuestPlan) -> Kind {
 impl Backend for Proxmox {
     fn name(&self) -> &'static str {
         "proxmox"
+    }
+
+    fn hasty(&self) -> Option<Arc<dyn Backend>> {
+        Some(Arc::new(Self { client: self.client.hasty(), ..self.clone() }))
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.client.trouble()
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {

@@ -92,13 +92,22 @@ impl NicEntry {
             })?),
         };
         let gateway = self.gateway.as_deref().map(|gateway| resolve_gateway(gateway, network, place));
-        Ok(Nic {
+        let nic = Nic {
             bridge: self.bridge.clone(),
             vlan,
             address: self.address.clone(),
             gateway: gateway.transpose()?,
             firewall: self.firewall,
-        })
+        };
+        if nic.gateway_is_beyond() {
+            let given = self.gateway.as_deref().unwrap_or_default();
+            let network = self.address.as_deref().unwrap_or_default();
+            let problem = format!(
+                "it is no host of the network of {network}; an address of its own, with /32, may have any gateway"
+            );
+            return Err(place.wrong("nics.gateway", given, &problem));
+        }
+        Ok(nic)
     }
 }
 

@@ -1,10 +1,12 @@
 //! `firstlight show`: one job as a page.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::super::live::seconds;
+use super::super::live::{seconds, standstill};
 use super::timeline::{Entry, timeline};
 use super::{list, safe, table, text};
+use crate::backend::Trouble;
 use crate::job::Recorded;
 
 /// The page. `now_ms` is for what has not ended.
@@ -65,6 +67,13 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
     }
     for key in list(&job["ssh_host_keys"]) {
         out.push_str(&fact("host key", &format!("{} {}", text(&key["fingerprint"]), text(&key["type"]))));
+    }
+    if let Ok(trouble) = Trouble::deserialize(&job["trouble"]) {
+        let when = standstill(&trouble, now_ms);
+        out.push_str(&fact("trouble", &format!("{when}: {}", safe(&trouble.fault.message))));
+        if let Some(hint) = &trouble.fault.hint {
+            out.push_str(&fact("hint", &safe(hint)));
+        }
     }
     failure(&mut out, job);
     out.push('\n');

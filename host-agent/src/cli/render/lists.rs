@@ -26,13 +26,14 @@ pub(in crate::cli) fn jobs(jobs: &[JobLine], now_ms: u64) -> String {
     table(&header, jobs.iter().map(row))
 }
 
-/// Why it failed, or why it has not begun; of a guest that is ready, how long it lives.
+/// Why it failed, why it has not begun, or why it does not go on; of a guest that is ready, how long it lives.
 fn why(job: &JobLine, now_ms: u64) -> String {
-    match (&job.failure, &job.waits_for) {
-        (Some(fault), _) => safe(&fault.message),
-        (None, Some(waits_for)) => format!("waits for {}", safe(waits_for)),
-        (None, None) if job.change_of.is_some() => "a change".to_owned(),
-        (None, None) => match job.due_at_ms {
+    match (&job.failure, &job.waits_for, &job.trouble) {
+        (_, _, Some(trouble)) => format!("tries again: {}", safe(&trouble.fault.message)),
+        (Some(fault), ..) => safe(&fault.message),
+        (None, Some(waits_for), _) => format!("waits for {}", safe(waits_for)),
+        (None, None, None) if job.change_of.is_some() => "a change".to_owned(),
+        (None, None, None) => match job.due_at_ms {
             Some(due) => format!("destroyed in {}", super::span(due.saturating_sub(now_ms))),
             None if job.ephemeral => "gone when it stops".to_owned(),
             None => "-".to_owned(),

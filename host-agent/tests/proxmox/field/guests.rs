@@ -2,7 +2,8 @@
 //! on `lo`, and POSTs of it until somebody takes it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -27,12 +28,33 @@ pub(super) struct Reporting {
     scripted: Scripted,
     runtime: Handle,
     sending: BTreeMap<u32, JoinHandle<()>>,
+    home: Home,
 }
+
+/// Where guests report that nobody told who they are, as their golden's `guest.toml` says; not set: nowhere.
+pub(crate) type Home = Arc<OnceLock<SocketAddr>>;
+
+/// Of this name a guest says nothing.
+pub(crate) const SILENT: &str = "silent";
 
 impl Reporting {
     /// They send from the runtime that this is called in.
-    pub(super) fn of(profile: &Profile) -> Self {
-        Self { scripted: Scripted::of(profile), runtime: Handle::current(), sending: BTreeMap::new() }
+    pub(super) fn of(profile: &Profile, home: Home) -> Self {
+        Self { scripted: Scripted::of(profile), runtime: Handle::current(), sending: BTreeMap::new(), home }
+    }
+
+    /// Its report is made, and shown by its beacon.
+    fn raise(&mut self, boot: &Boot, guest: &Guest, claim: Option<&Claim>) -> String {
+        let secrets = claim.map(|claim| secrets(boot, claim)).unwrap_or_default();
+        let envelope = guest.envelope_with(claim, &machine_id(boot), secrets);
+        let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
+        let script = Script {
+            agent: Some(Duration::ZERO),
+            beacon: Some((Duration::ZERO, beacon)),
+            ..self.scripted.script.clone()
+        };
+        self.scripted.scripts.insert(boot.id, script);
+        serde_json::to_string(&envelope).expect("it is plain data")
     }
 }
 
@@ -40,16 +62,11 @@ impl Guests for Reporting {
     fn boot(&mut self, boot: &Boot, now: Moment) -> Result<(), String> {
         self.stop(boot.id);
         if let Some((guest, claim)) = identity(boot) {
-            let envelope = guest.envelope_with(Some(&claim), &machine_id(boot), secrets(boot, &claim));
-            let beacon = Beacon::of_report(&envelope, Reason::None).expect("its report is well formed");
-            let script = Script {
-                agent: Some(Duration::ZERO),
-                beacon: Some((Duration::ZERO, beacon)),
-                ..self.scripted.script.clone()
-            };
-            self.scripted.scripts.insert(boot.id, script);
-            let text = serde_json::to_string(&envelope).expect("it is plain data");
+            let text = self.raise(boot, &guest, Some(&claim));
             self.sending.insert(boot.id, self.runtime.spawn(send(guest, claim, text)));
+        } else if let (Some(home), Some(guest)) = (self.home.get().copied(), stranger(boot)) {
+            let text = self.raise(boot, &guest, None);
+            self.sending.insert(boot.id, self.runtime.spawn(send_home(guest, home, text)));
         }
         self.scripted.boot(boot, now)
     }
@@ -107,6 +124,21 @@ fn identity(boot: &Boot) -> Option<(Guest, Claim)> {
     let mac = boot.mac.as_ref()?.parse().ok()?;
     let [_, _, high, low] = boot.id.to_be_bytes();
     Some((Guest { name, mac, address: IpAddr::from([10, 78, high, low]) }, claim))
+}
+
+/// A guest that another tool made.
+fn stranger(boot: &Boot) -> Option<Guest> {
+    let mac = boot.mac.as_ref()?.parse().ok()?;
+    let [_, _, high, low] = boot.id.to_be_bytes();
+    let guest = Guest { name: boot.hostname.clone(), mac, address: IpAddr::from([10, 78, high, low]) };
+    (guest.name != SILENT).then_some(guest)
+}
+
+/// Until it is taken: who is not waited for yet is told to come again.
+async fn send_home(guest: Guest, home: SocketAddr, report: String) {
+    while !matches!(post(home, guest.source(), report.clone()).await, Ok((200, _))) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// As real guests write what they are passed to its place.

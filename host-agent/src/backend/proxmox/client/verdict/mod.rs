@@ -113,6 +113,9 @@ impl ApiError {
             Class::NeverSent(Unsent::WrongCertificate) => {
                 Some("compare with `pvenode cert info` on the node itself before changing the pin".to_owned())
             }
+            Class::NeverSent(Unsent::Unreachable) => {
+                Some("`firstlight doctor` asks each address, and says what is wrong".to_owned())
+            }
             Class::Denied { path: Some(path), privileges } if !privileges.is_empty() => Some(format!(
                 "give {} on {path} to the token and to its user: a token has only what both have",
                 privileges.join(" or "),
