@@ -78,7 +78,7 @@ pub enum Task {
         /// How many pairs of guests are booted (guest)
         #[arg(long, default_value_t = 30)]
         boots: usize,
-        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox)
+        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox), 20 (incus)
         #[arg(long, value_name = "COUNT")]
         guests: Vec<usize>,
     },
@@ -95,7 +95,7 @@ pub struct DemoArguments {
     /// What the clones are made with
     #[arg(long, value_enum, default_value_t = DemoBackend::Local)]
     pub backend: DemoBackend,
-    /// Leave guests and companion running, and say how to reach and remove them (a simulated cluster: until Ctrl-C)
+    /// Leave guests and companion running, and say how to reach and remove them (all but `local`: until Ctrl-C)
     #[arg(long)]
     pub keep: bool,
     /// The companion's state folder [default: .firstlight/demo, or .firstlight/demo-BACKEND]
@@ -109,6 +109,8 @@ pub enum DemoBackend {
     Local,
     /// A simulated Proxmox VE, whose containers are real
     ProxmoxSim,
+    /// A real Incus server, which lives as long as the demo
+    Incus,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -159,6 +161,8 @@ pub enum BenchSubject {
     Guest,
     /// The job engine, its store and the intake of reports, each beside its aim
     Engine,
+    /// Bring-ups on a real Incus server, against the script that people write
+    Incus,
     /// Bring-ups on a simulated Proxmox VE with the times of the real one, against the floor and the usual script
     Proxmox,
 }

@@ -39,6 +39,7 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
             BenchSubject::Skeleton => figures::skeleton(!dev)?,
             BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
             BenchSubject::Proxmox => figures::proxmox(&guests)?,
+            BenchSubject::Incus => figures::incus(&guests, !dev)?,
             BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
         },
     }

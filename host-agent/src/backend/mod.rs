@@ -395,8 +395,20 @@ pub struct Surveyed {
     /// The job of the stamp. None: a part that carries this instance's mark and the guest's name, and no stamp (any more).
     pub job: Option<String>,
     pub guest: String,
+    /// What it is to the hypervisor (a VMID). None: the backend finds its guests by name. A copy of a guest carries the same
+    /// stamp, and has another id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The guest's own processes (or its machine) are at work.
     pub running: bool,
+}
+
+impl Surveyed {
+    /// Whether it is the job's guest itself: by the stamp, and by the id where both are known.
+    pub fn is_of(&self, job: &str, id: Option<&str>) -> bool {
+        self.job.as_deref() == Some(job)
+            && self.id.as_deref().zip(id).is_none_or(|(found, chosen)| found == chosen)
+    }
 }
 
 /// A guest that somebody else made, as the hypervisor has it.

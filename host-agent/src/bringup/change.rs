@@ -115,8 +115,10 @@ impl Bringups {
     /// follow.
     pub async fn change(&self, guest: &str, change: &Change, by: &str) -> Result<String, Fault> {
         change.check()?;
+        let _alone = self.counting.lock().await;
         for attempt in 1.. {
             let row = self.changeable(guest).await?;
+            self.check_room(&row, change).await?;
             let spec = self.spec_of_change(&row, change, by).await?;
             let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(spec.clone()) };
             let job = NewJob { id: new_id(), created };
@@ -143,6 +145,20 @@ impl Bringups {
             }
         }
         Err(Fault::new("guest-busy", "the guest is busy"))
+    }
+
+    /// So much more memory than it has must fit.
+    async fn check_room(&self, row: &JobRow, change: &Change) -> Result<(), Fault> {
+        let Change::Memory { bytes, .. } = change else { return Ok(()) };
+        let state = self.state(&row.id).await.map_err(store_fault)?;
+        let state =
+            state.ok_or_else(|| Fault::new("journal-unreadable", "the guest's journal cannot be read"))?;
+        let spec = self.changed(&row.id, super::sagas::spec_of(&state)?).await?;
+        let more = bytes.saturating_sub(spec.plan.size.memory_bytes.unwrap_or(0));
+        match more {
+            0 => Ok(()),
+            more => self.check_memory(&spec, Some(more), &mut Default::default()).await,
+        }
     }
 
     /// The guest's own job, if the guest is ready and ours.

@@ -1,6 +1,7 @@
 //! The one saga: bring a guest up, or wait for one that somebody else made. Owns the steps and the service that submits, resumes and unwinds them.
 
 mod api;
+mod budget;
 mod change;
 mod decide;
 mod endpoints;

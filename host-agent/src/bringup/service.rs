@@ -26,6 +26,10 @@ pub struct Bringups {
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) secrets: SecretRules,
+    /// Bytes of memory by resource.
+    pub(super) budgets: std::sync::Mutex<std::collections::BTreeMap<String, u64>>,
+    /// Who counts memory and records a job counts alone.
+    pub(super) counting: tokio::sync::Mutex<()>,
     pub(super) waiters: Waiters,
     pub(super) lookout: Lookout,
     /// MACs and addresses are chosen one at a time, apart from those that are known to be taken, by backend.
@@ -68,6 +72,8 @@ impl Bringups {
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
             secrets: parts.secrets,
+            budgets: std::sync::Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
             waiters: Waiters::default(),
             lookout: Lookout::default(),
             choosing: tokio::sync::Mutex::default(),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use firstlight_shared::ids::GuestName;
 
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
+use super::budget::Claimed;
 use super::decide::{Decision, There, decide};
 use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
@@ -31,6 +32,7 @@ pub enum SubmitError {
 impl Bringups {
     /// Checks every guest, then makes a job for each that is not there yet. All or none.
     pub async fn submit(&self, specs: &[GuestSpec], by: &str) -> Result<Vec<Submitted>, SubmitError> {
+        let _alone = self.counting.lock().await;
         for attempt in 1.. {
             let (submitted, jobs) = self.prepare(specs, by).await.map_err(SubmitError::Refused)?;
             match self.store.create(&jobs).await {
@@ -51,10 +53,11 @@ impl Bringups {
         let (mut submitted, mut jobs, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         let batch = new_id();
         refuse_adopted(specs)?;
+        let mut claimed = Claimed::new();
         for spec in specs {
             let (spec, silent) = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
-                Decision::Create => match self.new_job(&spec, silent, &batch, by).await {
+                Decision::Create => match self.fitting_job(&spec, silent, &batch, by, &mut claimed).await {
                     Ok(new) => {
                         let id = new.id.clone();
                         jobs.push(new);
@@ -83,6 +86,20 @@ impl Bringups {
             None => Ok((submitted, jobs)),
             Some(fault) => Err(fault),
         }
+    }
+
+    /// A job, if its guest fits into the budgets of memory.
+    async fn fitting_job(
+        &self,
+        spec: &GuestSpec,
+        silent: Option<Fault>,
+        batch: &str,
+        by: &str,
+        claimed: &mut Claimed,
+    ) -> Result<NewJob, Fault> {
+        let job = self.new_job(spec, silent, batch, by).await?;
+        self.check_budget(spec, claimed).await?;
+        Ok(job)
     }
 
     async fn new_job(
@@ -169,6 +186,7 @@ impl Bringups {
     pub async fn plan(&self, specs: &[GuestSpec]) -> Result<Vec<PlannedGuest>, Fault> {
         let mut planned = Vec::new();
         refuse_adopted(specs)?;
+        let mut claimed = Claimed::new();
         for spec in specs {
             let (spec, silent) = self.marked(spec).await;
             let name = &spec.plan.name;
@@ -188,6 +206,7 @@ impl Bringups {
                         return Err(fault);
                     }
                     self.look_ahead(&spec, &mut guest).await?;
+                    guest.problems.extend(self.check_budget(&spec, &mut claimed).await.err());
                 }
                 Decision::Unchanged { job } => {
                     (guest.action, guest.job) = (PlanAction::Unchanged, Some(job));

@@ -20,6 +20,8 @@ struct Slot {
     job: String,
     guest: String,
     backend: &'static str,
+    /// What the guest is to its hypervisor, where ids are chosen.
+    id: Option<String>,
     /// The hypervisor told something of the guest, or may have.
     told: bool,
     notify: Arc<Notify>,
@@ -47,6 +49,7 @@ impl Waiters {
             job: job.to_owned(),
             guest: guest.to_owned(),
             backend,
+            id: None,
             told: false,
             notify: Arc::clone(&notify),
             failure: None,
@@ -86,10 +89,10 @@ impl Waiters {
         }
     }
 
-    /// Takes in a survey of one backend: `runs` says whether a job's guest was seen to run.
-    pub(super) fn surveyed(&self, backend: &str, runs: impl Fn(&str) -> bool) {
+    /// Takes in a survey of one backend: `runs` says whether a job's guest, of this id, was seen to run.
+    pub(super) fn surveyed(&self, backend: &str, runs: impl Fn(&str, Option<&str>) -> bool) {
         for slot in self.lock().values_mut().filter(|slot| slot.backend == backend) {
-            slot.unseen = if runs(&slot.job) { 0 } else { slot.unseen + 1 };
+            slot.unseen = if runs(&slot.job, slot.id.as_deref()) { 0 } else { slot.unseen + 1 };
             if slot.unseen >= SURVEYS_UNSEEN && slot.failure.is_none() {
                 slot.failure = Some(Fault::new("guest-stopped", "the guest stopped before it reported"));
                 slot.notify.notify_one();
@@ -103,6 +106,14 @@ impl Waiters {
 }
 
 impl Place {
+    /// Of a guest with this id: a copy of it does not count for it.
+    pub(super) fn known_as(self, id: Option<String>) -> Self {
+        if let Some(slot) = self.waiters.lock().get_mut(&self.claim) {
+            slot.id = id;
+        }
+        self
+    }
+
     /// Resolves after the next wake-up, or one that came since the last wait.
     pub(super) async fn woken(&self) {
         self.notify.notified().await;
@@ -158,8 +169,8 @@ mod tests {
         let waiters = Waiters::default();
         let place = waiters.enter("c1", "j1", "gj1", "local");
         for (seen, failed) in [(false, false), (true, false), (false, false), (false, true)] {
-            waiters.surveyed("other", |_| false);
-            waiters.surveyed("local", |_| seen);
+            waiters.surveyed("other", |_, _| false);
+            waiters.surveyed("local", |_, _| seen);
             assert_eq!(place.failure().is_some(), failed);
         }
         assert!(is_woken(&place).await);

@@ -13,7 +13,7 @@ use super::settings::{
     ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, ReportSettings,
     RetentionSettings, SecretSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
 };
-use super::value::{Account, Kept, Role, Setting, Value};
+use super::value::{Account, Bytes, Kept, Role, Setting, Value};
 
 /// Bytes that the path of a unix socket may have. Source: unix(7), sun_path.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -62,6 +62,7 @@ impl Reader<'_> {
             },
             companion: self.companion(host_name),
             limits: self.limits(),
+            budget: self.budget(),
             reports: ReportSettings {
                 listen: self.get::<Option<SocketAddr>>("reports.listen").unwrap_or(NOWHERE),
                 url: self.report_url(),
@@ -108,6 +109,15 @@ impl Reader<'_> {
             grace: self.get("companion.grace"),
             drain: self.get("companion.drain"),
         }
+    }
+
+    fn budget(&mut self) -> BTreeMap<String, u64> {
+        let names = self.names_below("budget");
+        let mut read = |name: String| {
+            let Bytes(bytes) = self.value_at(&[path("budget"), vec![name.clone()]].concat());
+            (name, bytes)
+        };
+        names.into_iter().map(&mut read).collect()
     }
 
     fn limits(&mut self) -> BTreeMap<String, u32> {

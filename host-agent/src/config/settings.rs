@@ -22,6 +22,8 @@ pub struct Settings {
     pub companion: CompanionSettings,
     /// Jobs at work at once, by resource (`node:pve1`) or kind (`node`).
     pub limits: BTreeMap<String, u32>,
+    /// Bytes of memory that guests may have together, by resource (`node:pve1`).
+    pub budget: BTreeMap<String, u64>,
     pub reports: ReportSettings,
     pub api: ApiSettings,
     pub retention: RetentionSettings,
@@ -171,6 +173,8 @@ pub enum RemotePlace {
 pub enum PinSettings {
     /// A file of PEM.
     Authority(PathBuf),
+    /// A file of PEM with servers' own certificates, whose keys count.
+    Servers(PathBuf),
     Keys(Vec<SpkiPin>),
     Leaves(Vec<Fingerprint>),
 }

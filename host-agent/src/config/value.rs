@@ -104,6 +104,21 @@ impl Setting for u32 {
     }
 }
 
+/// Bytes, written with K, M, G or T: powers of 1024.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl Setting for Bytes {
+    const WANTED: &'static str = "a size like 512M, 24G or 1T,";
+    fn read(value: &Value) -> Option<Self> {
+        let text = value.text()?;
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let shift = ["K", "M", "G", "T"].iter().position(|known| *known == unit)? + 1;
+        let number = digits.parse::<u64>().ok()?;
+        number.checked_mul(1 << (10 * shift)).map(Self)
+    }
+}
+
 impl Setting for Option<SocketAddr> {
     const WANTED: &'static str = "an IP address and a port that is not 0, `0.0.0.0:7443` for one,";
     fn read(value: &Value) -> Option<Self> {

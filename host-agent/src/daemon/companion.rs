@@ -95,6 +95,7 @@ impl Companion {
             limits: limits(settings),
             secrets: secret_rules(settings, purpose),
         });
+        service.set_budgets(settings.budget.clone());
         let runner = (purpose != Purpose::Look).then(|| {
             let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
             let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
@@ -175,6 +176,7 @@ impl Companion {
             runner.set_limits(limits(settings));
         }
         self.service.set_limits(limits(settings));
+        self.service.set_budgets(settings.budget.clone());
         self.retention.send_replace(settings.retention.clone());
         if let Err(error) = socket::open_to(&self.socket, &settings.api) {
             tracing::warn!(%error, "the control socket keeps its mode");

@@ -5,7 +5,7 @@ use sqlx::Row;
 use super::error::failed;
 use super::rows::{self, signed, unsigned};
 use super::{Store, StoreError};
-use crate::job::Event;
+use crate::job::{Event, JobSpec};
 
 /// How many guests are attended to in one go.
 const TOGETHER: i64 = 200;
@@ -26,6 +26,24 @@ impl Store {
         let (now, later): (Vec<_>, Vec<_>) = all.partition(|(_, at)| *at <= signed(now_ms));
         let next = later.first().map(|(_, at)| unsigned(*at));
         Ok((now.into_iter().map(|(job, _)| job).collect(), next))
+    }
+
+    /// What guests that are about to be made were asked for, as their journals have it.
+    pub async fn jobs_under_way(&self) -> Result<Vec<JobSpec>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, at_ms, body FROM events JOIN jobs ON jobs.id = events.job WHERE jobs.live = 1 \
+             AND jobs.change_of IS NULL AND jobs.phase IN ('queued', 'running', 'waiting') AND events.seq = 0",
+        )
+        .fetch_all(&mut *self.database.reader().await?)
+        .await
+        .map_err(failed("read the jobs under way"))?;
+        let mut specs = Vec::new();
+        for row in &rows {
+            if let Event::Created(spec) = rows::event(row, 0)?.event {
+                specs.push(spec);
+            }
+        }
+        Ok(specs)
     }
 
     /// The change of this job's guest that goes on.

@@ -180,6 +180,7 @@ impl Backend for Paper {
         let surveyed = |machine: Machine| Surveyed {
             job: Some(machine.job),
             guest: machine.guest,
+            id: None,
             running: machine.running,
         };
         let machines = machines.map_err(|error| fault(&error.to_string()))?;

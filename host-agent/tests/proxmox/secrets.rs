@@ -74,7 +74,7 @@ async fn the_accepted_way_is_emptied_and_nothing_else_holds_the_secret() {
     let holding: Vec<_> = requests
         .iter()
         .filter(|one| one.parameters.iter().any(|(_, value)| value.contains(&encoded)))
-        .map(|one| (one.method, one.parameters.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()))
+        .map(|one| (one.method, one.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>()))
         .collect();
     assert!(!holding.is_empty(), "the search finds what is there");
     assert!(

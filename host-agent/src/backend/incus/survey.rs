@@ -30,7 +30,12 @@ async fn list(client: &Client) -> Result<Vec<Instance>, Fault> {
 fn surveyed(instance: &Instance) -> Option<Surveyed> {
     // Of an export that is being imported: the stamp in it is of an earlier life.
     let job = stamp::job_of_name(&instance.name).or_else(|| stamp::job_of(&instance.config))?;
-    Some(Surveyed { job: Some(job.to_owned()), guest: instance.name.clone(), running: instance.is_running() })
+    Some(Surveyed {
+        job: Some(job.to_owned()),
+        guest: instance.name.clone(),
+        id: None,
+        running: instance.is_running(),
+    })
 }
 
 #[cfg(test)]

@@ -224,6 +224,7 @@ impl Entry {
             destroy_after_ms: destroy_after.map(milliseconds),
             golden_mark: None,
             adopt: None,
+            newer_than: Vec::new(),
         };
         Ok(names.into_iter().map(guest).collect())
     }

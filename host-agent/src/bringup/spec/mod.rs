@@ -47,6 +47,10 @@ pub struct GuestSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub adopt: Option<Adopted>,
+    /// SHA-256 of reports that do not count any more, in hexadecimal digits (the first 24 of one that only a beacon named):
+    /// what was on record when the guest was to be waited for again. Set by the companion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer_than: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]

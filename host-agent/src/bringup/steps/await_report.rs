@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::beacon::{Seen, State as BeaconState};
-use firstlight_shared::wire::Trust;
+use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, store_fault};
+use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, id_of, store_fault};
 use crate::backend::ClaimChannel;
 use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
 use crate::bringup::service::Bringups;
@@ -121,7 +121,22 @@ impl Pull {
 
 impl AwaitReport {
     fn enter(&self, service: &Bringups, claim: &str, context: &Context<'_>) -> Place {
-        service.waiters.enter(claim, context.job, self.0.spec.plan.name.as_str(), self.surveyed_at())
+        let guest = self.0.spec.plan.name.as_str();
+        let place = service.waiters.enter(claim, context.job, guest, self.surveyed_at());
+        place.known_as(id_of(context.state))
+    }
+
+    /// A beacon that names a report that does not count any more says nothing of what is waited for.
+    fn overlook_old(&self, sight: &mut Sight) {
+        if sight.seen.as_ref().and_then(Seen::report_sha256).is_some_and(|named| self.is_old(&named)) {
+            (sight.seen, sight.since) = (None, None);
+            sight.pieces.clear();
+        }
+    }
+
+    fn is_old(&self, sha256: &str) -> bool {
+        let is_it = |old: &String| old.starts_with(sha256) || sha256.starts_with(old.as_str());
+        self.0.spec.newer_than.iter().any(is_it)
     }
 
     /// Reads the guest's report through the hypervisor. Whether the store may know more now.
@@ -137,6 +152,9 @@ impl AwaitReport {
             true => self.0.backend.read_report(&placement).await,
             false => Ok(None),
         };
+        let sha256 = |bytes: &Vec<u8>| Some(sha256_hex(Envelope::parse(bytes).ok()?.report.as_bytes()));
+        let is_old = |bytes: &Vec<u8>| sha256(bytes).is_some_and(|sha256| self.is_old(&sha256));
+        let read = read.map(|bytes| bytes.filter(|bytes| !is_old(bytes)));
         match read {
             Ok(Some(bytes)) => {
                 let store = &self.0.service()?.store;
@@ -187,6 +205,7 @@ impl AwaitReport {
                 ask |= self.pull(context, claim, spot.as_ref(), told).await?;
             }
             known.sight = spot.as_ref().map(Spot::sight).unwrap_or_default();
+            self.overlook_old(&mut known.sight);
             ask |= self.name_report(claim, &mut known).await?;
             if ask {
                 if let Some(output) = self.stored(context, Some(&known.sight)).await? {
@@ -259,7 +278,8 @@ impl AwaitReport {
         let before = std::mem::take(&mut known.came);
         let noticed = |sha256: &str| before.iter().find(|one| one.candidate.sha256 == sha256);
         let mut more = false;
-        let came = found.into_iter().map(|candidate| {
+        let found = found.into_iter().filter(|candidate| !self.is_old(&candidate.sha256));
+        let came = found.map(|candidate| {
             let noticed = noticed(&candidate.sha256).map(|one| one.noticed);
             more |= noticed.is_none();
             Came { candidate, noticed: noticed.unwrap_or_else(Instant::now) }

@@ -128,6 +128,11 @@ pub(super) fn unproven(state: &State) -> Vec<String> {
     found.and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default()
 }
 
+/// What the job's guest is to its hypervisor, where ids are chosen.
+pub(super) fn id_of(state: &State) -> Option<String> {
+    id_in_use(state).or_else(|| Some(Allocated::of(state)?.allocation.slot?.id))
+}
+
 /// The id that the guest was made with, once it was.
 fn id_in_use(state: &State) -> Option<String> {
     Some(state.outputs.get(RESTORE)?.get("id")?.as_str()?.to_owned())

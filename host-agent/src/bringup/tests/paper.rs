@@ -259,6 +259,7 @@ impl Backend for Paper {
         let surveyed = |(job, object): (&String, &Object)| Surveyed {
             job: Some(job.clone()),
             guest: object.guest.clone(),
+            id: None,
             running: object.running,
         };
         Ok(world.objects.iter().map(surveyed).collect())
