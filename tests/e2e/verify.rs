@@ -141,7 +141,9 @@ fn a_guest_holds_until_something_in_it_breaks_and_the_file_proves_it_to_anybody(
     // One byte, a key too few, a key of another.
     let bytes = fs::read_to_string(&file).unwrap();
     let tampered = rig.path("tampered");
-    for (from, to) in [("/opt/store/one", "/opt/store/two"), ("\\\"holds\\\":true", "\\\"holds\\\":tru3")] {
+    for (from, to) in
+        [("/opt/store/one", "/opt/store/onf"), (r#"\"guest\":\"web-01\""#, r#"\"guest\":\"web-02\""#)]
+    {
         assert!(bytes.contains(from), "no `{from}` in the file");
         fs::write(&tampered, bytes.replacen(from, to, 1)).unwrap();
         let ran = check(&rig, &tampered, &known);

@@ -112,7 +112,7 @@ impl Reader<'_> {
             }
         }
         if pin.is_none() {
-            let what = "needs a pin, one of `keys`, `ca` and `fingerprints`: it is known by one kind, and never by nothing";
+            let what = "needs a pin, one of `keys`, `server_certificate`, `ca` and `fingerprints`: it is known by one kind, and never by nothing";
             self.problem(named, format!("the remote {name:?} {what}"));
         }
         let place =
@@ -125,11 +125,13 @@ impl Reader<'_> {
         let of = |key: &str| [path(REMOTES), vec![name.to_owned(), key.to_owned()]].concat();
         let keys: Vec<SpkiPin> = self.value_at(&of("keys"));
         let authority: Option<PathBuf> = self.value_at(&of("ca"));
+        let own: Option<PathBuf> = self.value_at(&of("server_certificate"));
         let leaves: Vec<Fingerprint> = self.value_at(&of("fingerprints"));
-        match (authority, keys.is_empty(), leaves.is_empty()) {
-            (Some(path), true, true) => Some(PinSettings::Authority(path)),
-            (None, false, true) => Some(PinSettings::Keys(keys)),
-            (None, true, false) => Some(PinSettings::Leaves(leaves)),
+        match (authority, own, keys.is_empty(), leaves.is_empty()) {
+            (Some(path), None, true, true) => Some(PinSettings::Authority(path)),
+            (None, Some(path), true, true) => Some(PinSettings::Servers(path)),
+            (None, None, false, true) => Some(PinSettings::Keys(keys)),
+            (None, None, true, false) => Some(PinSettings::Leaves(leaves)),
             _ => None,
         }
     }

@@ -173,6 +173,8 @@ pub enum RemotePlace {
 pub enum PinSettings {
     /// A file of PEM.
     Authority(PathBuf),
+    /// A file of PEM with servers' own certificates, whose keys count.
+    Servers(PathBuf),
     Keys(Vec<SpkiPin>),
     Leaves(Vec<Fingerprint>),
 }

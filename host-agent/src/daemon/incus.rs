@@ -75,7 +75,7 @@ impl IncusError {
                 "PEM is wanted, the certificate that `incus config trust list` on the server shows, and its key"
             }
             Self::Authority { .. } | Self::BadAuthority { .. } => {
-                "`ca` names a file of PEM that the companion's user can read"
+                "`ca` and `server_certificate` name files of PEM that the companion's user can read"
             }
             Self::Client(_) => {
                 "`firstlight config check` shows the values of [incus] and where they came from"
@@ -141,10 +141,12 @@ fn pin(settings: &PinSettings) -> Result<Pin, IncusError> {
     match settings {
         PinSettings::Keys(keys) => Ok(Pin::Keys(keys.clone())),
         PinSettings::Leaves(leaves) => Ok(Pin::Leaves(leaves.clone())),
-        PinSettings::Authority(path) => {
+        PinSettings::Authority(path) | PinSettings::Servers(path) => {
             let pem =
                 std::fs::read(path).map_err(|source| IncusError::Authority { path: path.clone(), source })?;
-            Pin::authority(&pem).map_err(|source| IncusError::BadAuthority { path: path.clone(), source })
+            let is_own = matches!(settings, PinSettings::Servers(_));
+            let pin = if is_own { Pin::servers(&pem) } else { Pin::authority(&pem) };
+            pin.map_err(|source| IncusError::BadAuthority { path: path.clone(), source })
         }
     }
 }
