@@ -2,6 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use firstlight_shared::wire::is_nonce;
+
+use crate::config::Span;
+use crate::report::evidence;
 
 pub(crate) const USAGE: &str = "\
 firstlight-guest: gives a clone its own identity, checks it, and reports
@@ -12,6 +18,10 @@ Commands:
   identity          give this machine its own identity (run early in the boot, before sshd);
                     in an image its stamp counts for nothing: every clone renews again
   report [--again]  make pending keys, run the checks, report to the host; --again makes a new report in this boot
+  verify [--json] [--nonce HEX] [--within TIME]
+         [--send]   run the checks now and show what they say; change nothing. --json prints evidence, signed with the
+                    host key over the nonce; a check has 2s (--within) to come right; --send fetches a nonce from the
+                    companion that acknowledged this machine once, and sends it the evidence
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery
   keys              make the host keys that are missing, of all configured types, now
@@ -31,10 +41,11 @@ Exit codes:
      keys: one could not be made
   2  wrong arguments
   3  the root cannot be used
-  4  report: the host refused it
-  5  report: not delivered in time, or no usable address of the host
+  4  report, verify --send: the host refused it
+  5  report, verify --send: not delivered in time, or no usable address of the host
   6  adopt: refused, nothing was changed: this machine is stamped already, has a key or machine-id of the golden,
      has no whole host key or no machine-id, or systemd did not boot it (a chroot)
+  7  verify: the evidence was made, and this guest is not ready
 ";
 
 /// How the program ends; the numbers are in [`USAGE`].
@@ -48,6 +59,7 @@ pub(crate) enum End {
     Refused = 4,
     NotDelivered = 5,
     NotAdopted = 6,
+    NotReady = 7,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +70,8 @@ pub(crate) enum Command {
     Plan { json: bool },
     Status { json: bool },
     Adopt { json: bool },
+    Verify { json: bool, nonce: Option<String>, within: Duration },
+    Send { within: Duration },
     Help,
     Version,
 }
@@ -75,7 +89,8 @@ pub(crate) struct Arguments {
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
     let mut arguments = arguments.into_iter();
     let (mut root, mut command) = (None, None);
-    let (mut json, mut again) = (false, false);
+    let (mut json, mut again, mut send) = (false, false, false);
+    let (mut nonce, mut within) = (None, None);
     while let Some(argument) = arguments.next() {
         let text = argument.to_str().ok_or("an argument is not UTF-8")?;
         match text {
@@ -84,8 +99,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
             "--root" => set_root(&mut root, arguments.next())?,
             "--json" => json = true,
             "--again" => again = true,
+            "--send" => send = true,
+            "--nonce" => nonce = Some(nonce_of(arguments.next())?),
+            "--within" => within = Some(span_of(arguments.next())?),
             _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
-            "identity" | "keys" | "report" | "plan" | "status" | "adopt" if command.is_none() => {
+            "identity" | "keys" | "report" | "plan" | "status" | "adopt" | "verify" if command.is_none() => {
                 command = Some(argument.clone())
             }
             _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
@@ -98,10 +116,23 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
         "status" => Command::Status { json: std::mem::take(&mut json) },
         "adopt" => Command::Adopt { json: std::mem::take(&mut json) },
         "report" => Command::Report { again: std::mem::take(&mut again) },
+        "verify" if std::mem::take(&mut send) => {
+            Command::Send { within: within.take().unwrap_or(evidence::WITHIN) }
+        }
+        "verify" => Command::Verify {
+            json: std::mem::take(&mut json),
+            nonce: nonce.take(),
+            within: within.take().unwrap_or(evidence::WITHIN),
+        },
         _ => Command::Identity,
     };
     if json {
-        return Err("--json goes with plan, status and adopt only".to_owned());
+        return Err("--json goes with plan, status, adopt and verify only".to_owned());
+    }
+    if nonce.is_some() || within.is_some() || send {
+        return Err(
+            "--nonce, --within and --send go with verify only, and --nonce not with --send".to_owned()
+        );
     }
     if again {
         return Err("--again goes with report only".to_owned());
@@ -109,10 +140,24 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     if matches!(command, Command::Report { .. }) && root.is_some() {
         return Err("report works on the running system only, without --root".to_owned());
     }
+    if matches!(command, Command::Verify { .. } | Command::Send { .. }) && root.is_some() {
+        return Err("verify works on the running system only, without --root".to_owned());
+    }
     if matches!(command, Command::Adopt { .. }) && root.is_some() {
         return Err("adopt works on the running system only, without --root".to_owned());
     }
     Ok(Arguments { root: root.unwrap_or_else(|| "/".into()), command })
+}
+
+fn nonce_of(value: Option<OsString>) -> Result<String, String> {
+    let value = value.and_then(|value| value.into_string().ok()).filter(|value| is_nonce(value));
+    value.ok_or_else(|| "--nonce needs 32 to 160 hexadecimal digits".to_owned())
+}
+
+fn span_of(value: Option<OsString>) -> Result<Duration, String> {
+    let value =
+        value.and_then(|value| value.into_string().ok()).ok_or("--within needs a time span, 10s for one")?;
+    Span::try_from(value).map(|span| span.0)
 }
 
 fn set_root(root: &mut Option<PathBuf>, value: Option<OsString>) -> Result<(), String> {
@@ -143,6 +188,20 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_asked_for_with_a_challenge() {
+        let nonce = "0f".repeat(16);
+        let asked = parsed(&format!("verify --json --nonce {nonce} --within 10s")).map(|asked| asked.command);
+        let within = Duration::from_secs(10);
+        assert_eq!(asked, Ok(Command::Verify { json: true, nonce: Some(nonce), within }));
+        assert_eq!(
+            parsed("verify --send").map(|a| a.command),
+            Ok(Command::Send { within: evidence::WITHIN })
+        );
+        let plain = Command::Verify { json: false, nonce: None, within: evidence::WITHIN };
+        assert_eq!(parsed("verify").map(|asked| asked.command), Ok(plain));
+    }
+
+    #[test]
     fn everything_else_is_an_error() {
         for line in [
             "",
@@ -160,6 +219,14 @@ mod tests {
             "adopt --again",
             "-x",
             "identity --yes",
+            "verify --nonce 0f",
+            "verify --nonce",
+            "verify --within 2",
+            "verify --root /x",
+            "plan --within 2s",
+            "report --send",
+            "verify --send --json",
+            "verify --send --nonce 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -1,5 +1,6 @@
 //! `firstlight-guest`: gives a clone its own identity before anything uses the golden's, and reports that it is ready.
 
+mod accounts;
 mod agreement;
 mod beacon;
 mod bus;
@@ -20,6 +21,7 @@ mod keys;
 mod paths;
 mod provider;
 mod report;
+mod secrets;
 mod show;
 mod sshd;
 mod sys;
@@ -29,10 +31,12 @@ mod virtualization;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cli::{Command, End};
 use firstlight_shared::error::{Chain, Code};
-use report::ReportEnd;
+use firstlight_shared::wire::ReportState;
+use report::{ReportEnd, evidence};
 use sys::Machine;
 
 /// Runs one command of the program; `arguments` are those after its name.
@@ -70,6 +74,8 @@ fn run(arguments: cli::Arguments) -> End {
         Command::Adopt { json } => run_adopt(&machine, json),
         Command::Keys => run_keys(&machine),
         Command::Report { again } => run_report(&machine, again),
+        Command::Send { within } => run_send(&machine, within),
+        Command::Verify { json, nonce, within } => run_verify(&machine, json, nonce, within),
         Command::Plan { json } => {
             let plan = identity::plan_with_items(&machine, &identity::observe(&machine));
             print(&if json { show::json(&plan) } else { show::render_plan(&plan) })
@@ -157,15 +163,36 @@ fn run_keys(machine: &Machine) -> End {
     }
 }
 
-fn run_report(machine: &Machine, again: bool) -> End {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+fn runtime() -> Option<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.inspect_err(|error| eprintln!("error: the runtime cannot start: {error}")).ok()
+}
+
+fn run_verify(machine: &Machine, json: bool, nonce: Option<String>, within: Duration) -> End {
+    let Some(runtime) = runtime() else { return End::Failed };
+    let proof = match runtime.block_on(evidence::make(machine, nonce, within)) {
+        Ok(proof) => proof,
         Err(error) => {
-            eprintln!("error: the runtime cannot start: {error}");
+            eprintln!("error: {}", evidence::said(&error));
             return End::Failed;
         }
     };
-    match runtime.block_on(report::run(machine, again)) {
+    print(&if json { show::json(&proof.signed) } else { evidence::render(&proof.evidence) });
+    if proof.evidence.report.state == ReportState::Ready { End::Done } else { End::NotReady }
+}
+
+fn run_report(machine: &Machine, again: bool) -> End {
+    let Some(runtime) = runtime() else { return End::Failed };
+    delivery_end(runtime.block_on(report::run(machine, again)))
+}
+
+fn run_send(machine: &Machine, within: Duration) -> End {
+    let Some(runtime) = runtime() else { return End::Failed };
+    delivery_end(runtime.block_on(report::send(machine, within)))
+}
+
+fn delivery_end(end: ReportEnd) -> End {
+    match end {
         ReportEnd::Done => End::Done,
         ReportEnd::NotWritten => End::Failed,
         ReportEnd::Refused => End::Refused,

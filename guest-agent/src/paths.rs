@@ -26,6 +26,8 @@ pub(crate) const REPORT: &str = "run/firstlight/report.json";
 pub(crate) const DELIVERY: &str = "run/firstlight/delivery.json";
 /// That the host has acknowledged this machine: no beacon on later boots.
 pub(crate) const BEACON: &str = "var/lib/firstlight/beacon.json";
+/// Who acknowledged this machine, for evidence that it sends by itself.
+pub(crate) const COMPANION: &str = "var/lib/firstlight/companion.json";
 /// Where systemd keeps the credentials that the hypervisor passed.
 pub(crate) const SYSTEM_CREDENTIALS: &str = "run/credentials/@system";
 pub(crate) const MACHINE_ID: &str = "etc/machine-id";

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod evidence;
 pub mod fleet;
 pub mod http;
 pub mod intake;

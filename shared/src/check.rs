@@ -42,6 +42,10 @@ pub struct CheckResult {
     pub reason: String,
     /// Milliseconds from the first try to the verdict.
     pub elapsed_ms: u64,
+    /// What was seen, where two reports of one guest can be compared by it: a link's target, `sha256:` and the digest of a
+    /// served certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
 }
 
 impl CheckResult {

@@ -35,6 +35,7 @@ fn claim() -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 
@@ -76,10 +77,13 @@ fn report() -> Report {
             verdict: Verdict::Pass,
             reason: "running".into(),
             elapsed_ms: 12,
+            seen: None,
         }],
         facts: Facts { architecture: "x86_64".into(), ..Facts::default() },
         timings_ms: BTreeMap::from([("identity".to_owned(), 9)]),
         boot: None,
+        secrets: Vec::new(),
+        evidence_timer: None,
     }
 }
 

@@ -16,17 +16,21 @@ mod demo;
 mod fail_closed;
 mod hostile_reports;
 mod images;
+mod incus;
 mod jobs;
 mod machine;
+mod nixos;
 mod proxmox;
 mod scenarios;
 mod second_boot;
+mod secrets;
 mod ssh_keys;
 mod ssh_trust;
 mod static_binary;
 mod support;
 mod systemd_host;
 mod units;
+mod verify;
 mod whole;
 
 #[path = "../../host-agent/tests/postgres/mod.rs"]

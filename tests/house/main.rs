@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
 mod failures;
+mod hints;
 mod layering;
 mod readme;

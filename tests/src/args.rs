@@ -38,6 +38,8 @@ pub enum Task {
     },
     /// Serve a simulated Proxmox VE cluster until Ctrl-C
     Simpve(SimpveArguments),
+    /// Run a real Incus server of its own until Ctrl-C, with a golden and a network (root)
+    Incus(IncusArguments),
     /// Run all tests; the last line says how many passed
     Test {
         /// Only what needs neither root nor network
@@ -76,7 +78,7 @@ pub enum Task {
         /// How many pairs of guests are booted (guest)
         #[arg(long, default_value_t = 30)]
         boots: usize,
-        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox)
+        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox), 20 (incus)
         #[arg(long, value_name = "COUNT")]
         guests: Vec<usize>,
     },
@@ -93,7 +95,7 @@ pub struct DemoArguments {
     /// What the clones are made with
     #[arg(long, value_enum, default_value_t = DemoBackend::Local)]
     pub backend: DemoBackend,
-    /// Leave guests and companion running, and say how to reach and remove them (a simulated cluster: until Ctrl-C)
+    /// Leave guests and companion running, and say how to reach and remove them (all but `local`: until Ctrl-C)
     #[arg(long)]
     pub keep: bool,
     /// The companion's state folder [default: .firstlight/demo, or .firstlight/demo-BACKEND]
@@ -107,6 +109,8 @@ pub enum DemoBackend {
     Local,
     /// A simulated Proxmox VE, whose containers are real
     ProxmoxSim,
+    /// A real Incus server, which lives as long as the demo
+    Incus,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -123,9 +127,23 @@ pub struct SimpveArguments {
     /// Write the cluster's CA here
     #[arg(long)]
     pub ca: Option<PathBuf>,
-    /// Boot containers for real, from this golden (a root file system as tar; root)
+    /// Keep the CA and the nodes' keys in this folder (they are made if it has none): pins hold after a new start
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// Show a second token as well, which has rights on the pool `lab` and on what its guests need, and on nothing else
+    #[arg(long)]
+    pub small_token: bool,
+    /// Boot containers for real, from this golden (a root file system as tar; root). It has to ask for its address by DHCP, as
+    /// the golden `dhcp` of `cargo xtask golden` does: nothing writes a network configuration into it
     #[arg(long, value_name = "GOLDEN_TAR")]
     pub real: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct IncusArguments {
+    /// A root file system as tar [default: the golden of the tests]
+    #[arg(long, value_name = "GOLDEN_TAR")]
+    pub golden: Option<PathBuf>,
 }
 
 fn factor(text: &str) -> Result<f64, String> {
@@ -143,6 +161,8 @@ pub enum BenchSubject {
     Guest,
     /// The job engine, its store and the intake of reports, each beside its aim
     Engine,
+    /// Bring-ups on a real Incus server, against the script that people write
+    Incus,
     /// Bring-ups on a simulated Proxmox VE with the times of the real one, against the floor and the usual script
     Proxmox,
 }

@@ -3,6 +3,7 @@
 //! The commands build programs and goldens; the tests only use what they find in the environment (see [`paths`]),
 //! so that no test ever builds anything, and a test without preparation fails with the command that prepares it.
 
+pub mod ansible;
 pub mod args;
 pub mod build;
 pub mod check;
@@ -14,6 +15,7 @@ pub mod golden;
 pub mod guest;
 pub mod packages;
 pub mod paths;
+pub mod python;
 pub mod rig;
 pub mod run;
 pub mod simpve;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use firstlight_tests::args::{Arguments, BenchSubject, Task};
+use firstlight_tests::rig::incus;
 use firstlight_tests::{build, check, demo, figures, fuzz, golden, packages, simpve};
 
 fn main() -> ExitCode {
@@ -31,12 +32,14 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Demo(arguments) => return demo::run(&arguments),
         Task::Clean { state } => demo::clean(state)?,
         Task::Simpve(arguments) => simpve::serve(&arguments)?,
+        Task::Incus(arguments) => incus::serve(&arguments)?,
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
         Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests } => match subject {
             BenchSubject::Skeleton => figures::skeleton(!dev)?,
             BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
             BenchSubject::Proxmox => figures::proxmox(&guests)?,
+            BenchSubject::Incus => figures::incus(&guests, !dev)?,
             BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
         },
     }

@@ -1,5 +1,7 @@
 //! The Debian packages that goldens, guests and tests need.
 
+mod backports;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -36,6 +38,7 @@ pub const GUESTS: &[Tool] = &[
 pub const TESTS: &[Tool] = &[
     tool("age", "age"),
     tool("curl", "curl"),
+    tool("nix-instantiate", "nix-bin"),
     tool("readelf", "binutils"),
     tool("shellcheck", "shellcheck"),
     tool("openssl", "openssl"),
@@ -48,6 +51,18 @@ pub const POSTGRESQL: &[Tool] = &[tool("initdb", "postgresql"), tool("setpriv", 
 
 /// For the test server of others that speaks Proxmox's API.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3")];
+
+/// For a real Incus server, besides those for guests.
+const INCUS: &[Tool] = &[
+    tool("incus", "incus-client"),
+    tool("lxcfs", "lxcfs"),
+    tool("setfattr", "attr"),
+    tool("unsquashfs", "squashfs-tools"),
+    tool("nft", "nftables"),
+    tool("rsync", "rsync"),
+    tool("xz", "xz-utils"),
+    tool("incusd", "incus-base"),
+];
 
 /// Where Debian keeps PostgreSQL's programs, a folder per version.
 const POSTGRESQL_FOLDER: &str = "/usr/lib/postgresql";
@@ -68,6 +83,15 @@ pub fn ensure(tools: &[Tool]) -> Result<()> {
         );
     }
     install(&packages)
+}
+
+/// As [`ensure`], for a real Incus server. Debian 12 has it in its backports only.
+pub fn ensure_incus() -> Result<()> {
+    ensure(GUESTS)?;
+    if !INCUS.iter().all(|tool| present(tool.program)) {
+        backports::enable()?;
+    }
+    ensure(INCUS)
 }
 
 /// Installs Debian packages, as root.
@@ -93,7 +117,7 @@ pub fn present(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir(POSTGRESQL_FOLDER).into_iter().flatten().flatten();
     std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(["/usr/sbin", "/sbin", "/usr/libexec/incus", "/opt/incus/bin"].map(PathBuf::from))
         .chain(versions.map(|version| version.path().join("bin")))
         .any(|folder| folder.join(program).is_file())
 }

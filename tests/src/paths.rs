@@ -13,6 +13,8 @@ pub const GUEST_VARIABLE: &str = "FIRSTLIGHT_GUEST_BIN";
 pub const GOLDENS_VARIABLE: &str = "FIRSTLIGHT_GOLDENS";
 /// A Python that has the package `fakepve`.
 pub const FAKEPVE_VARIABLE: &str = "FIRSTLIGHT_FAKEPVE";
+/// `ansible-playbook`.
+pub const ANSIBLE_VARIABLE: &str = "FIRSTLIGHT_ANSIBLE";
 /// Set by `cargo xtask test --full`: run the long matrices too.
 pub const FULL_VARIABLE: &str = "FIRSTLIGHT_FULL";
 

@@ -139,6 +139,7 @@ fn a_foreign_root_raises_nothing_and_has_no_problem() {
         version: 1,
         failure: None,
         identity: identity(),
+        secrets: Vec::new(),
         claim_id: None,
         hostname_changed: false,
         reboot: false,

@@ -2,6 +2,7 @@
 
 use http_body_util::Full;
 use hyper::Request;
+use hyper::body::Bytes;
 
 use firstlight_shared::paths::REPORT_ENDPOINT;
 use firstlight_shared::wire::Refusal;
@@ -14,15 +15,27 @@ pub(super) type Stream = Box<dyn exchange::Stream>;
 /// # Errors
 /// The connection broke, or the answer is longer than any answer is.
 pub(super) async fn post(stream: Stream, host: &str, message: &Message) -> Result<Answer, AnyError> {
-    let request = Request::post(REPORT_ENDPOINT)
+    let (status, body) = ask(stream, host, REPORT_ENDPOINT, message.body.clone()).await?;
+    Ok(judge(status, &body, &message.sha256))
+}
+
+/// # Errors
+/// As [`post`].
+pub(super) async fn ask(
+    stream: Stream,
+    host: &str,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> Result<(u16, Vec<u8>), AnyError> {
+    let request = Request::post(path)
         .header("host", host)
         .header("content-type", "application/json")
         .header("connection", "close")
-        .body(Full::new(message.body.clone()))?;
+        .body(Full::new(body.into()))?;
     let answer = exchange::send(stream, request).await?;
     let status = answer.status;
     let (body, true) = answer.bytes(MAX_ANSWER).await? else { return Err("the answer is too long".into()) };
-    Ok(judge(status, &body, &message.sha256))
+    Ok((status, body))
 }
 
 fn judge(status: u16, body: &[u8], sha256: &str) -> Answer {

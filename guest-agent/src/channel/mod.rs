@@ -105,6 +105,20 @@ impl Channel {
         }
     }
 
+    /// One request with its whole answer: status and body. Only over what speaks HTTP.
+    ///
+    /// # Errors
+    /// Nobody is there, the connection broke, the answer is too long, or nobody can be asked on this channel.
+    pub(crate) async fn ask(&self, path: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), AnyError> {
+        let (stream, host) = match self {
+            Self::Https { address, pin } => (https::connect(*address, *pin).await?, address.to_string()),
+            Self::Unix(path) => (unix::connect(path).await?, "localhost".to_owned()),
+            Self::Vsock { cid, port } => (vsock::connect(*cid, *port).await?, "localhost".to_owned()),
+            Self::VirtioPort(_) | Self::Incus(_) => return Err("nobody can be asked on this channel".into()),
+        };
+        http::ask(stream, &host, path, body).await
+    }
+
     async fn send(&self, message: &Message) -> Result<Answer, AnyError> {
         match self {
             Self::Https { address, pin } => {

@@ -64,6 +64,8 @@ enum Look {
     Final(Verdict, String),
     /// May still change; the verdict counts if the deadline ends first.
     NotYet(Verdict, String),
+    /// One of these, and what was seen as another report can be compared by it.
+    Of(Box<Look>, String),
 }
 
 impl Look {
@@ -80,6 +82,11 @@ impl Look {
         Self::NotYet(Verdict::Unknown, reason.into())
     }
 
+    /// With what was seen.
+    fn seen(self, seen: impl Into<String>) -> Self {
+        Self::Of(Box::new(self), seen.into())
+    }
+
     fn no_thread() -> Self {
         Self::cannot_tell("no thread could be started to look")
     }
@@ -93,14 +100,26 @@ pub(crate) async fn run(context: &Context<'_>, checks: &[Check]) -> Vec<CheckRes
 async fn one(check: &Check, context: &Context<'_>) -> CheckResult {
     match &check.kind {
         Ok(kind) => repeat(check, context, kind.look_limit(), async || kind.look(context).await).await,
-        Err(problem) => result(check, Verdict::Unknown, problem.clone(), 0),
+        Err(problem) => result(check, Verdict::Unknown, problem.clone(), 0, None),
     }
 }
 
-fn result(check: &Check, verdict: Verdict, reason: String, elapsed_ms: u64) -> CheckResult {
+fn result(
+    check: &Check,
+    verdict: Verdict,
+    reason: String,
+    elapsed_ms: u64,
+    seen: Option<String>,
+) -> CheckResult {
     // Cut again afterwards: an escape is longer than what it stands for.
-    let reason = escape(&reason, MAX_REASON).chars().take(MAX_REASON).collect();
-    CheckResult { id: check.id.clone(), severity: check.severity, verdict, reason, elapsed_ms }
+    let short = |text: String| escape(&text, MAX_REASON).chars().take(MAX_REASON).collect();
+    let (reason, seen) = (short(reason), seen.map(short));
+    CheckResult { id: check.id.clone(), severity: check.severity, verdict, reason, elapsed_ms, seen }
+}
+
+/// No check waits longer than this for what is not there yet.
+pub(crate) fn hasten(checks: &mut [Check], within: Duration) {
+    checks.iter_mut().for_each(|check| check.deadline = check.deadline.min(within));
 }
 
 async fn repeat(
@@ -111,7 +130,7 @@ async fn repeat(
 ) -> CheckResult {
     let watch = Stopwatch::start();
     if context.settings.skipped_checks.contains(&check.id) {
-        return result(check, Verdict::Skip, "skipped by guest.toml".to_owned(), 0);
+        return result(check, Verdict::Skip, "skipped by guest.toml".to_owned(), 0, None);
     }
     // Where the identity phase failed, nothing that waits for it will come: one look, and tell the host at once.
     let failed = context.outcome.is_none_or(|outcome| outcome.failure.is_some());
@@ -122,14 +141,18 @@ async fn repeat(
         let looked = tokio::time::timeout(look_limit, look()).await.unwrap_or_else(|_| {
             Look::cannot_tell(format!("nothing was seen within {} s", look_limit.as_secs()))
         });
+        let (looked, seen) = match looked {
+            Look::Of(look, seen) => (*look, Some(seen)),
+            look => (look, None),
+        };
         match looked {
-            Look::Final(verdict, reason) => return result(check, verdict, reason, watch.elapsed_ms()),
+            Look::Final(verdict, reason) => return result(check, verdict, reason, watch.elapsed_ms(), seen),
             Look::NotYet(verdict, reason) if watch.elapsed() >= deadline => {
                 let after = if failed { String::new() } else { format!(" after {} s", deadline.as_secs()) };
-                return result(check, verdict, format!("{reason}{after}"), watch.elapsed_ms());
+                return result(check, verdict, format!("{reason}{after}"), watch.elapsed_ms(), seen);
             }
             // A look that takes long (a hash, a program) shall not fill the whole time. The last one is at the deadline.
-            Look::NotYet(..) => {
+            Look::NotYet(..) | Look::Of(..) => {
                 let left = deadline.saturating_sub(watch.elapsed());
                 tokio::time::sleep(pause.max(2 * lap.elapsed()).min(left)).await;
             }
@@ -191,7 +214,14 @@ mod tests {
     fn a_check_is_looked_at_until_it_passes() {
         let looks = vec![Look::not_yet("a"), Look::not_yet("b"), Look::pass("c")];
         let result = run_check(Duration::from_secs(60), looks);
-        assert_eq!((result.verdict, result.reason.as_str()), (Verdict::Pass, "c"));
+        assert_eq!((result.verdict, result.reason.as_str(), result.seen), (Verdict::Pass, "c", None));
+    }
+
+    #[test]
+    fn what_was_seen_last_is_told() {
+        let looks = vec![Look::not_yet("a").seen("old"), Look::pass("b").seen("new")];
+        let result = run_check(Duration::from_secs(60), looks);
+        assert_eq!((result.reason.as_str(), result.seen.as_deref()), ("b", Some("new")));
     }
 
     #[test]

@@ -104,7 +104,7 @@ mod tests {
             let found = judge(&Network::default(), &interfaces, routed, golden);
             let found = match found {
                 Look::Final(Verdict::Pass, _) => "pass".to_owned(),
-                Look::Final(_, reason) | Look::NotYet(_, reason) => reason,
+                Look::Final(_, reason) | Look::NotYet(_, reason) | Look::Of(_, reason) => reason,
             };
             assert!(found.contains(expected), "{found}, expected {expected}");
         }

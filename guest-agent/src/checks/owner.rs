@@ -1,10 +1,10 @@
-//! Owners by number or name. Names are read from /etc/passwd and /etc/group themselves: getpwnam(3) kills a static
-//! program in a foreign root.
+//! Owners by number or name.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::accounts::find;
 use crate::sys::{SysError, bytes_of};
 
 const MAX_FILE: u64 = 4 << 20;
@@ -55,25 +55,12 @@ fn number(name: &str, path: &str) -> Result<Option<u32>, SysError> {
     Ok(find(&String::from_utf8_lossy(&bytes), name))
 }
 
-/// The third field of the first line that begins with the name. Source: passwd(5), group(5).
-fn find(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_in_either_file() {
-        let text = "root:x:0:0:root:/root:/bin/bash\nodd\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n";
-        assert_eq!(find(text, "root"), Some(0));
-        assert_eq!(find(text, "www-data"), Some(33));
-        assert_eq!(find(text, "www"), None);
-        assert_eq!(find("adm:x:4:syslog\n", "adm"), Some(4));
+    fn numbers_and_names_of_this_machine_are_owners() {
         let owner = |text: &str| Owner::try_from(text.to_owned()).unwrap();
         assert_eq!(resolve(&owner("0:0")).unwrap(), Ok((0, Some(0))));
         assert_eq!(resolve(&owner("root")).unwrap(), Ok((0, None)));

@@ -63,11 +63,12 @@ fn judge(keys: &Symlink, facts: &LinkFacts) -> Look {
         Wanted::Exactly(wanted) => target == wanted.as_str(),
         Wanted::BeginsWith(prefix) => target.starts_with(prefix.as_str()),
     };
-    match (right, leads_somewhere) {
+    let look = match (right, leads_somewhere) {
         (true, true) => Look::pass(format!("{path} points to {target}")),
         (true, false) => Look::not_yet(format!("{path} points to {target}, and nothing is there")),
         (false, _) => Look::not_yet(format!("{path} points to {target}")),
-    }
+    };
+    look.seen(target)
 }
 
 #[cfg(test)]

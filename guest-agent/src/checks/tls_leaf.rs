@@ -69,7 +69,7 @@ pub(super) async fn look(keys: &TlsLeaf) -> Look {
         wanted => wanted.clone(),
     };
     match tls::connect(keys.address, keys.server_name.clone()).await {
-        Ok((_, leaf)) => judge(&wanted, &leaf),
+        Ok((_, leaf)) => judge(&wanted, &leaf).seen(format!("sha256:{}", sha256_hex(&leaf))),
         Err(error) => Look::not_yet(format!("{}: {error}", keys.address)),
     }
 }

@@ -80,6 +80,7 @@ pub(super) fn judge_replicas(units: &[UnitState], count: Option<usize>) -> Look 
 pub(super) fn said(look: &Look) -> (firstlight_shared::check::Verdict, &str) {
     match look {
         Look::Final(verdict, reason) | Look::NotYet(verdict, reason) => (*verdict, reason),
+        Look::Of(look, _) => said(look),
     }
 }
 

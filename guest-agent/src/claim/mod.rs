@@ -7,7 +7,7 @@
 
 mod source;
 
-pub(crate) use source::Source;
+pub(crate) use source::{Source, not_of_the_command_line};
 
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::Claim;

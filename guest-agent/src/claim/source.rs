@@ -101,7 +101,9 @@ fn product_serial(machine: &Machine) -> Looked {
     Ok(found.filter(|bytes| Claim::is_one_line(bytes)).map(Zeroizing::new))
 }
 
-fn not_of_the_command_line(machine: &Machine, words: &[&str]) -> Result<(), SourceError> {
+/// # Errors
+/// One of the words stands there, or it cannot be read.
+pub(crate) fn not_of_the_command_line(machine: &Machine, words: &[&str]) -> Result<(), SourceError> {
     let line = machine.root.read(paths::KERNEL_COMMAND_LINE).map_err(SourceError::Unreadable)?;
     let named = line.is_some_and(|line| names_one(&line, words));
     if named { Err(SourceError::CommandLine) } else { Ok(()) }

@@ -35,6 +35,7 @@ use stamp::Unfinished;
 
 use crate::items;
 use crate::paths;
+use crate::secrets;
 use crate::sys::{Machine, Stopwatch, millis};
 
 /// Runs the phase. The outcome also stands in /run/firstlight/identity.json where the root is the running one.
@@ -49,6 +50,8 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
     let seen = observe(machine);
     let plan = plan_with_items(machine, &seen);
     let applied = apply::apply(machine, &seen, &plan);
+    // After the golden's leftovers are gone.
+    let secrets = secrets::settle(machine, seen.claim.as_ref());
     let (mut identity, failure) = verify::verify(machine, &seen, &plan, &applied);
     if failure.is_none() && plan.restamp {
         if !applied.keys_are_durable {
@@ -62,6 +65,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
         }
     }
     let reboot = reboot::wanted(machine, seen.settings.reboot, failure.is_none(), &mut identity);
+    identity.problems.extend(secrets::problems(&secrets));
     identity.problems.extend(machine.root.take_notes());
     timings_ms.insert("identity".to_owned(), watch.elapsed_ms());
     if let Some(age) = machine.age_of_boot() {
@@ -71,6 +75,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
         version: 1,
         failure: failure.map(|error| Failure { code: error.code().to_owned(), message: error.to_string() }),
         identity,
+        secrets,
         claim_id: seen.claim.as_ref().map(|claim| claim.id.clone()),
         hostname_changed: plan.hostname.write_file || plan.hostname.set_kernel,
         reboot,
@@ -90,6 +95,8 @@ pub(crate) fn plan_with_items(machine: &Machine, seen: &observe::Observation) ->
     let mut plan = plan(seen);
     if plan.decision == Decision::Renew {
         plan.items = items::find_at_first_boot(&machine.root);
+        // What was put there for this guest is no leftover.
+        plan.items.found.retain(|found| !secrets::is_delivered(seen.claim.as_ref(), &found.path));
         plan.pending_items = items::late(&plan.items);
     } else if let Some(stamp) = seen.stamp.valid() {
         // An earlier boot ended before its late phase had done them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use firstlight_shared::wire::Identity;
+use firstlight_shared::wire::{Identity, SecretOutcome};
 use serde::{Deserialize, Serialize};
 
 use crate::paths;
@@ -14,6 +14,9 @@ pub(crate) struct Outcome {
     /// Why sshd must stay down; absent if all is well enough.
     pub failure: Option<Failure>,
     pub identity: Identity,
+    /// As they were found when this phase ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretOutcome>,
     pub claim_id: Option<String>,
     /// The host name was set in this run, or should have been: hostnamed is told later.
     #[serde(default)]

@@ -21,6 +21,8 @@ const UNITS: [&str; 12] = [
     "systemd-networkd.service",
 ];
 
+const EVIDENCE_TIMER: &str = "firstlight-evidence.timer";
+
 /// Timestamps of systemd's manager in microseconds, 0 where there is none. Firmware and loader count backwards from
 /// the kernel's start, the others forwards.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +55,12 @@ pub(super) async fn observe(bus: &Bus) -> BootFacts {
     let timing =
         timing.inspect_err(|error| eprintln!("warning: the boot's times are not known: {}", Chain(error)));
     BootFacts { timing: timing.ok(), systemd }
+}
+
+/// Whether evidence goes out by itself; none if nobody knows.
+pub(super) async fn evidence_timer(bus: &Bus) -> Option<bool> {
+    let state = bus.active_state(EVIDENCE_TIMER).await.ok()?;
+    Some(state.is_some_and(|state| state == "active"))
 }
 
 async fn timing(bus: &Bus) -> Result<BootTiming, BusError> {

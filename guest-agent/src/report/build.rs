@@ -26,6 +26,7 @@ pub(super) struct Parts<'a> {
     pub checks: Vec<CheckResult>,
     pub checks_ms: u64,
     pub boot: BootFacts,
+    pub evidence_timer: Option<bool>,
     pub pending: PendingOutcome,
     pub problems: Vec<String>,
 }
@@ -55,6 +56,8 @@ pub(super) fn build(parts: Parts<'_>) -> (Report, PrivateKey) {
         facts: facts::gather(machine, parts.boot.systemd.clone()),
         timings_ms,
         boot: parts.boot.timing.clone(),
+        secrets: parts.outcome.map(|outcome| outcome.secrets.clone()).unwrap_or_default(),
+        evidence_timer: parts.evidence_timer,
         identity: identity_now(&parts),
         checks: parts.checks,
     };

@@ -107,6 +107,12 @@ impl Delivery {
         matches!(self.state, DeliveryState::Acknowledged | DeliveryState::Refused)
     }
 
+    /// The channel over which the host acknowledged.
+    pub(crate) fn acknowledged_by(&self) -> Option<&str> {
+        let by = self.channels.iter().find(|log| log.state == ChannelState::Acknowledged);
+        by.map(|log| log.channel.as_str())
+    }
+
     fn save(&self, root: &Root) {
         let text = serde_json::to_vec_pretty(self).unwrap_or_default();
         if let Err(error) = root.replace(paths::DELIVERY, 0o600, &text) {

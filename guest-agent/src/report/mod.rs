@@ -5,12 +5,16 @@
 
 mod boot;
 mod build;
+mod companion;
 mod deliver;
+pub(crate) mod evidence;
 mod facts;
+mod send;
 
 pub(crate) use deliver::{ChannelState, Delivery, DeliveryState, load as load_delivery};
 #[cfg(feature = "fuzzing")]
 pub(crate) use facts::pretty_name;
+pub(crate) use send::send;
 
 use std::time::Duration;
 
@@ -87,6 +91,9 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let state = state_of(&envelope);
     let channels = channels_now(machine, claim, &settings, state).await;
     let has_host = channels.iter().any(channel::Channel::acknowledges);
+    // Of an earlier boot: its claim is answered, and a report counts no more.
+    let known_before = companion::known(machine).is_some();
+    let ways = channels.clone();
     let parcel = deliver::Parcel {
         ready: state == Some(ReportState::Ready),
         envelope: &envelope,
@@ -95,6 +102,13 @@ pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     };
     let end = deliver::deliver(machine, channels, parcel).await;
     delivered(machine);
+    match (end, load_delivery(&machine.root).and_then(|log| log.acknowledged_by().map(str::to_owned))) {
+        (_, Some(by)) => companion::remember(machine, &ways, &by),
+        (_, None) if known_before && !again => {
+            send(machine, evidence::WITHIN).await;
+        }
+        _ => {}
+    }
     match (end, unusable.first()) {
         _ if unwritten => ReportEnd::NotWritten,
         (ReportEnd::Done, Some(error)) if !has_host => {
@@ -186,6 +200,7 @@ async fn make(
         checks,
         checks_ms: watch.elapsed_ms(),
         boot: boot::observe(&bus).await,
+        evidence_timer: boot::evidence_timer(&bus).await,
         pending,
         problems,
     };

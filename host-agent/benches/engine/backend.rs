@@ -104,6 +104,7 @@ impl Backend for InstantBackend {
         let surveyed = |(job, guest): (&String, &InstantGuest)| Surveyed {
             job: Some(job.clone()),
             guest: guest.name.clone(),
+            id: None,
             running: true,
         };
         Ok(guests.iter().map(surveyed).collect())
@@ -120,6 +121,8 @@ impl Backend for InstantBackend {
             mac: Some(allocation.mac),
             addresses: allocation.addresses,
             mounts: Vec::new(),
+            mounts_unseen: None,
+            no_network: false,
         })
     }
 

@@ -105,6 +105,9 @@ fn job(number: usize) -> NewJob {
         deadline_ms: None,
         retry_of: None,
         by: "bench".to_owned(),
+        change_of: None,
+        destroy_after_ms: None,
+        ephemeral: false,
     });
     NewJob { id: format!("{number:016x}"), created: Recorded { seq: 0, at_ms: 1, event: created } }
 }

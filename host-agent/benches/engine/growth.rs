@@ -172,6 +172,7 @@ fn claim(id: &str) -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 

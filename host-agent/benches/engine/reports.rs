@@ -102,6 +102,7 @@ fn claim(number: usize) -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 

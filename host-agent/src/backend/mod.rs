@@ -1,11 +1,15 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
+pub mod incus;
+pub mod link;
 pub mod local;
 pub mod proxmox;
+mod secret;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
+
+pub use secret::{FileMode, Owner, SecretPlan, SecretSource, account_number, secrets_problem};
 
 /// One guest as it is wanted; everything here is decided (and journaled) before anything is done. What a backend does not
 /// have, it refuses in `preflight`, with the field's name.
@@ -50,6 +56,9 @@ pub struct GuestPlan {
     /// A throwaway guest: it is gone once it stops.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ephemeral: bool,
+    /// Files that are brought into it before its first unit needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretPlan>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -104,6 +113,24 @@ pub struct Nic {
     pub gateway: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firewall: Option<bool>,
+}
+
+impl Nic {
+    /// Whether a gateway is given that no host of the address's network can be. An address of its own (/32) has none in
+    /// its network: there a route to the gateway is made.
+    pub fn gateway_is_beyond(&self) -> bool {
+        let (Some(IpAddr::V4(gateway)), Some(address)) = (self.gateway, self.address.as_deref()) else {
+            return false;
+        };
+        let Some((address, length)) = address.split_once('/') else { return false };
+        let (Ok(address), Ok(length @ 1..=31)) = (address.parse::<Ipv4Addr>(), length.parse::<u32>()) else {
+            return false;
+        };
+        let host_bits = u32::MAX >> length;
+        let (network, host) =
+            ((address.to_bits() ^ gateway.to_bits()) & !host_bits, gateway.to_bits() & host_bits);
+        network != 0 || (length < 31 && (host == 0 || host == host_bits))
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -175,8 +202,10 @@ pub struct Placement {
     pub made: bool,
     /// Somebody else made it: nothing of it is ours, and it carries no stamp of this job.
     pub adopted: bool,
-    /// The remote tasks that the journal knows, by the name of their step: what one of them made is ours.
+    /// The last remote task that the journal knows of each step, however it ended.
     pub tasks: BTreeMap<String, String>,
+    /// More may have been asked for to make it than the journal tells: another process was at work, or an answer was lost.
+    pub unsure: bool,
 }
 
 /// How a claim comes to a guest of this backend.
@@ -209,10 +238,8 @@ pub struct LookBudget {
 pub struct SecretFile {
     /// Absolute path in the guest.
     pub path: PathBuf,
-    /// Of the file, such as 0o400.
-    pub mode: u32,
-    /// User and group in the guest, as names or numbers.
-    pub owner: (String, String),
+    pub mode: FileMode,
+    pub owner: Owner,
     pub content: Zeroizing<Vec<u8>>,
 }
 
@@ -243,6 +270,26 @@ pub struct MemoryInUse {
     pub total_bytes: u64,
 }
 
+/// Something that keeps work from going on, and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Trouble {
+    pub fault: Fault,
+    /// Milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// None: in some seconds.
+    #[serde(default)]
+    pub next_try_ms: Option<u64>,
+}
+
+/// A state of a guest that it can be set back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Snapshot {
+    pub name: String,
+    /// Milliseconds since the Unix epoch, by the hypervisor's clock.
+    #[serde(default)]
+    pub taken_at_ms: Option<u64>,
+}
+
 /// What a hypervisor tells without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -255,6 +302,47 @@ pub enum Told {
 /// [`Act::Refused`] with this code: the id of the slot is somebody else's, nothing was made. Another one is chosen, and it
 /// is tried again.
 pub const ID_TAKEN: &str = "id-taken";
+
+/// Whether what [`Backend::preflight`] refuses with this code is for what the plan says: another spec or golden mends it.
+/// All other refusals want something of the machine, the hypervisor or the token.
+pub fn blames_plan(code: &str) -> bool {
+    let of_kind = ["golden-", "unsupported-", "secret-"].iter().any(|kind| code.starts_with(kind));
+    of_kind
+        || matches!(
+            code,
+            "bad-golden"
+                | "bad-secret"
+                | "incus-exists"
+                | "incus-limit-reached"
+                | "incus-no-image"
+                | "incus-no-network"
+                | "incus-no-pool"
+                | "incus-no-profile"
+                | "incus-no-project"
+                | "incus-restricted"
+                | "name-taken"
+                | "no-golden"
+                | "no-safe-channel"
+                | "no-such-remote"
+                | "foreign"
+                | "no-bridge"
+                | "no-node"
+                | "no-pool"
+                | "no-storage"
+                | "no-such-backend"
+                | "no-such-node"
+                | "not-an-archive"
+                | "privileged-golden"
+                | "proxmox-no-volume"
+                | "root-lines"
+                | "vmid-taken"
+        )
+}
+
+/// Whether a fault with this code only says that the hypervisor did not answer.
+pub fn is_silence(code: &str) -> bool {
+    matches!(code, "proxmox-unreachable" | "proxmox-no-answer" | "incus-unreachable")
+}
 
 /// The steps of a bring-up that a backend carries out, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,6 +373,20 @@ pub struct Observed {
     pub addresses: Vec<IpAddr>,
     /// Paths in the guest where a volume of ours is mounted.
     pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
+    /// Whoever would tell what the guest has mounted tells nothing: `mounts` says nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts_unseen: Option<Unseen>,
+}
+
+/// Why something of a guest cannot be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub why: String,
+    /// It may be seen in a moment.
+    pub passes: bool,
 }
 
 /// One guest (or a part of one) with our stamp, as a survey found it.
@@ -293,8 +395,20 @@ pub struct Surveyed {
     /// The job of the stamp. None: a part that carries this instance's mark and the guest's name, and no stamp (any more).
     pub job: Option<String>,
     pub guest: String,
+    /// What it is to the hypervisor (a VMID). None: the backend finds its guests by name. A copy of a guest carries the same
+    /// stamp, and has another id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The guest's own processes (or its machine) are at work.
     pub running: bool,
+}
+
+impl Surveyed {
+    /// Whether it is the job's guest itself: by the stamp, and by the id where both are known.
+    pub fn is_of(&self, job: &str, id: Option<&str>) -> bool {
+        self.job.as_deref() == Some(job)
+            && self.id.as_deref().zip(id).is_none_or(|(found, chosen)| found == chosen)
+    }
 }
 
 /// A guest that somebody else made, as the hypervisor has it.
@@ -309,6 +423,17 @@ pub struct Adopted {
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// As written in specs.
     fn name(&self) -> &'static str;
+
+    /// The same backend for questions that a person waits for: it gives up sooner where nobody answers. None: it is as
+    /// quick as that.
+    fn hasty(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
+
+    /// What keeps the hypervisor from answering, for a while now. None: it answered last, or was not asked.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
 
     /// Refuses, before anything is done, what cannot work: missing tools or rights, a golden that is not there, a
     /// size that the backend cannot give.
@@ -390,6 +515,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         ))
     }
 
+    /// Whether reports are read through the hypervisor while one waits for them: a guest may have no network to send one.
+    fn pulls_reports(&self) -> bool {
+        false
+    }
+
     /// Reads the guest's report file through the hypervisor, if there is one and the backend can.
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault>;
 
@@ -425,6 +555,21 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         ))
     }
 
+    /// What the guest may take at most, in bytes, as it is configured. None: it has no limit.
+    async fn memory(&self, _guest: &Placement) -> Result<Option<u64>, Fault> {
+        Err(Fault::new("no-memory-change", format!("`{}` cannot change the memory of a guest", self.name())))
+    }
+
+    /// Waits for the end of a task that a change of a guest that is there named (memory, snapshots).
+    async fn follow_change(&self, _guest: &Placement, task: &str) -> Followed {
+        Followed::Unknown(Fault::new("no-tasks", format!("`{}` has no task `{task}`", self.name())))
+    }
+
+    /// The guest's snapshots, oldest first.
+    async fn snapshots(&self, _guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        Err(Fault::new("no-snapshots", format!("`{}` takes no snapshots", self.name())))
+    }
+
     /// Makes an ephemeral guest a kept one. Repeatable.
     async fn keep(&self, _guest: &Placement) -> Act {
         Act::Refused(Fault::new("no-ephemeral", format!("`{}` has no ephemeral guests", self.name())))
@@ -454,4 +599,30 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// A command that reaches the guest's network from the companion's machine, to be put before `ssh`.
     fn reach(&self, guest: &Placement) -> Option<String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_a_host_of_the_addresss_network() {
+        for (address, gateway, beyond) in [
+            ("10.0.0.5/24", "10.0.0.1", false),
+            ("10.0.0.5/24", "10.0.1.1", true),
+            ("10.0.0.5/16", "10.0.1.1", false),
+            ("10.0.0.5/24", "10.0.0.255", true),
+            ("10.0.0.5/24", "10.0.0.0", true),
+            ("10.0.0.4/31", "10.0.0.5", false),
+            ("10.0.0.4/31", "10.0.0.6", true),
+            ("10.0.0.5/32", "172.31.1.1", false),
+            ("10.0.0.5/24", "fe80::1", false),
+            ("dhcp", "10.0.0.1", false),
+            ("10.0.0.5/99", "10.0.0.1", false),
+        ] {
+            let nic = Nic { address: Some(address.into()), gateway: gateway.parse().ok(), ..Nic::default() };
+            assert_eq!(nic.gateway_is_beyond(), beyond, "{address} {gateway}");
+        }
+        assert!(!Nic::default().gateway_is_beyond());
+    }
 }

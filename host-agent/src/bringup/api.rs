@@ -4,10 +4,11 @@ use firstlight_shared::wire::Trust;
 use serde::{Deserialize, Serialize};
 
 use super::view::ReportView;
+use crate::backend::Trouble;
 use crate::job::Phase;
 use crate::outcome::Fault;
-use crate::store::Refused;
 pub use crate::store::{JobFilter, ReportFilter};
+use crate::store::{Refused, StoredEvidence};
 
 /// What became of one guest of a spec that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -78,6 +79,18 @@ pub struct JobLine {
     /// Of a queued job: what it waits for.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// Of a job at work: what keeps it from going on, and is tried again.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
+    /// The job whose guest this one changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_of: Option<String>,
+    /// When the guest is destroyed, unless somebody keeps it.
+    #[serde(default)]
+    pub due_at_ms: Option<u64>,
+    /// The guest is gone once it stops.
+    #[serde(default)]
+    pub ephemeral: bool,
     pub created_at_ms: u64,
     pub ended_at_ms: Option<u64>,
 }
@@ -87,6 +100,8 @@ pub struct JobLine {
 pub struct ReportPage {
     pub reports: Vec<ReportView>,
     pub refusals: Vec<Refused>,
+    /// Evidence of guests that were verified anew, newest first; on the first page only.
+    pub evidence: Vec<StoredEvidence>,
     /// Give it as `before` for the next page; none: this is the last one.
     pub next: Option<String>,
 }
@@ -104,6 +119,9 @@ pub struct StepView {
     pub attempts: u32,
     /// How often nobody knew whether it had been done.
     pub doubts: u32,
+    /// Since when nobody knows whether it is done, or undone. Milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub doubt_since_ms: Option<u64>,
     /// Remote tasks, oldest first.
     pub tasks: Vec<String>,
     /// From the first attempt to undo it until it was undone.

@@ -128,11 +128,25 @@ pub(super) fn differences(there: &GuestSpec, wanted: &GuestSpec) -> Vec<String> 
     compare("nics", &there.plan.nics, &wanted.plan.nics);
     compare("tags", &there.plan.tags, &wanted.plan.tags);
     compare("onboot", &shown(there.plan.onboot), &shown(wanted.plan.onboot));
+    compare("secrets", &secrets(there), &secrets(wanted));
     compare("on_failure = keep", &there.keep_on_failure, &wanted.keep_on_failure);
     compare("readiness.timeout", &seconds(Some(there.timeout_ms)), &seconds(Some(wanted.timeout_ms)));
     compare("readiness.require", &there.require, &wanted.require);
+    compare("lifecycle", &lifecycle(there), &lifecycle(wanted));
+    compare("destroy_after", &seconds(there.destroy_after_ms), &seconds(wanted.destroy_after_ms));
     compare("deadline", &seconds(there.deadline_ms), &seconds(wanted.deadline_ms));
     found
+}
+
+/// Sources and places; what is in them is nowhere to compare.
+fn secrets(spec: &GuestSpec) -> Vec<Plain> {
+    let shown = |secret: &crate::backend::SecretPlan| {
+        let env = if secret.allow_env { ", env allowed" } else { "" };
+        let (path, mode) = (secret.path.display(), secret.mode);
+        // In full: a command's arguments count.
+        Plain(format!("{path} from {:?}, {mode} {}{env}", secret.source, secret.owner))
+    };
+    spec.plan.secrets.iter().map(shown).collect()
 }
 
 /// Prints as it is, without quotes.
@@ -160,6 +174,10 @@ fn seconds(milliseconds: Option<u64>) -> Plain {
 
 fn kind(spec: &GuestSpec) -> Plain {
     shown(spec.plan.kind.map(crate::backend::Kind::as_str))
+}
+
+fn lifecycle(spec: &GuestSpec) -> Plain {
+    Plain(if spec.plan.ephemeral { "ephemeral" } else { "keep" }.to_owned())
 }
 
 fn mounts(spec: &GuestSpec) -> Plain {

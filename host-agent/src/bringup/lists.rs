@@ -10,7 +10,7 @@ use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
 use super::service::Bringups;
 use super::steps::{Allocated, VERIFY, beacon_of};
 use super::view::{KnownHost, ReportView};
-use crate::backend::Observed;
+use crate::backend::{Observed, Trouble};
 use crate::job::{Limits, Phase, Recorded, State, Taken};
 use crate::store::{JobRow, StoreError, StoredReport};
 
@@ -38,17 +38,39 @@ impl Bringups {
         let reason = |job: &str| {
             wanted.iter().find(|(id, _)| id == job).map(|(_, wanted)| waits_for(wanted, &taken, &limits))
         };
-        Ok(rows.into_iter().map(|row| JobLine { waits_for: reason(&row.id), ..line(row) }).collect())
+        let with_reasons = |row: JobRow| {
+            let trouble = if works(row.phase) { self.trouble_of(&row.backend) } else { None };
+            JobLine { waits_for: reason(&row.id), trouble, ..line(row) }
+        };
+        Ok(rows.into_iter().map(with_reasons).collect())
+    }
+
+    /// What keeps this backend's hypervisor from answering now.
+    pub(super) fn trouble_of(&self, backend: &str) -> Option<Trouble> {
+        self.backends.iter().find(|known| known.name() == backend)?.trouble()
+    }
+
+    /// The same of all backends: when it changes, jobs at work look different.
+    pub fn troubles(&self) -> Vec<Option<Trouble>> {
+        self.backends.iter().map(|backend| backend.trouble()).collect()
     }
 
     /// One page of reports, newest first; the first page has the newest refusals beside them.
     pub async fn reports(&self, filter: &ReportFilter) -> Result<ReportPage, StoreError> {
         let (stored, next) = self.store.list_reports(filter).await?;
-        let refusals = match &filter.before {
-            None => self.store.list_refusals(filter.guest.as_ref(), filter.limit).await?,
-            Some(_) => Vec::new(),
+        let (refusals, evidence) = match &filter.before {
+            None => (
+                self.store.list_refusals(filter.guest.as_ref(), filter.limit).await?,
+                self.store.list_evidence(filter.guest.as_ref(), None, filter.limit).await?,
+            ),
+            Some(_) => Default::default(),
         };
-        Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, next })
+        Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, evidence, next })
+    }
+
+    /// Whether a job was ever for a guest of this name, and is still kept.
+    pub async fn knows(&self, guest: &str) -> Result<bool, StoreError> {
+        Ok(self.store.job_of_guest(guest).await?.is_some())
     }
 
     /// The journal of one job, for people.
@@ -98,6 +120,11 @@ impl Bringups {
     }
 }
 
+/// Somebody drives the job.
+pub(super) fn works(phase: Phase) -> bool {
+    matches!(phase, Phase::Running | Phase::Waiting | Phase::Unwinding)
+}
+
 /// The addresses that we chose; where the guest's network does, those that the hypervisor listed of it.
 fn reached_at(state: &State) -> Vec<IpAddr> {
     let chosen = Allocated::of(state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
@@ -128,6 +155,10 @@ fn line(row: JobRow) -> JobLine {
         trust: row.trust,
         failure: row.failure,
         waits_for: None,
+        trouble: None,
+        change_of: row.change_of,
+        due_at_ms: row.due_ms,
+        ephemeral: row.ephemeral,
         created_at_ms: row.created_ms,
         ended_at_ms: row.ended_ms,
     }

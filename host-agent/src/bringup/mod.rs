@@ -1,17 +1,23 @@
 //! The one saga: bring a guest up, or wait for one that somebody else made. Owns the steps and the service that submits, resumes and unwinds them.
 
 mod api;
+mod budget;
+mod change;
 mod decide;
 mod endpoints;
+mod evidence;
 mod lists;
+mod lives;
 mod lookout;
 mod requests;
 mod sagas;
+mod secrets;
 mod service;
 mod spec;
 mod steps;
 mod submit;
 mod timeline;
+mod told;
 mod view;
 mod wait;
 mod waiters;
@@ -24,9 +30,12 @@ pub use api::{
     Applied, JobFilter, JobLine, JobPage, PlanAction, PlannedGuest, ReportFilter, ReportPage, StepState,
     StepView, Submitted,
 };
+pub use change::Change;
 pub use endpoints::{Endpoints, ServeReports};
+pub use evidence::{EvidenceKey, Verified, VerifiedState};
+pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
-pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_spec};
+pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_size, parse_span, parse_spec};
 pub use submit::SubmitError;
-pub use view::{GuestView, KnownHost, ReportView, Summary};
+pub use view::{GuestView, KnownHost, ReportView, SecretView, Summary};
 pub use wait::WaitFor;

@@ -21,6 +21,14 @@ impl Bringups {
             Phase::Queued | Phase::Running | Phase::Waiting | Phase::Unwinding => {
                 self.unwind(row, by, reason).await
             }
+            Phase::Done | Phase::RolledBack if row.change_of.is_some() => Err(ended(&row)),
+            Phase::NeedsOperator if row.change_of.is_some() => {
+                let hint = format!(
+                    "`firstlight retry {0}` tries again, `firstlight abandon {0}` leaves the guest as it is",
+                    row.id
+                );
+                Err(ended(&row).with_hint(hint))
+            }
             Phase::Done | Phase::NeedsOperator if self.is_adopted(&row.id).await? => {
                 let hint = format!("`firstlight abandon {}` forgets the guest", row.guest);
                 Err(ended(&row).with_hint(hint))
@@ -155,11 +163,23 @@ impl Bringups {
                 return Ok(row.id);
             }
         }
+        if row.phase == Phase::Done && row.change_of.is_none() {
+            // Asked first: no other change begins then.
+            let job = self.ask(row, RequestKind::Unwind, by, reason).await?;
+            self.cancel_change_of(&job, by, "its guest is to be destroyed").await?;
+            return Ok(job);
+        }
         self.ask(row, RequestKind::Unwind, by, reason).await
     }
 
     /// Durable when it returns; whoever drives the job, or claims it then, takes it up.
-    async fn ask(&self, row: JobRow, kind: RequestKind, by: &str, reason: &str) -> Result<String, Fault> {
+    pub(super) async fn ask(
+        &self,
+        row: JobRow,
+        kind: RequestKind,
+        by: &str,
+        reason: &str,
+    ) -> Result<String, Fault> {
         self.ask_of(&row, kind, by, reason).await?;
         Ok(row.id)
     }
@@ -180,7 +200,7 @@ impl Bringups {
         }
     }
 
-    async fn row(&self, job: &str) -> Result<JobRow, Fault> {
+    pub(super) async fn row(&self, job: &str) -> Result<JobRow, Fault> {
         let found = self.find(job).await.map_err(store_fault)?;
         found.ok_or_else(|| {
             Fault::new("no-such-job", format!("there is no job or guest `{}`", escape(job, 80)))

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::change::ChangeSpec;
+use super::secrets::look_ahead;
 use super::service::Bringups;
 use super::spec::GuestSpec;
-use super::steps::BringUp;
+use super::steps::{BringUp, Changing};
 use crate::job::{JobSpec, Saga, Sagas, State};
 use crate::outcome::Fault;
 
@@ -14,6 +16,10 @@ use crate::outcome::Fault;
 impl Sagas for Bringups {
     async fn saga(&self, job: &str, state: &State) -> Result<Arc<dyn Saga>, Fault> {
         let backend = self.backend(&state.spec.backend)?;
+        if let Some(of) = &state.spec.change_of {
+            let change = ChangeSpec::of(&state.spec)?.change;
+            return Ok(Arc::new(Changing::new(self.me.clone(), backend, change, job, of)));
+        }
         // Guests of an interrupted job report to the same place as before.
         if !state.phase.is_gone()
             && let Err(fault) = self.endpoints.ensure(&*backend).await
@@ -41,11 +47,15 @@ impl Sagas for Bringups {
 impl Bringups {
     /// The same guest again, from the golden as it is now.
     pub(super) async fn again(&self, job: &str, state: &State) -> Result<JobSpec, Fault> {
+        if state.spec.change_of.is_some() {
+            return Ok(JobSpec { retry_of: Some(job.to_owned()), ..state.spec.clone() });
+        }
         let mut spec = spec_of(state)?;
         let backend = self.backend(&spec.backend)?;
         if let Some(before) = spec.adopt.clone() {
             spec = self.adopt_again(spec, &before).await?;
         } else {
+            look_ahead(&spec.plan, &self.secrets)?;
             backend.preflight(&spec.plan).await?;
             spec.golden_mark = backend.golden_mark(&spec.plan).await.ok();
         }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::endpoints::Endpoints;
 use super::lookout::Lookout;
+use super::secrets::SecretRules;
 use super::steps::Known;
 use super::waiters::Waiters;
 use crate::backend::Backend;
@@ -24,6 +25,11 @@ pub struct Bringups {
     pub pin: SpkiPin,
     pub backends: Vec<Arc<dyn Backend>>,
     pub(super) limits: std::sync::Mutex<Limits>,
+    pub(super) secrets: SecretRules,
+    /// Bytes of memory by resource.
+    pub(super) budgets: std::sync::Mutex<std::collections::BTreeMap<String, u64>>,
+    /// Who counts memory and records a job counts alone.
+    pub(super) counting: tokio::sync::Mutex<()>,
     pub(super) waiters: Waiters,
     pub(super) lookout: Lookout,
     /// MACs and addresses are chosen one at a time, apart from those that are known to be taken, by backend.
@@ -45,6 +51,8 @@ pub struct Parts {
     pub backends: Vec<Arc<dyn Backend>>,
     /// As the runner has them: for `plan` to tell of.
     pub limits: Limits,
+    /// What may be a source of guests' secrets.
+    pub secrets: SecretRules,
 }
 
 impl std::fmt::Debug for Bringups {
@@ -63,6 +71,9 @@ impl Bringups {
             pin: parts.pin,
             backends: parts.backends,
             limits: std::sync::Mutex::new(parts.limits),
+            secrets: parts.secrets,
+            budgets: std::sync::Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
             waiters: Waiters::default(),
             lookout: Lookout::default(),
             choosing: tokio::sync::Mutex::default(),
@@ -117,6 +128,12 @@ impl Bringups {
         Ok(if events.is_empty() { None } else { fold(&events).ok() })
     }
 
+    /// As [`Self::backend`], for what a person waits for.
+    pub(super) fn hasty_backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
+        let backend = self.backend(name)?;
+        Ok(backend.hasty().unwrap_or(backend))
+    }
+
     pub(super) fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, Fault> {
         let found = self.backends.iter().find(|backend| backend.name() == name).cloned();
         found.ok_or_else(|| {
@@ -128,6 +145,9 @@ impl Bringups {
             match name {
                 "proxmox" => fault
                     .with_hint("[proxmox] of the companion's configuration makes it: see docs/proxmox.md"),
+                "incus" => {
+                    fault.with_hint("[incus] of the companion's configuration makes it: see docs/incus.md")
+                }
                 _ => fault,
             }
         })

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use firstlight_shared::ids::GuestName;
+
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
+use super::budget::Claimed;
 use super::decide::{Decision, There, decide};
+use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
+use crate::backend::{Backend, blames_plan, is_silence};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind};
 use crate::outcome::Fault;
@@ -27,6 +32,7 @@ pub enum SubmitError {
 impl Bringups {
     /// Checks every guest, then makes a job for each that is not there yet. All or none.
     pub async fn submit(&self, specs: &[GuestSpec], by: &str) -> Result<Vec<Submitted>, SubmitError> {
+        let _alone = self.counting.lock().await;
         for attempt in 1.. {
             let (submitted, jobs) = self.prepare(specs, by).await.map_err(SubmitError::Refused)?;
             match self.store.create(&jobs).await {
@@ -47,19 +53,30 @@ impl Bringups {
         let (mut submitted, mut jobs, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         let batch = new_id();
         refuse_adopted(specs)?;
+        let mut claimed = Claimed::new();
         for spec in specs {
-            let spec = self.marked(spec).await;
+            let (spec, silent) = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
-                Decision::Create => {
-                    let new = self.new_job(&spec, &batch, by).await?;
-                    let id = new.id.clone();
-                    jobs.push(new);
-                    (id, Applied::Created)
-                }
+                Decision::Create => match self.fitting_job(&spec, silent, &batch, by, &mut claimed).await {
+                    Ok(new) => {
+                        let id = new.id.clone();
+                        jobs.push(new);
+                        (id, Applied::Created)
+                    }
+                    Err(fault) => {
+                        // Of what the machine or the hypervisor lacks the next guest would hear the same, after as long.
+                        let go_on = blames_plan(&fault.code);
+                        refusals.push(Refusal { guest: Some(spec.plan.name.to_string()), fault });
+                        if go_on {
+                            continue;
+                        }
+                        break;
+                    }
+                },
                 Decision::Unchanged { job } => (job, Applied::Unchanged),
                 Decision::Join { job } => (job, Applied::Joined),
                 Decision::Refuse { fault, .. } => {
-                    refusals.push(fault);
+                    refusals.push(Refusal { guest: None, fault });
                     continue;
                 }
             };
@@ -71,20 +88,51 @@ impl Bringups {
         }
     }
 
-    async fn new_job(&self, spec: &GuestSpec, batch: &str, by: &str) -> Result<NewJob, Fault> {
-        self.backend(&spec.backend)?.preflight(&spec.plan).await?;
+    /// A job, if its guest fits into the budgets of memory.
+    async fn fitting_job(
+        &self,
+        spec: &GuestSpec,
+        silent: Option<Fault>,
+        batch: &str,
+        by: &str,
+        claimed: &mut Claimed,
+    ) -> Result<NewJob, Fault> {
+        let job = self.new_job(spec, silent, batch, by).await?;
+        self.check_budget(spec, claimed).await?;
+        Ok(job)
+    }
+
+    async fn new_job(
+        &self,
+        spec: &GuestSpec,
+        silent: Option<Fault>,
+        batch: &str,
+        by: &str,
+    ) -> Result<NewJob, Fault> {
+        if let Some(fault) = silent {
+            return Err(fault);
+        }
+        let backend = self.hasty_backend(&spec.backend)?;
+        refuse_namesake(&*backend, &spec.plan.name).await?;
+        look_ahead(&spec.plan, &self.secrets)?;
+        backend.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
         let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(job) };
         Ok(NewJob { id: new_id(), created })
     }
 
-    /// The spec with what the companion itself sees of its golden. None: it cannot be looked at, as preflight will say.
-    async fn marked(&self, spec: &GuestSpec) -> GuestSpec {
-        let golden_mark = match self.backend(&spec.backend) {
-            Ok(backend) => backend.golden_mark(&spec.plan).await.ok(),
-            Err(_) => None,
+    /// The spec with what the companion itself sees of its golden. None: it cannot be looked at, as preflight will say;
+    /// and where the hypervisor did not answer, that: it is not asked again.
+    async fn marked(&self, spec: &GuestSpec) -> (GuestSpec, Option<Fault>) {
+        let looked = match self.hasty_backend(&spec.backend) {
+            Ok(backend) => backend.golden_mark(&spec.plan).await,
+            Err(fault) => Err(fault),
         };
-        GuestSpec { golden_mark, ..spec.clone() }
+        let (golden_mark, fault) = match looked {
+            Ok(mark) => (Some(mark), None),
+            Err(fault) => (None, Some(fault).filter(|fault| is_silence(&fault.code))),
+        };
+        (GuestSpec { golden_mark, ..spec.clone() }, fault)
     }
 
     /// What a job is made from, but for who asks and together with what.
@@ -104,6 +152,9 @@ impl Bringups {
             deadline_ms: spec.deadline_ms,
             retry_of: None,
             by: String::new(),
+            change_of: None,
+            destroy_after_ms: spec.destroy_after_ms,
+            ephemeral: spec.plan.ephemeral,
         })
     }
 
@@ -120,6 +171,10 @@ impl Bringups {
             Some(Event::Created(spec)) => serde_json::from_value(spec.spec.clone()).ok(),
             _ => None,
         };
+        let spec = match spec {
+            Some(spec) => Some(self.changed(&row.id, spec).await?),
+            None => None,
+        };
         let asked = self.store.request(&row.id).await;
         let asked = asked.map_err(|error| Fault::new("store", error.to_string()))?;
         let unwinding = asked
@@ -131,8 +186,9 @@ impl Bringups {
     pub async fn plan(&self, specs: &[GuestSpec]) -> Result<Vec<PlannedGuest>, Fault> {
         let mut planned = Vec::new();
         refuse_adopted(specs)?;
+        let mut claimed = Claimed::new();
         for spec in specs {
-            let spec = self.marked(spec).await;
+            let (spec, silent) = self.marked(spec).await;
             let name = &spec.plan.name;
             let mut guest = PlannedGuest {
                 guest: name.to_string(),
@@ -145,7 +201,12 @@ impl Bringups {
             };
             match self.decision(&spec).await? {
                 Decision::Create => {
+                    // Of no guest anything can be said then.
+                    if let Some(fault) = silent {
+                        return Err(fault);
+                    }
                     self.look_ahead(&spec, &mut guest).await?;
+                    guest.problems.extend(self.check_budget(&spec, &mut claimed).await.err());
                 }
                 Decision::Unchanged { job } => {
                     (guest.action, guest.job) = (PlanAction::Unchanged, Some(job));
@@ -172,12 +233,12 @@ impl Bringups {
         };
         guest.steps = job.steps.into_iter().map(|step| step.name).collect();
         guest.resources = job.resources;
-        if let Some(whose) = backend.namesake(&spec.plan.name).await? {
-            let message =
-                format!("something called {} is there already, and belongs to: {whose}", guest.guest);
-            let hint = "choose another name, or remove what is there yourself";
-            guest.problems.push(Fault::new("foreign", message).with_hint(hint));
+        let backend = backend.hasty().unwrap_or(backend);
+        match refuse_namesake(&*backend, &spec.plan.name).await {
+            Err(fault) if fault.code == FOREIGN => guest.problems.push(fault),
+            looked => looked?,
         }
+        guest.problems.extend(look_ahead(&spec.plan, &self.secrets).err());
         guest.problems.extend(backend.preflight(&spec.plan).await.err());
         let limits = self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let closed = guest.resources.iter().filter(|resource| limits.of(resource) == Some(0));
@@ -187,6 +248,15 @@ impl Bringups {
         }));
         Ok(())
     }
+}
+
+/// Something with the guest's name is there, and belongs to nobody who asks.
+const FOREIGN: &str = "foreign";
+
+async fn refuse_namesake(backend: &dyn Backend, name: &GuestName) -> Result<(), Fault> {
+    let Some(whose) = backend.namesake(name).await? else { return Ok(()) };
+    let message = format!("something called {name} is there already, and belongs to: {whose}");
+    Err(Fault::new(FOREIGN, message).with_hint("choose another name, or remove what is there yourself"))
 }
 
 /// Nobody but the companion says that a guest is there already.
@@ -201,14 +271,34 @@ fn refuse_adopted(specs: &[GuestSpec]) -> Result<(), Fault> {
     }
 }
 
-/// One fault for all guests that were refused, with the first one's way out.
-fn joined(mut refusals: Vec<Fault>) -> Option<Fault> {
-    if refusals.len() < 2 {
-        return refusals.pop();
+/// Why a guest was refused. The guest's name, where the fault's own words do not have it.
+struct Refusal {
+    guest: Option<String>,
+    fault: Fault,
+}
+
+/// So many guests of one refusal are told by name.
+const TOLD: usize = 5;
+
+/// One fault for all guests that were refused, each named and each reason told once, with the first one's way out.
+fn joined(refusals: Vec<Refusal>) -> Option<Fault> {
+    let count = refusals.len();
+    let mut reasons: Vec<(Vec<String>, Fault)> = Vec::new();
+    for Refusal { guest, fault } in refusals {
+        match reasons.iter_mut().find(|(_, known)| guest.is_some() && *known == fault) {
+            Some((guests, _)) => guests.extend(guest),
+            None => reasons.push((guest.into_iter().collect(), fault)),
+        }
     }
-    let all = refusals.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>().join("; ");
-    let first = refusals.swap_remove(0);
-    Some(Fault { message: format!("{} guests are refused: {all}", refusals.len() + 1), ..first })
+    let told = |(guests, fault): &(Vec<String>, Fault)| match guests.len() {
+        0 => fault.message.clone(),
+        1..=TOLD => format!("{}: {}", guests.join(", "), fault.message),
+        more => format!("{} and {} more: {}", guests[..TOLD].join(", "), more - TOLD, fault.message),
+    };
+    let all = reasons.iter().map(told).collect::<Vec<_>>().join("; ");
+    let first = reasons.into_iter().next()?.1;
+    let message = if count == 1 { all } else { format!("{count} guests are refused: {all}") };
+    Some(Fault { message, ..first })
 }
 
 /// A job id: a time in milliseconds, which this process gives out once, and some chance, in hexadecimal; ids sort by age.
@@ -234,9 +324,20 @@ mod tests {
     #[test]
     fn several_refusals_are_told_at_once() {
         let fault = |text: &str| Fault::new("guest-exists", text);
+        let refusal = |guest: &str, text: &str| Refusal {
+            guest: (!guest.is_empty()).then(|| guest.to_owned()),
+            fault: fault(text),
+        };
         assert_eq!(joined(vec![]), None);
-        assert_eq!(joined(vec![fault("a")]), Some(fault("a")));
-        let all = joined(vec![fault("a is there"), fault("b is there")]).unwrap();
+        assert_eq!(joined(vec![refusal("", "a is there")]), Some(fault("a is there")));
+        assert_eq!(joined(vec![refusal("a", "no golden")]), Some(fault("a: no golden")));
+        let all = joined(vec![refusal("", "a is there"), refusal("", "b is there")]).unwrap();
         assert_eq!(all.message, "2 guests are refused: a is there; b is there");
+        let all = (0..7).map(|number| refusal(&format!("web-{number}"), "no golden"));
+        let all = joined(all.chain([refusal("db", "no pool")]).collect()).unwrap();
+        assert_eq!(
+            all.message,
+            "8 guests are refused: web-0, web-1, web-2, web-3, web-4 and 2 more: no golden; db: no pool"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! A job's journal as a timeline: step by step, what was tried, how long it took, who took it over. Pure.
 
 use super::api::{StepState, StepView};
+use crate::backend::Trouble;
 use crate::job::{Event, JobSpec, Recorded};
 use crate::outcome::Fault;
 
@@ -12,6 +13,13 @@ pub(super) fn timeline(spec: &JobSpec, events: &[Recorded]) -> Vec<StepView> {
         line.take(&recorded.event, recorded.at_ms);
     }
     line.steps
+}
+
+/// What keeps the step at work from going on, as far as the journal knows it.
+pub(super) fn doubt(steps: &[StepView]) -> Option<Trouble> {
+    let at_work = |step: &&StepView| matches!(step.state, StepState::AtWork | StepState::Undoing);
+    let step = steps.iter().filter(at_work).find(|step| step.doubt_since_ms.is_some())?;
+    Some(Trouble { fault: step.fault.clone()?, since_ms: step.doubt_since_ms?, next_try_ms: None })
 }
 
 struct Line {
@@ -29,12 +37,17 @@ impl Line {
                 view.state = StepState::AtWork;
                 view.attempts += 1;
                 (view.started_at_ms, view.duration_ms) = (Some(at_ms), None);
+                view.doubt_since_ms = None;
             }),
             Event::StepProgress { step, task } | Event::UndoProgress { step, task } => {
-                self.edit(step, |view, _| view.tasks.push(task.clone()));
+                self.edit(step, |view, _| {
+                    view.tasks.push(task.clone());
+                    view.doubt_since_ms = None;
+                });
             }
             Event::StepUncertain { step, fault } => self.edit(step, |view, _| {
                 view.doubts += 1;
+                view.doubt_since_ms.get_or_insert(at_ms);
                 view.fault = Some(fault.clone());
             }),
             Event::StepSucceeded { step, .. } => self.ended(step, StepState::Done, None, at_ms),
@@ -43,14 +56,17 @@ impl Line {
             }
             Event::UndoStarted { step } => self.edit(step, |view, undo_since| {
                 view.state = StepState::Undoing;
+                view.doubt_since_ms = None;
                 undo_since.get_or_insert(at_ms);
             }),
             Event::UndoFailed { step, fault } => self.edit(step, |view, _| {
                 view.undo_failures += 1;
+                view.doubt_since_ms.get_or_insert(at_ms);
                 view.fault = Some(fault.clone());
             }),
             Event::UndoFinished { step } => self.edit(step, |view, undo_since| {
                 view.state = StepState::Undone;
+                view.doubt_since_ms = None;
                 view.undo_duration_ms = undo_since.map(|since| at_ms.saturating_sub(since));
             }),
             Event::TakenOver { companion, .. } => {
@@ -64,6 +80,8 @@ impl Line {
             | Event::RetryRequested { .. }
             | Event::Abandoned { .. }
             | Event::SuccessorSettled { .. }
+            | Event::Kept { .. }
+            | Event::DueSoon { .. }
             | Event::Swept { .. } => {}
         }
     }
@@ -71,6 +89,7 @@ impl Line {
     fn ended(&mut self, step: &str, state: StepState, fault: Option<Fault>, at_ms: u64) {
         self.edit(step, |view, _| {
             view.state = state;
+            view.doubt_since_ms = None;
             view.duration_ms = view.started_at_ms.map(|started| at_ms.saturating_sub(started));
             view.fault = fault;
         });
@@ -83,6 +102,7 @@ impl Line {
     fn stuck(&mut self, fault: &Fault, at_ms: u64) {
         if let Some(view) = self.steps.get_mut(self.at).filter(|view| view.state == StepState::AtWork) {
             view.state = StepState::Failed;
+            view.doubt_since_ms = None;
             view.duration_ms = view.started_at_ms.map(|started| at_ms.saturating_sub(started));
             view.fault = Some(fault.clone());
         }
@@ -117,6 +137,9 @@ mod tests {
             deadline_ms: None,
             retry_of: None,
             by: String::new(),
+            change_of: None,
+            destroy_after_ms: None,
+            ephemeral: false,
         }
     }
 
@@ -157,6 +180,15 @@ mod tests {
             (&["two".to_owned()][..], Some(fault("busy")))
         );
         assert_eq!(c, &StepView { name: "c".into(), ..StepView::default() });
+        // What stands still is told for as long as it does.
+        let since = |events: &[Recorded]| {
+            doubt(&timeline(&spec, events)).map(|doubt| (doubt.fault.code, doubt.since_ms))
+        };
+        assert_eq!(since(&events[..5]), None);
+        assert_eq!(since(&events[..7]), Some(("lost".into(), 50)), "whoever drives it");
+        assert_eq!(since(&events[..8]), None);
+        assert_eq!(since(&events[..10]), Some(("busy".into(), 90)));
+        assert_eq!(since(&events), None);
     }
 
     #[test]

@@ -9,15 +9,19 @@ use firstlight_shared::wire::{HostKey, Report, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::api::StepView;
+use super::change::{Change, ChangeSpec};
+use super::lists::works;
 use super::sagas::spec_of;
 use super::service::Bringups;
-use super::steps::{Allocated, VERIFY, beacon_of, destroy_command, forget_command, is_by_beacon_alone};
-use super::timeline::timeline;
+use super::steps::{
+    Allocated, VERIFY, beacon_of, delivered_by, destroy_command, forget_command, is_by_beacon_alone, unproven,
+};
+use super::timeline::{doubt, timeline};
 use super::wait::is_adoption;
-use crate::backend::Observed;
+use crate::backend::{Observed, Trouble};
 use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
-use crate::intake::BeaconView;
-use crate::job::{Event, Phase, Recorded, Request, RequestKind, State, fold};
+use crate::intake::{BeaconView, Delivered};
+use crate::job::{Event, Phase, Recorded, Request, State, fold};
 use crate::outcome::Fault;
 use crate::store::{JobRow, StoreError, StoredReport};
 
@@ -41,6 +45,10 @@ pub struct GuestView {
     /// The guest was found ready by its beacon; no report has come so far.
     #[serde(default)]
     pub by_beacon_alone: bool,
+    /// What could not be shown of the guest that was found ready, in words for people: mounts, where a machine's agent was
+    /// silent.
+    #[serde(default)]
+    pub unproven: Vec<String>,
     pub mac: Option<String>,
     #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
@@ -53,7 +61,14 @@ pub struct GuestView {
     pub timings_ms: BTreeMap<String, u64>,
     #[schema(value_type = Vec<Object>)]
     pub checks: Vec<CheckResult>,
+    /// Secret files that were delivered: never what is in them.
+    #[serde(default)]
+    pub secrets: Vec<SecretView>,
     pub failure: Option<Fault>,
+    /// What keeps the job from going on now, and is tried again: the hypervisor does not answer, or nobody knows whether the
+    /// step at work is done.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// The guest's last console lines, if it failed.
     pub console_tail: Vec<String>,
     /// Commands for the operator, if one is needed.
@@ -77,10 +92,32 @@ pub struct GuestView {
     pub companion: Option<String>,
     /// The failed step can be tried again.
     pub can_retry: bool,
+    /// The job whose guest this one changes.
+    #[serde(default)]
+    pub change_of: Option<String>,
+    /// What it changes.
+    #[serde(default)]
+    pub change: Option<Change>,
+    /// When the guest is destroyed, unless somebody keeps it.
+    #[serde(default)]
+    pub due_at_ms: Option<u64>,
+    /// The guest is gone once it stops.
+    #[serde(default)]
+    pub ephemeral: bool,
     /// What was asked of the job and is not taken up yet: `unwind`, `retry`, `anew` or `abandon`.
     pub asked: Option<String>,
     /// The job's timeline, in the order of the steps.
     pub steps: Vec<StepView>,
+}
+
+/// One secret file as it was delivered, and whether the guest has found it so.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SecretView {
+    #[serde(flatten)]
+    pub delivered: Delivered,
+    /// The guest's report tells the same digest, mode and owner. None: there is no report.
+    #[serde(default)]
+    pub confirmed: Option<bool>,
 }
 
 /// Several guests, and what they share: nothing, if all is well.
@@ -135,6 +172,9 @@ impl Bringups {
         let report = self.store.report_of_job(job).await?;
         let mut view = GuestView::of(job, &state, &events);
         view.asked = asked.as_ref().and_then(asked_of);
+        if works(state.phase) {
+            view.trouble = self.trouble_of(&view.backend).or_else(|| doubt(&view.steps));
+        }
         if state.phase == Phase::Abandoned {
             view.drop_outlived(self.store.job_of_guest(&state.spec.guest).await?);
         }
@@ -175,9 +215,9 @@ impl Bringups {
     }
 }
 
-/// A sweep is the companions' own business.
+/// What companions ask by themselves is their own business.
 fn asked_of(request: &Request) -> Option<String> {
-    (request.kind != RequestKind::Sweep).then(|| request.kind.as_str().to_owned())
+    (!request.kind.is_our_own()).then(|| request.kind.as_str().to_owned())
 }
 
 impl GuestView {
@@ -217,6 +257,7 @@ impl GuestView {
             trust: None,
             beacon: beacon_of(state),
             by_beacon_alone: false,
+            unproven: unproven(state),
             mac: allocated.map(|allocated| allocated.allocation.mac.to_string()),
             addresses,
             machine_id: None,
@@ -224,7 +265,12 @@ impl GuestView {
             ssh_host_keys: Vec::new(),
             timings_ms,
             checks: Vec::new(),
+            secrets: delivered_by(state)
+                .into_iter()
+                .map(|delivered| SecretView { delivered, confirmed: None })
+                .collect(),
             failure: state.failure.clone(),
+            trouble: None,
             console_tail: state.console.clone(),
             leftovers: state.leftovers.clone(),
             name_belongs_to: None,
@@ -238,6 +284,15 @@ impl GuestView {
             companion: state.companion.clone(),
             asked: None,
             can_retry: state.can_retry(),
+            change_of: state.spec.change_of.clone(),
+            change: state
+                .spec
+                .change_of
+                .as_ref()
+                .and_then(|_| ChangeSpec::of(&state.spec).ok())
+                .map(|spec| spec.change),
+            due_at_ms: state.due_ms(),
+            ephemeral: state.is_ephemeral(),
             steps: timeline(&state.spec, events),
         }
     }
@@ -265,6 +320,7 @@ impl GuestView {
             trust: row.trust,
             beacon: None,
             by_beacon_alone: false,
+            unproven: Vec::new(),
             mac: None,
             addresses: Vec::new(),
             machine_id: None,
@@ -272,7 +328,9 @@ impl GuestView {
             ssh_host_keys: Vec::new(),
             timings_ms: BTreeMap::new(),
             checks: Vec::new(),
+            secrets: Vec::new(),
             failure: row.failure,
+            trouble: None,
             console_tail: Vec::new(),
             leftovers: Vec::new(),
             name_belongs_to: None,
@@ -286,6 +344,10 @@ impl GuestView {
             companion: row.companion,
             asked: None,
             can_retry: false,
+            change_of: row.change_of,
+            change: None,
+            due_at_ms: row.due_ms,
+            ephemeral: row.ephemeral,
             steps: Vec::new(),
         }
     }
@@ -306,6 +368,9 @@ impl GuestView {
         self.trust = Some(stored.trust);
         self.machine_id = report.identity.machine_id.derived.map(|id| id.to_string());
         self.hostname = Some(escape(&report.identity.hostname.current, 64));
+        for secret in &mut self.secrets {
+            secret.confirmed = Some(secret.delivered.problem_in(&report).is_none());
+        }
         self.ssh_host_keys = report.identity.ssh_host_keys;
         self.checks = report
             .checks

@@ -1,5 +1,5 @@
 //! The jobs that wait here for a report, and how they are woken: by changes of the store, whichever companion made them,
-//! and by surveys that see a guest stopped. A waiter costs a small entry; nobody asks the store in between.
+//! by surveys that see a guest stopped, and by hypervisors that tell something. A waiter costs a small entry; nobody asks the store in between.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,12 @@ pub(super) struct Waiters {
 #[derive(Debug)]
 struct Slot {
     job: String,
+    guest: String,
     backend: &'static str,
+    /// What the guest is to its hypervisor, where ids are chosen.
+    id: Option<String>,
+    /// The hypervisor told something of the guest, or may have.
+    told: bool,
     notify: Arc<Notify>,
     /// Why this guest can never be ready.
     failure: Option<Fault>,
@@ -38,10 +43,18 @@ pub(super) struct Place {
 const SURVEYS_UNSEEN: u32 = 2;
 
 impl Waiters {
-    pub(super) fn enter(&self, claim: &str, job: &str, backend: &'static str) -> Place {
+    pub(super) fn enter(&self, claim: &str, job: &str, guest: &str, backend: &'static str) -> Place {
         let notify = Arc::new(Notify::new());
-        let slot =
-            Slot { job: job.to_owned(), backend, notify: Arc::clone(&notify), failure: None, unseen: 0 };
+        let slot = Slot {
+            job: job.to_owned(),
+            guest: guest.to_owned(),
+            backend,
+            id: None,
+            told: false,
+            notify: Arc::clone(&notify),
+            failure: None,
+            unseen: 0,
+        };
         self.lock().insert(claim.to_owned(), slot);
         Place { waiters: self.clone(), claim: claim.to_owned(), notify }
     }
@@ -66,10 +79,20 @@ impl Waiters {
         }
     }
 
-    /// Takes in a survey of one backend: `runs` says whether a job's guest was seen to run.
-    pub(super) fn surveyed(&self, backend: &str, runs: impl Fn(&str) -> bool) {
+    /// Takes in what a hypervisor told of a guest; None: of any of them.
+    pub(super) fn told(&self, backend: &str, guest: Option<&str>) {
+        let concerns =
+            |slot: &&mut Slot| slot.backend == backend && guest.is_none_or(|guest| slot.guest == guest);
+        for slot in self.lock().values_mut().filter(concerns) {
+            slot.told = true;
+            slot.notify.notify_one();
+        }
+    }
+
+    /// Takes in a survey of one backend: `runs` says whether a job's guest, of this id, was seen to run.
+    pub(super) fn surveyed(&self, backend: &str, runs: impl Fn(&str, Option<&str>) -> bool) {
         for slot in self.lock().values_mut().filter(|slot| slot.backend == backend) {
-            slot.unseen = if runs(&slot.job) { 0 } else { slot.unseen + 1 };
+            slot.unseen = if runs(&slot.job, slot.id.as_deref()) { 0 } else { slot.unseen + 1 };
             if slot.unseen >= SURVEYS_UNSEEN && slot.failure.is_none() {
                 slot.failure = Some(Fault::new("guest-stopped", "the guest stopped before it reported"));
                 slot.notify.notify_one();
@@ -83,9 +106,22 @@ impl Waiters {
 }
 
 impl Place {
+    /// Of a guest with this id: a copy of it does not count for it.
+    pub(super) fn known_as(self, id: Option<String>) -> Self {
+        if let Some(slot) = self.waiters.lock().get_mut(&self.claim) {
+            slot.id = id;
+        }
+        self
+    }
+
     /// Resolves after the next wake-up, or one that came since the last wait.
     pub(super) async fn woken(&self) {
         self.notify.notified().await;
+    }
+
+    /// Whether the hypervisor has told something since this was asked last.
+    pub(super) fn take_told(&self) -> bool {
+        self.waiters.lock().get_mut(&self.claim).is_some_and(|slot| std::mem::take(&mut slot.told))
     }
 
     pub(super) fn failure(&self) -> Option<Fault> {
@@ -115,7 +151,8 @@ mod tests {
     #[tokio::test]
     async fn only_whom_it_concerns_is_woken() {
         let waiters = Waiters::default();
-        let (one, other) = (waiters.enter("c1", "j1", "local"), waiters.enter("c2", "j2", "local"));
+        let (one, other) =
+            (waiters.enter("c1", "j1", "gj1", "local"), waiters.enter("c2", "j2", "gj2", "local"));
         waiters.heard(&Change::Report { claim: "c1".into() });
         assert!(is_woken(&one).await && !is_woken(&other).await);
         waiters.heard(&Change::Refused { claim: "c2".into(), code: "x".into(), message: "y".into() });
@@ -130,20 +167,33 @@ mod tests {
     #[tokio::test]
     async fn a_guest_must_be_missing_twice_in_a_row() {
         let waiters = Waiters::default();
-        let place = waiters.enter("c1", "j1", "local");
+        let place = waiters.enter("c1", "j1", "gj1", "local");
         for (seen, failed) in [(false, false), (true, false), (false, false), (false, true)] {
-            waiters.surveyed("other", |_| false);
-            waiters.surveyed("local", |_| seen);
+            waiters.surveyed("other", |_, _| false);
+            waiters.surveyed("local", |_, _| seen);
             assert_eq!(place.failure().is_some(), failed);
         }
         assert!(is_woken(&place).await);
     }
 
+    #[tokio::test]
+    async fn what_a_hypervisor_tells_wakes_its_guests_once() {
+        let waiters = Waiters::default();
+        let (one, other) = (waiters.enter("c1", "j1", "a", "local"), waiters.enter("c2", "j2", "b", "local"));
+        waiters.told("local", Some("a"));
+        assert!(is_woken(&one).await && !is_woken(&other).await);
+        assert_eq!([one.take_told(), one.take_told(), other.take_told()], [true, false, false]);
+        waiters.told("other", None);
+        assert!(!one.take_told());
+        waiters.told("local", None);
+        assert!(one.take_told() && other.take_told() && is_woken(&other).await);
+    }
+
     #[test]
     fn a_place_that_was_taken_again_is_not_given_back() {
         let waiters = Waiters::default();
-        let first = waiters.enter("c1", "j1", "local");
-        let second = waiters.enter("c1", "j1", "local");
+        let first = waiters.enter("c1", "j1", "gj1", "local");
+        let second = waiters.enter("c1", "j1", "gj1", "local");
         drop(first);
         assert_eq!(waiters.lock().len(), 1);
         drop(second);

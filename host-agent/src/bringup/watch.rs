@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::service::{Bringups, store_fault};
-use super::steps::FINISH;
+use super::steps::{FINISH, id_of};
 use crate::backend::{Backend, Surveyed};
 use crate::clock::now_ms;
 use crate::job::{Change, JobStore, Phase, Request, RequestKind};
@@ -34,6 +34,8 @@ impl Bringups {
         tokio::select! {
             () = self.wake() => {}
             () = self.look() => {}
+            () = self.attend() => {}
+            () = self.hear() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     }
@@ -83,9 +85,18 @@ impl Bringups {
     ) {
         let running: BTreeSet<&str> =
             found.iter().filter(|one| one.running).filter_map(|one| one.job.as_deref()).collect();
-        self.waiters.surveyed(backend.name(), |job| running.contains(job));
+        let runs = |job: &str, id: Option<&str>| found.iter().any(|one| one.running && one.is_of(job, id));
+        self.waiters.surveyed(backend.name(), runs);
         let tended = self.tend(backend, found).await;
         troubles.reports.tell(backend, "no place for reports", tended);
+        let ephemeral = self.store.ephemeral_jobs(backend.name()).await.map_err(store_fault);
+        if let Some(ephemeral) =
+            troubles.lives.tell(backend, "which guests are ephemeral cannot be told now", ephemeral)
+        {
+            for job in seen.stopped.judge(&ephemeral, &running, Instant::now()) {
+                self.ask_by_itself(&job, RequestKind::Stopped, "an ephemeral guest stopped").await;
+            }
+        }
         let owners = self.owners(found).await;
         if let Some(owners) =
             troubles.owners.tell(backend, "whose guests these are cannot be told now", owners)
@@ -115,13 +126,13 @@ impl Bringups {
         for one in found {
             let owner = match &one.job {
                 Some(job) => match phases.get(job) {
-                    Some(phase) => Some(self.owner(job, *phase).await?),
+                    Some(phase) => Some(self.owner(job, *phase, one.id.as_deref()).await?),
                     None => None,
                 },
                 None => {
                     let newest = self.store.job_of_guest(&one.guest).await.map_err(store_fault)?;
                     match newest {
-                        Some(row) => Some(self.owner(&row.id, row.phase).await?),
+                        Some(row) => Some(self.owner(&row.id, row.phase, one.id.as_deref()).await?),
                         None => None,
                     }
                 }
@@ -132,17 +143,20 @@ impl Bringups {
     }
 
     /// Of a job that was rolled back it is asked when; a guest that had been ready had no request under way any more.
-    async fn owner(&self, job: &str, phase: Phase) -> Result<Owner, Fault> {
-        let mut recent = true;
+    async fn owner(&self, job: &str, phase: Phase, id: Option<&str>) -> Result<Owner, Fault> {
+        let (mut recent, mut is_it) = (true, true);
         if phase == Phase::RolledBack
             && let Some(state) = self.state(job).await.map_err(store_fault)?
         {
             let since = state.ended_ms.map_or(0, |ended| now_ms().saturating_sub(ended));
             recent = since < LATE && !state.outputs.contains_key(FINISH);
+            is_it = id.zip(id_of(&state)).is_none_or(|(found, chosen)| found == chosen);
         }
-        Ok(Owner { job: job.to_owned(), phase, recent })
+        Ok(Owner { job: job.to_owned(), phase, recent, is_it })
     }
 
+    /// The stamp of a survey may be a minute old: a sweep undoes the job's steps again, and each reads it anew before it
+    /// removes anything.
     pub(super) async fn act_on(&self, backend: &dyn Backend, verdict: Verdict) {
         for stranger in verdict.strangers {
             tracing::warn!(backend = backend.name(), guest = %stranger.guest, job = ?stranger.job,
@@ -169,6 +183,7 @@ struct Troubles {
     survey: Trouble,
     reports: Trouble,
     owners: Trouble,
+    lives: Trouble,
 }
 
 /// Lasts from its first failure to the next success.
@@ -202,6 +217,8 @@ pub(super) struct Owner {
     /// A request of the job may still be under way: it ended a short while ago. Whatever comes later came by somebody
     /// else: a guest's backup carries its stamp, too.
     recent: bool,
+    /// It has the id that the job's guest had: else it is a copy, with the stamp in its notes.
+    is_it: bool,
 }
 
 /// Parts that should not be there, since when they are seen.
@@ -210,6 +227,7 @@ struct Sightings {
     /// By job: when it is to be swept next.
     due: BTreeMap<String, Instant>,
     strangers: BTreeSet<Surveyed>,
+    stopped: super::lives::Stopped,
 }
 
 /// What is to be done after a look.
@@ -228,7 +246,7 @@ impl Sightings {
         let gone: BTreeSet<&String> = found
             .iter()
             .filter_map(|one| owners.get(one))
-            .filter(|owner| owner.phase == Phase::RolledBack && owner.recent)
+            .filter(|owner| owner.phase == Phase::RolledBack && owner.recent && owner.is_it)
             .map(|owner| &owner.job)
             .collect();
         self.due.retain(|job, _| gone.contains(job));
@@ -239,7 +257,7 @@ impl Sightings {
                 verdict.sweep.push(job.clone());
             }
         }
-        let returned = |owner: &Owner| owner.phase == Phase::RolledBack && !owner.recent;
+        let returned = |owner: &Owner| owner.phase == Phase::RolledBack && !(owner.recent && owner.is_it);
         let strangers: BTreeSet<Surveyed> =
             found.iter().filter(|one| owners.get(*one).is_none_or(returned)).cloned().collect();
         verdict.strangers = strangers.difference(&self.strangers).cloned().collect();
@@ -253,13 +271,13 @@ mod tests {
     use super::*;
 
     fn part(job: Option<&str>, guest: &str) -> Surveyed {
-        Surveyed { job: job.map(Into::into), guest: guest.into(), running: false }
+        Surveyed { job: job.map(Into::into), guest: guest.into(), id: None, running: false }
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_what_was_rolled_back_is_swept_and_only_after_a_grace() {
         let found = [part(Some("j1"), "a"), part(None, "b"), part(Some("j3"), "c"), part(Some("j4"), "d")];
-        let owner = |job: &str, phase| Owner { job: job.into(), phase, recent: true };
+        let owner = |job: &str, phase| Owner { job: job.into(), phase, recent: true, is_it: true };
         let owners: BTreeMap<Surveyed, Owner> = [
             (found[0].clone(), owner("j1", Phase::RolledBack)),
             (found[1].clone(), owner("j2", Phase::RolledBack)),
@@ -281,12 +299,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_guest_that_came_back_after_its_job_is_left_alone() {
         let found = [part(Some("j1"), "a")];
-        let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: false };
+        let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: false, is_it: true };
         let owners: BTreeMap<Surveyed, Owner> = [(found[0].clone(), owner)].into();
         let mut seen = Sightings::default();
         let now = Instant::now();
         assert_eq!(seen.judge(&found, &owners, now).strangers, found, "it is told of");
         assert_eq!(seen.judge(&found, &owners, now + GRACE * 9), Verdict::default(), "once, and never swept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_with_the_stamp_is_nobodys_to_sweep() {
+        let copy = Surveyed { id: Some("900".into()), ..part(Some("j1"), "a") };
+        assert!(copy.is_of("j1", Some("900")) && copy.is_of("j1", None));
+        assert!(!copy.is_of("j1", Some("101")) && !copy.is_of("j2", Some("900")));
+        let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: true, is_it: false };
+        let owners: BTreeMap<Surveyed, Owner> = [(copy.clone(), owner)].into();
+        let (mut seen, now) = (Sightings::default(), Instant::now());
+        assert_eq!(seen.judge(std::slice::from_ref(&copy), &owners, now).strangers, [copy.clone()]);
+        assert_eq!(seen.judge(&[copy], &owners, now + GRACE * 9), Verdict::default());
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) enum Command {
     Up(UpArguments),
     /// Show what `up` would do for each guest; change nothing.
     #[command(
-        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, with 3 if it would be refused."
+        after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, else as `up` would: with 3 for what is wrong with the spec."
     )]
     Plan {
         /// The spec, in TOML.
@@ -139,6 +139,68 @@ pub(super) enum Command {
     /// Leave everything as it is and free the guest's name: of a job that needs an operator, or a guest that `wait` knows.
     #[command(after_help = "Example:\n  firstlight abandon web-01 --reason \"removed by hand\"")]
     Abandon(ChangeArguments),
+    /// Say how long guests live, whatever their spec says: for ever, or for a time from now on. The last word counts.
+    ///
+    /// An ephemeral guest is still gone once it stops: `promote` makes it a kept one.
+    #[command(after_help = "Examples:\n  firstlight keep web-01\n  firstlight keep web-01 --for 2h")]
+    Keep(KeepArguments),
+    /// Change a guest that is ready: it is stopped, changed and started; if it does not come up, it is as it was.
+    #[command(
+        after_help = "Examples:\n  firstlight set web-01 --memory 2G\n  firstlight set web-01 --memory 2G --snapshot before-2g"
+    )]
+    Set {
+        /// The guest's name.
+        guest: String,
+        /// What it may take at most: `512M`, `2G`.
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        memory: u64,
+        /// Take a snapshot of this name before.
+        #[arg(long, value_name = "NAME")]
+        snapshot: Option<String>,
+        #[command(flatten)]
+        how: ChangeOutput,
+    },
+    /// Take a snapshot of a guest that is ready, or remove one.
+    #[command(
+        after_help = "Examples:\n  firstlight snapshot web-01 before-upgrade\n  firstlight snapshot web-01 before-upgrade --remove"
+    )]
+    Snapshot {
+        /// The guest's name.
+        guest: String,
+        /// The snapshot's: 2 to 40 letters, digits, `-` and `_`, a letter first.
+        name: String,
+        /// Remove it.
+        #[arg(long)]
+        remove: bool,
+        #[command(flatten)]
+        how: ChangeOutput,
+    },
+    /// List the snapshots of a guest, oldest first.
+    #[command(after_help = "Example:\n  firstlight snapshots web-01")]
+    Snapshots {
+        /// The guest's name.
+        guest: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Set a guest back to a snapshot, and wait until it is up again as itself. What was written since is lost.
+    #[command(after_help = "Example:\n  firstlight rollback web-01 before-upgrade")]
+    Rollback {
+        /// The guest's name.
+        guest: String,
+        /// The snapshot's.
+        name: String,
+        #[command(flatten)]
+        how: ChangeOutput,
+    },
+    /// Make an ephemeral guest a kept one: for ever, and also when it stops.
+    #[command(after_help = "Example:\n  firstlight promote web-01")]
+    Promote {
+        /// The guest's name.
+        guest: String,
+        #[command(flatten)]
+        how: ChangeOutput,
+    },
     /// Remove guests with everything that was made for them.
     #[command(after_help = "Examples:\n  firstlight destroy web-01 web-02\n  firstlight destroy --all")]
     Destroy(DestroyArguments),
@@ -152,6 +214,14 @@ pub(super) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Have a guest that is ready run its checks anew: signed evidence, compared with its bring-up. Or check such a file.
+    ///
+    /// Changes nothing in the guest. Ends with 0 only if everything holds: systemd running, no failed unit, every check,
+    /// link and certificate as then, the same identity. A file is checked with nothing but keys that you know.
+    #[command(
+        after_help = "Examples:\n  firstlight verify web-01 --out web-01.evidence\n  firstlight verify --public-key >> known\n  firstlight verify --file web-01.evidence --known-keys known"
+    )]
+    Verify(VerifyArguments),
     /// Print verified known_hosts lines of ready guests.
     #[command(after_help = "Example:\n  firstlight known-hosts web-01")]
     KnownHosts {
@@ -173,8 +243,12 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml")]
     Doctor(super::doctor::DoctorArguments),
     /// Pin a Proxmox node's key: shows its certificate, and keeps the key when somebody has compared it.
+    ///
+    /// It asks whether the fingerprint is the one that the node itself shows; any answer but `yes` writes nothing and ends with
+    /// 3. A script has compared before: it gives what it read on the node (`pvenode cert info`), and is asked nothing.
     #[command(
-        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        override_usage = "firstlight trust <ADDRESS>\n       firstlight trust <ADDRESS> --fingerprint <FINGERPRINT> [--yes]\n       firstlight trust --authority",
+        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= --yes"
     )]
     Trust(super::trust::TrustArguments),
     /// Print the companion's pin, for `[host]` of a golden's guest.toml.
@@ -249,6 +323,37 @@ pub(super) struct WaitArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// The guest's name.
+    #[arg(required_unless_present_any = ["file", "public_key"], conflicts_with_all = ["file", "public_key"])]
+    pub(super) guest: Option<String>,
+    /// Write the evidence to this new file.
+    #[arg(long, value_name = "FILE", requires = "guest")]
+    pub(super) out: Option<PathBuf>,
+    /// How long to wait for the guest's timer, where nothing can be run in the guest: `90s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = timeout)]
+    pub(super) timeout: std::time::Duration,
+    /// Check this evidence file instead; needs no companion.
+    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+    pub(super) file: Option<PathBuf>,
+    /// Keys that you know: lines of allowed_signers or known_hosts; may be given several times.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(super) known_keys: Vec<PathBuf>,
+    /// The guest's host key, as a line or a file that holds it.
+    #[arg(long, value_name = "KEY", requires = "file")]
+    pub(super) guest_key: Option<String>,
+    /// The companion's key, as a line or a file that holds it.
+    #[arg(long, value_name = "KEY", requires = "file")]
+    pub(super) companion_key: Option<String>,
+    /// Print the key with which the companion signs evidence, as a line for --known-keys.
+    #[arg(long)]
+    pub(super) public_key: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct JobsArguments {
     /// Only in these states: queued, running, waiting, unwinding, done, rolled-back, needs-operator, abandoned.
     #[arg(long = "in", value_name = "STATE", value_delimiter = ',', value_parser = state)]
@@ -272,6 +377,36 @@ pub(super) struct ChangeArguments {
     pub(super) names: Vec<String>,
     #[command(flatten)]
     pub(super) how: How,
+}
+
+/// What the commands that change a guest have in common.
+#[derive(Debug, Args)]
+pub(super) struct ChangeOutput {
+    /// Return as soon as the change is recorded.
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeepArguments {
+    /// Names of the guests.
+    #[arg(value_name = "GUEST", required = true)]
+    pub(super) guests: Vec<String>,
+    /// So long from now on: `90s`, `2h`, `7d`; then they are destroyed.
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    pub(super) span: Option<std::time::Duration>,
+    /// Until somebody destroys them; so it is if nothing is said.
+    #[arg(long, conflicts_with = "span")]
+    pub(super) forever: bool,
+    /// Return as soon as the request is recorded.
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -324,6 +459,15 @@ pub(super) enum StoreCommand {
 
 fn timeout(text: &str) -> Result<std::time::Duration, String> {
     crate::bringup::parse_duration(text).ok_or_else(|| "1s to 24h is wanted, `90s` for one".to_owned())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::bringup::parse_size(text)
+        .ok_or_else(|| "a number with K, M, G or T is wanted, `512M` for one".to_owned())
+}
+
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    crate::bringup::parse_span(text).ok_or_else(|| "1s to 366d is wanted, `2h` for one".to_owned())
 }
 
 fn state(text: &str) -> Result<String, String> {

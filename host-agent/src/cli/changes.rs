@@ -61,7 +61,9 @@ pub(super) async fn destroy(session: &Session, arguments: &DestroyArguments) -> 
     let guests = match arguments.all {
         true => {
             let guests = everybody(session).await?;
-            if !arguments.yes && !guests.is_empty() && !confirmed(guests.len())? {
+            if guests.is_empty() {
+                say("nothing to destroy: there is no guest that this companion made");
+            } else if !arguments.yes && !confirmed(guests.len())? {
                 say("nothing was done");
                 return Ok(Exit::Ok);
             }
@@ -93,8 +95,8 @@ async fn everybody(session: &Session) -> Result<Vec<String>, Failure> {
     }
     let summary = summaries(&session.client, &jobs).await?;
     let named = |adopted: bool| {
-        let those =
-            render::list(&summary["guests"]).filter(move |guest| (guest["adopted"] == true) == adopted);
+        let those = render::list(&summary["guests"])
+            .filter(move |guest| (guest["adopted"] == true) == adopted && guest["change_of"].is_null());
         those.filter_map(|guest| guest["name"].as_str()).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     let others = named(true);

@@ -1,8 +1,9 @@
 //! `firstlight doctor`: whether the configured token can do the job. Reads the configuration here and asks the cluster
 //! directly: it needs no companion, and changes nothing.
 
+mod reports;
+
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::args::{Output, PlaceArguments};
 use super::failure::{Exit, Failure};
 use super::live::say;
+use super::progress::Progress;
 use super::{print, render};
 use crate::backend::GuestPlan;
 use crate::backend::proxmox::ProxmoxConfig;
@@ -43,9 +45,12 @@ pub(super) async fn doctor(place: &PlaceArguments, arguments: &DoctorArguments) 
     let settings = place.settings()?;
     let plans = arguments.spec.as_deref().map(plans).transpose()?;
     let config = configured(&settings)?;
-    let findings = examine(&config, plans.as_deref(), &mut progress).await;
-    progress("");
-    let findings = findings.map_err(ProxmoxError::Client)?;
+    let progress = Progress::start("asking the cluster");
+    let findings = examine(&config, plans.as_deref(), &mut |text| progress.next(text)).await;
+    let mut findings = findings.map_err(ProxmoxError::Client)?;
+    progress.next("looking at the way of reports");
+    findings.findings.extend(reports::judge(&reports::look(&settings, &config).await));
+    drop(progress);
     if arguments.output.json {
         print(&render::json(&json!({
             "backend": arguments.backend,
@@ -54,7 +59,7 @@ pub(super) async fn doctor(place: &PlaceArguments, arguments: &DoctorArguments) 
             "findings": findings.findings,
         })))?;
     } else {
-        print(&shown(&findings))?;
+        print(&shown(&findings, columns()))?;
     }
     conclude(&findings, arguments)
 }
@@ -101,24 +106,37 @@ impl From<ProxmoxError> for Failure {
     }
 }
 
-/// One line that changes, on a terminal only; nothing takes it away.
-fn progress(text: &str) {
-    let mut talk = std::io::stderr();
-    if talk.is_terminal() {
-        let dots = if text.is_empty() { "" } else { " ..." };
-        // Who cannot hear it misses nothing.
-        let _ = write!(talk, "\r\x1b[K{}{dots}", escape(text, 70));
-    }
+/// Of the terminal; None: there is none, and nothing is broken.
+fn columns() -> Option<usize> {
+    let terminal = console::Term::stdout();
+    terminal.features().is_attended().then(|| usize::from(terminal.size().1))
 }
 
-/// Findings as lines, each with what to do below it.
-fn shown(findings: &Findings) -> String {
+/// Before what was looked at: the state, and a space.
+const STATE: usize = 9;
+/// A column of reasons narrower than this is not worth having: they go below then.
+const REASON: usize = 40;
+
+/// Findings as lines, each with what to do below it. Commands are never broken: they are to be copied whole.
+fn shown(findings: &Findings, columns: Option<usize>) -> String {
     let width =
         findings.findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or(0).min(48);
+    let beside = columns.is_none_or(|columns| columns >= STATE + width + 2 + REASON);
+    let lead = if beside { STATE + width + 2 } else { STATE };
     let mut text = String::new();
     for finding in &findings.findings {
         let (state, what) = (finding.state.as_str(), render::safe(&finding.what));
-        text += &format!("{state:<8} {what:<width$}  {}\n", escape(&finding.why, LINE));
+        let lines = broken(&escape(&finding.why, LINE), columns.map(|columns| columns.saturating_sub(lead)));
+        let mut lines = lines.iter();
+        if beside {
+            let first = lines.next().map_or("", String::as_str);
+            text += &format!("{state:<8} {what:<width$}  {first}\n");
+        } else {
+            text += &format!("{state:<8} {what}\n");
+        }
+        for line in lines {
+            text += &format!("{:lead$}{line}\n", "");
+        }
         for line in &finding.fix {
             text += &format!("{:8}   {}\n", "", escape(line, LINE));
         }
@@ -126,21 +144,110 @@ fn shown(findings: &Findings) -> String {
     text
 }
 
+/// At spaces, into lines of so many characters; a longer word has a line of its own.
+fn broken(text: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else { return vec![text.to_owned()] };
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// `1 warning`, `2 warnings`
+fn counted(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 fn conclude(findings: &Findings, arguments: &DoctorArguments) -> Result<Exit, Failure> {
     let count = |state: State| findings.findings.iter().filter(|finding| finding.state == state).count();
     let (missing, unknown, warned) = (count(State::Fail), count(State::Unknown), count(State::Warn));
     if !findings.are_well() {
-        let message =
-            format!("{missing} things are missing, {unknown} could not be checked, {warned} warnings");
+        let is = if missing == 1 { "is" } else { "are" };
+        let message = format!(
+            "{} {is} missing, {unknown} could not be checked, {}",
+            counted(missing, "thing"),
+            counted(warned, "warning")
+        );
         return Err(Failure::new(Exit::NotReady, message).hint(
             "what stands below a finding mends it: `pv...` lines are for a node's shell, as root; then run this again",
         ));
     }
     if warned > 0 {
-        say(&format!("nothing is missing; {warned} warnings"));
+        say(&format!("nothing is missing; {}", counted(warned, "warning")));
     }
     if arguments.spec.is_none() {
         say("hint: goldens, nodes and storages of a spec are looked at with --spec FILE");
     }
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::proxmox::doctor::Finding;
+
+    fn findings() -> Findings {
+        let finding = |state, what: &str, why: &str, fix: &[&str]| Finding {
+            state,
+            what: what.to_owned(),
+            why: why.to_owned(),
+            fix: fix.iter().map(ToString::to_string).collect(),
+        };
+        let command = "pveum acl modify /vms --tokens 'firstlight@pve!host' --roles FirstlightGuests";
+        Findings {
+            findings: vec![
+                finding(State::Ok, "pin", "1 key of nodes; they outlive the certificates", &[]),
+                finding(
+                    State::Fail,
+                    "rights on /vms/100",
+                    "VM.Allocate is missing (to make the guest)",
+                    &[command],
+                ),
+            ],
+        }
+    }
+
+    #[test]
+    fn reasons_are_broken_in_their_column_and_go_below_where_it_is_narrow() {
+        let wide = shown(&findings(), None);
+        assert_eq!(
+            wide,
+            "ok       pin                 1 key of nodes; they outlive the certificates\n\
+             fail     rights on /vms/100  VM.Allocate is missing (to make the guest)\n           \
+             pveum acl modify /vms --tokens 'firstlight@pve!host' --roles FirstlightGuests\n"
+        );
+        assert_eq!(shown(&findings(), Some(200)), wide);
+        assert!(
+            shown(&findings(), Some(70)).starts_with(
+                "ok       pin                 1 key of nodes; they outlive the\n                             certificates\nfail"
+            ),
+            "{}",
+            shown(&findings(), Some(70))
+        );
+        let narrow = shown(&findings(), Some(40));
+        assert!(
+            narrow.starts_with(
+                "ok       pin\n         1 key of nodes; they outlive\n         the certificates\nfail"
+            ),
+            "{narrow}"
+        );
+        assert!(
+            narrow.contains("\n           pveum acl modify /vms --tokens 'firstlight@pve!host' --roles"),
+            "{narrow}"
+        );
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!((counted(1, "thing").as_str(), counted(0, "thing").as_str()), ("1 thing", "0 things"));
+    }
 }

@@ -6,6 +6,7 @@ use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
 use super::live::say;
+use crate::backend::blames_plan;
 use crate::bringup::SpecError;
 use crate::daemon::StartError;
 use crate::outcome::Fault;
@@ -20,25 +21,31 @@ pub(super) enum Exit {
     Environment = 4,
     NoAnswer = 5,
     NeedsOperator = 6,
+    /// The guest cannot be asked, and answers later.
+    NotNow = 7,
     /// Ctrl-C, as shells number it.
     Interrupted = 130,
 }
 
 /// Every exit code with its meaning; README shows the same.
-pub(super) const EXITS: [(u8, &str); 8] = [
+pub(super) const EXITS: [(u8, &str); 9] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
     (
         1,
-        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing",
+        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing; of `verify`: something does not hold",
     ),
     (2, "wrong usage"),
     (
         3,
         "refused: a bad spec or golden, a guest's name that is taken, a request that the job's state does not allow; of `plan`: `up` would be refused",
     ),
-    (4, "the machine lacks something: rights, a tool, a free port, a state folder, a store that works"),
+    (
+        4,
+        "the machine or the hypervisor lacks something: rights, a tool, a free port, a state folder, a store that works",
+    ),
     (5, "no companion answers, or there is no such job or guest"),
     (6, "an operator is needed: `firstlight show` names what is left and the commands to run"),
+    (7, "of `verify`: nothing can be run in the guest; it tells at its next timer or boot"),
     (130, "interrupted by Ctrl-C; what a companion was told to do goes on"),
 ];
 
@@ -88,15 +95,19 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
-        "no-such-backend" | "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template"
-        | "foreign" | "bad-request" => Exit::BadInput,
-        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
-        code if ["guest-", "golden-", "unsupported-", "cannot-", "job-", "spec-"]
-            .iter()
-            .any(|kind| code.starts_with(kind)) =>
-        {
+        // Of a guest that is verified: it cannot answer, or not as itself.
+        "guest-stopped" | "guest-gone" | "guest-does-not-answer" => Exit::NotReady,
+        code if code.starts_with("evidence-") => Exit::NotReady,
+        "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "bad-request" => {
             Exit::BadInput
         }
+        // Of a plan only: its guests would wait until the limit is another one.
+        "limit-zero" => Exit::BadInput,
+        // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
+        code if ["guest-", "cannot-", "job-", "spec-"].iter().any(|kind| code.starts_with(kind)) => {
+            Exit::BadInput
+        }
+        code if blames_plan(code) => Exit::BadInput,
         _ => Exit::Environment,
     }
 }
@@ -165,7 +176,23 @@ mod tests {
             ("ambiguous-guest", Exit::BadInput),
             ("guest-not-ours", Exit::BadInput),
             ("no-adoption", Exit::BadInput),
+            ("secret-exposed", Exit::BadInput),
+            ("no-safe-channel", Exit::BadInput),
+            ("incus-no-image", Exit::BadInput),
+            ("incus-unreachable", Exit::Environment),
             ("store-query", Exit::Environment),
+            ("golden-missing", Exit::BadInput),
+            ("unsupported-size", Exit::BadInput),
+            ("no-storage", Exit::BadInput),
+            ("no-pool", Exit::BadInput),
+            ("vmid-taken", Exit::BadInput),
+            ("foreign", Exit::BadInput),
+            ("no-root", Exit::Environment),
+            ("missing-tool", Exit::Environment),
+            ("proxmox-denied", Exit::Environment),
+            ("proxmox-unreachable", Exit::Environment),
+            ("guest-stopped", Exit::NotReady),
+            ("evidence-replayed", Exit::NotReady),
         ] {
             assert_eq!(exit_of(code), exit, "{code}");
         }

@@ -24,7 +24,7 @@ pub(super) async fn plan(session: &Session, guests: Vec<GuestSpec>, json: bool) 
     print(&if json { render::json(&answer) } else { render::plan(&answer.guests) })?;
     let refused = answer.guests.iter().find_map(|guest| Some((guest, guest.problems.first()?)));
     if let Some((guest, fault)) = refused {
-        let failure = Failure::new(exit_of_plan(&fault.code), format!("{}: {}", guest.guest, fault.message));
+        let failure = Failure::new(exit_of(&fault.code), format!("{}: {}", guest.guest, fault.message));
         let hint =
             fault.hint.clone().unwrap_or_else(|| "nothing was done: mend the spec and plan again".to_owned());
         return Err(failure.hint(hint));
@@ -57,11 +57,6 @@ pub(super) async fn plan_on_nothing(
     within(&settings, Purpose::Look, plan(&session, guests, json)).await
 }
 
-/// A plan that says `up` would be refused ends in one way, unless the store itself fails.
-fn exit_of_plan(code: &str) -> Exit {
-    if code.starts_with("store-") { exit_of(code) } else { Exit::BadInput }
-}
-
 pub(super) async fn jobs(session: &Session, arguments: &JobsArguments) -> Result<Exit, Failure> {
     let limit = arguments.page.limit.to_string();
     let query = query(&[
@@ -75,7 +70,7 @@ pub(super) async fn jobs(session: &Session, arguments: &JobsArguments) -> Result
     if arguments.output.json {
         return print(&render::json(&page));
     }
-    print(&render::jobs(&page.jobs))?;
+    print(&render::jobs(&page.jobs, crate::clock::now_ms()))?;
     tell_of_more("jobs", page.next.as_deref());
     Ok(Exit::Ok)
 }
@@ -183,7 +178,7 @@ fn take(screen: &mut Screen, rows: &mut BTreeMap<String, Row>, line: WatchLine) 
             rows.clear();
             page.jobs
         }
-        WatchLine::Job(job) => vec![job],
+        WatchLine::Job(job) => vec![*job],
     };
     for job in jobs {
         let row = Row::of_line(&job);

@@ -8,12 +8,15 @@ mod doctor;
 mod failure;
 mod interrupt;
 mod live;
+mod lives;
 mod looks;
+mod progress;
 mod render;
 mod serve;
 mod store;
 mod trust;
 mod up;
+mod verify;
 mod wait;
 
 use std::io::Write;
@@ -26,6 +29,7 @@ use args::{Arguments, Command, PlaceArguments};
 use client::{Client, Place};
 use failure::{Exit, Failure};
 
+use crate::bringup::Change;
 use crate::config::Settings;
 use crate::daemon::{LogLevel, Purpose};
 use crate::store::Location;
@@ -68,6 +72,10 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
         Command::Config(command) => return config::run(&arguments.place, &command),
         Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
         Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,
+        Command::Verify(ref arguments) if arguments.file.is_some() => {
+            let file = arguments.file.clone().unwrap_or_default();
+            return verify::offline(&file, arguments);
+        }
         Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -106,9 +114,15 @@ async fn plan(session: &Session, spec: &std::path::Path, json: bool) -> Result<E
 /// What this process must be for a command, if no companion answers; none: the command makes no sense then.
 fn purpose(command: &Command) -> Option<Purpose> {
     match command {
-        Command::Cancel(_) | Command::Retry { .. } | Command::Abandon(_) | Command::Destroy(_) => {
-            Some(Purpose::Work)
-        }
+        Command::Cancel(_)
+        | Command::Retry { .. }
+        | Command::Abandon(_)
+        | Command::Keep(_)
+        | Command::Set { .. }
+        | Command::Snapshot { .. }
+        | Command::Rollback { .. }
+        | Command::Promote { .. }
+        | Command::Destroy(_) => Some(Purpose::Work),
         Command::Watch { .. } => None,
         _ => Some(Purpose::Look),
     }
@@ -137,6 +151,22 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         Command::Reports { guest, page, output } => {
             looks::reports(session, guest.as_deref(), &page, output.json).await
         }
+        Command::Verify(arguments) => verify::verify(session, &arguments).await,
+        Command::Keep(arguments) => lives::keep(session, &arguments).await,
+        Command::Set { guest, memory, snapshot, how } => {
+            lives::change(session, &guest, Change::Memory { bytes: memory, snapshot }, &how).await
+        }
+        Command::Snapshot { guest, name, remove: false, how } => {
+            lives::change(session, &guest, Change::Snapshot { name }, &how).await
+        }
+        Command::Snapshot { guest, name, remove: true, how } => {
+            lives::change(session, &guest, Change::RemoveSnapshot { name }, &how).await
+        }
+        Command::Snapshots { guest, output } => lives::snapshots(session, &guest, output.json).await,
+        Command::Rollback { guest, name, how } => {
+            lives::change(session, &guest, Change::Rollback { name }, &how).await
+        }
+        Command::Promote { guest, how } => lives::change(session, &guest, Change::Promote, &how).await,
         Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
         Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,

@@ -12,12 +12,13 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::args::PlaceArguments;
 use super::failure::{Exit, Failure};
 use super::live::say;
+use super::progress::Progress;
 use super::{print, render};
 use crate::backend::proxmox::client::link::{Address, Fingerprint, Presented, fetch_certificate};
 use crate::config::pins::{Kept, PinFile, keep};
 
 /// How long a node may take to show its certificate.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct TrustArguments {
@@ -61,7 +62,10 @@ fn expected(text: &str) -> Result<Expected, String> {
 
 pub(super) async fn trust(place: &PlaceArguments, arguments: &TrustArguments) -> Result<Exit, Failure> {
     let Some(address) = &arguments.address else { return print(AUTHORITY) };
-    let presented = fetch_certificate(address, LIMIT).await.map_err(|error| {
+    let progress = Progress::start(&format!("connecting to {address}"));
+    let presented = fetch_certificate(address, LIMIT).await;
+    drop(progress);
+    let presented = presented.map_err(|error| {
         Failure::new(Exit::Environment, Chain(&error).to_string())
             .hint("is the address right, does pveproxy run there, and may this machine reach it?")
     })?;
@@ -78,8 +82,9 @@ pub(super) async fn trust(place: &PlaceArguments, arguments: &TrustArguments) ->
         }
         Some(_) => {}
         None if !confirmed(address)? => {
-            say("nothing was pinned");
-            return Ok(Exit::Ok);
+            return Err(Failure::new(Exit::BadInput, "the answer was not `yes`: nothing was written").hint(
+                "if it is another one on the node, somebody may stand in between: find out before you trust it",
+            ));
         }
         None => {}
     }

@@ -18,7 +18,12 @@ impl Key {
     pub fn is_secret(&self) -> bool {
         matches!(
             self.path,
-            "store.password_file" | "reports.key" | "api.key" | "api.token.*.file" | "proxmox.token"
+            "store.password_file"
+                | "reports.key"
+                | "api.key"
+                | "api.token.*.file"
+                | "proxmox.token"
+                | "incus.remote.*.key"
         )
     }
 }
@@ -43,6 +48,7 @@ pub const KEYS: &[Key] = &[
     key("companion.grace", Some("60s"), RESTART, "how long after a lease's end another companion takes the job over"),
     key("companion.drain", Some("30s"), RELOAD, "how long a stop waits for steps to end"),
     key("limits.*", None, RELOAD, "jobs that work at once on a resource (`\"node:pve1\"`) or on each of a kind (`node`)"),
+    key("budget.*", None, RELOAD, "memory that running guests may have together on a resource (`\"node:pve1\" = \"24G\"`, `\"host:local\"`), those of others included"),
     key("reports.listen", Some("0.0.0.0:7443"), RESTART, "where reports are taken; local guests use the same port in their own network"),
     key("reports.url", None, RESTART, "what guests are told, where several companions stand behind one address"),
     key("reports.connections_per_address", Some("8"), RESTART, "report connections of one address at once, from 1 to 256"),
@@ -62,6 +68,8 @@ pub const KEYS: &[Key] = &[
     key("api.client.*.role", Some("read"), RELOAD, "`read` (GET only) or `operator`"),
     key("retention.jobs", Some("90d"), RELOAD, "how long ended jobs are kept; `never` prunes none"),
     key("retention.reports", Some("90d"), RELOAD, "how long reports and refusals without a job are kept; `never` prunes none"),
+    key("secrets.files", Some("[\"/etc/firstlight/secrets\"]"), RESTART, "folders of which files may be guests' secrets (`file` in a spec)"),
+    key("secrets.commands", Some("[]"), RESTART, "programs that may print guests' secrets (`command` in a spec), by their absolute paths"),
     key("local.folder", None, RESTART, "where local guests live; default: the state folder"),
     key("proxmox.addresses", None, RESTART, "nodes of the cluster (or the only one), HOST or HOST:PORT, asked in this order; without any there is no backend `proxmox`"),
     key("proxmox.token", None, RESTART, "file or credential with the API token, USER@REALM!NAME=SECRET"),
@@ -75,6 +83,22 @@ pub const KEYS: &[Key] = &[
     key("proxmox.vmids", Some("100-999999999"), RESTART, "numbers that guests are given, FIRST-LAST"),
     key("proxmox.tags", Some("[\"firstlight\"]"), RESTART, "tags of every guest, beside those of its spec"),
     key("proxmox.allow_root_lines", Some("false"), RESTART, "take goldens with lines that work as root on the node (`hookscript`, `args`, raw lxc lines, which a token's restore drops)"),
+    key("incus.socket", None, RESTART, "socket of an Incus server on this machine, the remote `local`; without it and any [[incus.remote]] there is no backend `incus`"),
+    key("incus.project", None, RESTART, "project of `local` where a spec names none; default: `default`"),
+    key("incus.default", None, RESTART, "the remote of guests whose spec names none; default: `local`, or the first by name"),
+    key("incus.profiles", Some("[\"default\"]"), RESTART, "profiles of instances made from images"),
+    key("incus.pool", None, RESTART, "storage pool of root disks and volumes whose spec names none; default: as the profiles have it"),
+    key("incus.network", None, RESTART, "network or bridge of interfaces whose spec names none; default: as the profiles' first one"),
+    key("incus.remote.*.name", None, RESTART, "what specs call a server that is reached over HTTPS"),
+    key("incus.remote.*.address", None, RESTART, "its address, https://HOST or https://HOST:PORT"),
+    key("incus.remote.*.keys", None, RESTART, "its keys, `sha256//BASE64`; exactly one of keys, server_certificate, ca and fingerprints is wanted"),
+    key("incus.remote.*.server_certificate", None, RESTART, "file of its own certificate (PEM), whose key counts: its `server.crt`, or what `incus remote add` keeps in servercerts/"),
+    key("incus.remote.*.ca", None, RESTART, "file of the authority (PEM) that signed its certificate"),
+    key("incus.remote.*.fingerprints", None, RESTART, "SHA-256 of its certificate, as `incus info` shows it on the server"),
+    key("incus.remote.*.certificate", None, RESTART, "file of our certificate (PEM), which the server trusts (`incus config trust add-certificate`)"),
+    key("incus.remote.*.key", None, RESTART, "file or credential with its private key (PEM)"),
+    key("incus.remote.*.project", None, RESTART, "project of guests whose spec names none; default: `default`"),
+    key("incus.remote.*.proxy", None, RESTART, "http://HOST:PORT or socks5://HOST:PORT on the way to it"),
     key("log.level", Some("info"), RELOAD, "error, warn, info, debug or trace, alone or beside directives as of RUST_LOG"),
 ];
 
@@ -82,7 +106,7 @@ pub const KEYS: &[Key] = &[
 pub(super) const DEFAULT_LIMITS: &[(&str, i64)] = &[("node", 4), ("storage", 4)];
 
 /// Tables that are written as `[[table]]` with a `name`.
-pub(super) const NAMED: &[&str] = &["api.token", "api.client"];
+pub(super) const NAMED: &[&str] = &["api.token", "api.client", "incus.remote"];
 
 /// Words besides the rule (`FIRSTLIGHT_` and the path in capitals) for keys that are set often.
 const SHORT_VARIABLES: &[(&str, &str)] =

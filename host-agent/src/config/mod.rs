@@ -4,6 +4,7 @@
 //! one wins, key by key; `[[tables]]` with a `name` are merged by it; `""` takes a value back. Every value remembers where
 //! it came from. Nothing here does anything but read, apart from [`pins`]; secrets are only named ([`SecretFile`]).
 
+mod incus;
 mod keys;
 mod merge;
 pub mod names;
@@ -26,8 +27,9 @@ pub use origin::{ConfigError, Origin, Problem};
 pub(crate) use read::log_directives;
 pub use secret::{SecretError, SecretFile};
 pub use settings::{
-    ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, PinSettings, ProxmoxSettings,
-    ReportSettings, RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
+    ApiSettings, CompanionSettings, IncusSettings, LocalSettings, LogSettings, PeerSettings, PinSettings,
+    ProxmoxSettings, RemotePlace, RemoteSettings, ReportSettings, RetentionSettings, Settings, StoreSettings,
+    TcpApiSettings, TokenSettings,
 };
 pub use value::{Role, Value, parse_duration};
 

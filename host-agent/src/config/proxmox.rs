@@ -157,14 +157,14 @@ impl Reader<'_> {
     }
 
     /// The place of the table's first value that somebody set.
-    fn first_set(&self, table: &str) -> Option<Origin> {
+    pub(super) fn first_set(&self, table: &str) -> Option<Origin> {
         let table = path(table);
         let of_table = self.merged.values.iter().filter(|(path, _)| path.starts_with(&table));
         let mut set = of_table.map(|(_, found)| &found.origin).filter(|origin| **origin != Origin::Default);
         set.next().cloned()
     }
 
-    fn problem(&mut self, origin: Origin, message: String) {
+    pub(super) fn problem(&mut self, origin: Origin, message: String) {
         self.merged.problem(origin, message);
     }
 }

@@ -11,9 +11,9 @@ use super::origin::{ConfigError, Origin};
 use super::secret::SecretFile;
 use super::settings::{
     ApiSettings, CompanionSettings, LocalSettings, LogSettings, PeerSettings, ReportSettings,
-    RetentionSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
+    RetentionSettings, SecretSettings, Settings, StoreSettings, TcpApiSettings, TokenSettings,
 };
-use super::value::{Account, Kept, Role, Setting, Value};
+use super::value::{Account, Bytes, Kept, Role, Setting, Value};
 
 /// Bytes that the path of a unix socket may have. Source: unix(7), sun_path.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -62,6 +62,7 @@ impl Reader<'_> {
             },
             companion: self.companion(host_name),
             limits: self.limits(),
+            budget: self.budget(),
             reports: ReportSettings {
                 listen: self.get::<Option<SocketAddr>>("reports.listen").unwrap_or(NOWHERE),
                 url: self.report_url(),
@@ -73,7 +74,12 @@ impl Reader<'_> {
                 jobs: self.get::<Kept>("retention.jobs").0,
                 reports: self.get::<Kept>("retention.reports").0,
             },
+            secrets: SecretSettings {
+                files: self.get("secrets.files"),
+                commands: self.get("secrets.commands"),
+            },
             proxmox: self.proxmox(),
+            incus: self.incus(),
             local: LocalSettings { folder: self.path_or("local.folder", &state) },
             log: LogSettings { level: self.log_level() },
             state,
@@ -103,6 +109,15 @@ impl Reader<'_> {
             grace: self.get("companion.grace"),
             drain: self.get("companion.drain"),
         }
+    }
+
+    fn budget(&mut self) -> BTreeMap<String, u64> {
+        let names = self.names_below("budget");
+        let mut read = |name: String| {
+            let Bytes(bytes) = self.value_at(&[path("budget"), vec![name.clone()]].concat());
+            (name, bytes)
+        };
+        names.into_iter().map(&mut read).collect()
     }
 
     fn limits(&mut self) -> BTreeMap<String, u32> {
@@ -248,7 +263,7 @@ impl Reader<'_> {
         if self.origin(&path(key)) == Origin::Default { PathBuf::from(text) } else { self.get(key) }
     }
 
-    fn value_at<T: Setting>(&mut self, path: &[String]) -> T {
+    pub(super) fn value_at<T: Setting>(&mut self, path: &[String]) -> T {
         let Some(found) = self.merged.values.get(path) else { return T::default() };
         if let Some(value) = T::read(&found.value) {
             return value;
@@ -262,7 +277,7 @@ impl Reader<'_> {
         T::default()
     }
 
-    fn names_below(&self, table: &str) -> Vec<String> {
+    pub(super) fn names_below(&self, table: &str) -> Vec<String> {
         let table = path(table);
         let below = self.merged.values.keys().filter(|path| path.starts_with(&table));
         let mut names: Vec<String> = below.filter_map(|path| path.get(table.len()).cloned()).collect();
@@ -284,7 +299,7 @@ impl Reader<'_> {
         numbers
     }
 
-    fn origin(&self, path: &[String]) -> Origin {
+    pub(super) fn origin(&self, path: &[String]) -> Origin {
         self.merged.values.get(path).map_or(Origin::Default, |found| found.origin.clone())
     }
 

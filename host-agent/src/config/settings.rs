@@ -10,6 +10,7 @@ use firstlight_shared::pin::SpkiPin;
 
 use super::secret::SecretFile;
 use super::value::Role;
+use crate::backend::incus;
 use crate::backend::proxmox::client::link::{Address, Fingerprint};
 
 /// Everything a companion is told. Secrets are named here, and read by whoever needs them.
@@ -21,12 +22,16 @@ pub struct Settings {
     pub companion: CompanionSettings,
     /// Jobs at work at once, by resource (`node:pve1`) or kind (`node`).
     pub limits: BTreeMap<String, u32>,
+    /// Bytes of memory that guests may have together, by resource (`node:pve1`).
+    pub budget: BTreeMap<String, u64>,
     pub reports: ReportSettings,
     pub api: ApiSettings,
     pub retention: RetentionSettings,
+    pub secrets: SecretSettings,
     pub local: LocalSettings,
     /// None: there is no such backend.
     pub proxmox: Option<ProxmoxSettings>,
+    pub incus: Option<IncusSettings>,
     pub log: LogSettings,
 }
 
@@ -103,6 +108,15 @@ pub struct RetentionSettings {
     pub reports: Option<Duration>,
 }
 
+/// Where guests' secrets may come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSettings {
+    /// Folders.
+    pub files: Vec<PathBuf>,
+    /// Programs.
+    pub commands: Vec<PathBuf>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSettings {
     pub folder: PathBuf,
@@ -124,11 +138,43 @@ pub struct ProxmoxSettings {
     pub allow_root_lines: bool,
 }
 
-/// What the nodes are known by: one kind, never a fallback to another.
+/// Which Incus servers there are, and what their guests have where their spec says nothing. See the keys' help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncusSettings {
+    /// At least one; the first is the usual one.
+    pub remotes: Vec<RemoteSettings>,
+    pub profiles: Vec<String>,
+    pub pool: Option<String>,
+    pub network: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSettings {
+    pub name: String,
+    pub place: RemotePlace,
+    pub project: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemotePlace {
+    Socket(PathBuf),
+    Server {
+        address: incus::client::link::Address,
+        pin: PinSettings,
+        /// A file of PEM.
+        certificate: PathBuf,
+        key: SecretFile,
+        proxy: Option<incus::client::link::Proxy>,
+    },
+}
+
+/// What servers are known by: one kind, never a fallback to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PinSettings {
     /// A file of PEM.
     Authority(PathBuf),
+    /// A file of PEM with servers' own certificates, whose keys count.
+    Servers(PathBuf),
     Keys(Vec<SpkiPin>),
     Leaves(Vec<Fingerprint>),
 }

@@ -87,6 +87,13 @@ impl Setting for Option<PathBuf> {
     }
 }
 
+impl Setting for Vec<PathBuf> {
+    const WANTED: &'static str = "a list of absolute paths";
+    fn read(value: &Value) -> Option<Self> {
+        list_of(value, |text| Some(PathBuf::from(text)).filter(|path| path.is_absolute()))
+    }
+}
+
 impl Setting for u32 {
     const WANTED: &'static str = "a whole number from 0 to 4294967295";
     fn read(value: &Value) -> Option<Self> {
@@ -94,6 +101,21 @@ impl Setting for u32 {
             Value::Integer(number) => Self::try_from(*number).ok(),
             other => other.text()?.parse().ok(),
         }
+    }
+}
+
+/// Bytes, written with K, M, G or T: powers of 1024.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl Setting for Bytes {
+    const WANTED: &'static str = "a size like 512M, 24G or 1T,";
+    fn read(value: &Value) -> Option<Self> {
+        let text = value.text()?;
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let shift = ["K", "M", "G", "T"].iter().position(|known| *known == unit)? + 1;
+        let number = digits.parse::<u64>().ok()?;
+        number.checked_mul(1 << (10 * shift)).map(Self)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::error::StartError;
 use super::ground::{Ground, credentials};
 use super::heart::Heart;
+use super::incus::{IncusError, incus_config};
 use super::lock::StateLock;
 use super::metered::Metered;
 use super::policy::{PolicyError, policy};
@@ -19,9 +20,10 @@ use super::proxmox::{ProxmoxError, proxmox_config};
 use super::reports::Reports;
 use super::{prune, socket};
 use crate::backend::Backend;
+use crate::backend::incus::Incus;
 use crate::backend::local::{Local, LocalConfig};
 use crate::backend::proxmox::Proxmox;
-use crate::bringup::{Bringups, Endpoints, Parts};
+use crate::bringup::{Bringups, Endpoints, Parts, SecretRules};
 use crate::config::{RetentionSettings, Settings};
 use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
 use crate::intake::Intake;
@@ -91,7 +93,9 @@ impl Companion {
             pin: ground.identity.pin(),
             backends: composed(settings, purpose, backends)?,
             limits: limits(settings),
+            secrets: secret_rules(settings, purpose),
         });
+        service.set_budgets(settings.budget.clone());
         let runner = (purpose != Purpose::Look).then(|| {
             let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
             let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
@@ -172,6 +176,7 @@ impl Companion {
             runner.set_limits(limits(settings));
         }
         self.service.set_limits(limits(settings));
+        self.service.set_budgets(settings.budget.clone());
         self.retention.send_replace(settings.retention.clone());
         if let Err(error) = socket::open_to(&self.socket, &settings.api) {
             tracing::warn!(%error, "the control socket keeps its mode");
@@ -213,6 +218,15 @@ impl Companion {
     }
 }
 
+/// Within somebody's own command the sources are their own.
+fn secret_rules(settings: &Settings, purpose: Purpose) -> SecretRules {
+    let sources = settings.secrets.clone();
+    match purpose {
+        Purpose::Work | Purpose::Look => SecretRules::Anything,
+        Purpose::Serve => SecretRules::Only { folders: sources.files, programs: sources.commands },
+    }
+}
+
 fn limits(settings: &Settings) -> Limits {
     Limits { at_once: settings.limits.clone() }
 }
@@ -239,11 +253,18 @@ fn composed(
     let config =
         LocalConfig { folder: settings.local.folder.clone(), report_port: settings.reports.listen.port() };
     let mut own: Vec<Arc<dyn Backend>> = vec![Arc::new(Local::new(config))];
+    // A credential that only the service gets, for one: what is stored can be looked at all the same.
     match proxmox(settings) {
         Ok(backend) => own.extend(backend),
-        // A credential that only the service gets, for one: what is stored can be looked at all the same.
         Err(error) if purpose == Purpose::Look => {
             tracing::error!(error = %Chain(&error), "going on without the backend `proxmox`");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    match incus(settings) {
+        Ok(backend) => own.extend(backend),
+        Err(error) if purpose == Purpose::Look => {
+            tracing::error!(error = %Chain(&error), "going on without the backend `incus`");
         }
         Err(error) => return Err(error.into()),
     }
@@ -254,4 +275,9 @@ fn composed(
 fn proxmox(settings: &Settings) -> Result<Option<Arc<dyn Backend>>, ProxmoxError> {
     let Some(config) = proxmox_config(settings, credentials().as_deref())? else { return Ok(None) };
     Ok(Some(Arc::new(Proxmox::new(config).map_err(ProxmoxError::Client)?)))
+}
+
+fn incus(settings: &Settings) -> Result<Option<Arc<dyn Backend>>, IncusError> {
+    let Some(config) = incus_config(settings, credentials().as_deref())? else { return Ok(None) };
+    Ok(Some(Arc::new(Incus::new(config).map_err(IncusError::Client)?)))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use firstlight_shared::error::Code;
 
+use super::incus::IncusError;
 use super::policy::PolicyError;
 use super::proxmox::ProxmoxError;
 use crate::config::{ConfigError, SecretError};
@@ -42,6 +43,8 @@ pub enum StartError {
     Policy(#[from] PolicyError),
     #[error("the backend `proxmox` cannot be used")]
     Proxmox(#[from] ProxmoxError),
+    #[error("the backend `incus` cannot be used")]
+    Incus(#[from] IncusError),
     #[error("no signals can be heard")]
     Signals(#[source] std::io::Error),
     #[error("the store failed")]
@@ -60,6 +63,7 @@ impl Code for StartError {
             Self::Secret(error) => error.code(),
             Self::Policy(error) => error.code(),
             Self::Proxmox(error) => error.code(),
+            Self::Incus(error) => error.code(),
             Self::Signals(_) => "signals",
             Self::Store(error) => error.code(),
         }
@@ -93,6 +97,7 @@ impl StartError {
                     .to_owned()
             }
             Self::Proxmox(error) => error.hint().to_owned(),
+            Self::Incus(error) => error.hint().to_owned(),
             Self::Signals(_) => "the process may be out of file descriptors".to_owned(),
             Self::Store(error) => error
                 .hint()

@@ -34,7 +34,8 @@ impl Ground {
         let serves = purpose == Purpose::Serve;
         let lock = take_lock(settings, serves).await?;
         // Guests of this machine report inside their own network; those of a cluster come from outside.
-        let listens = serves || (purpose == Purpose::Work && settings.proxmox.is_some());
+        let listens =
+            serves || (purpose == Purpose::Work && (settings.proxmox.is_some() || settings.incus.is_some()));
         let reports = bind(listens.then_some(settings.reports.listen)).await?;
         let tcp = settings.api.listen.as_ref().map(|tcp| tcp.address);
         let api = bind(tcp.filter(|_| serves)).await?;

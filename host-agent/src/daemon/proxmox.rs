@@ -99,10 +99,12 @@ fn pin(settings: &PinSettings) -> Result<Pin, ProxmoxError> {
     match settings {
         PinSettings::Keys(keys) => Ok(Pin::Keys(keys.clone())),
         PinSettings::Leaves(leaves) => Ok(Pin::Leaves(leaves.clone())),
-        PinSettings::Authority(path) => {
+        PinSettings::Authority(path) | PinSettings::Servers(path) => {
             let pem = std::fs::read(path)
                 .map_err(|source| ProxmoxError::Authority { path: path.clone(), source })?;
-            Pin::authority(&pem).map_err(|source| ProxmoxError::BadAuthority { path: path.clone(), source })
+            let is_own = matches!(settings, PinSettings::Servers(_));
+            let pin = if is_own { Pin::servers(&pem) } else { Pin::authority(&pem) };
+            pin.map_err(|source| ProxmoxError::BadAuthority { path: path.clone(), source })
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstlight_shared::paths::REPORT_ENDPOINT;
+use firstlight_shared::paths::{CHALLENGE_ENDPOINT, EVIDENCE_ENDPOINT, REPORT_ENDPOINT};
 use firstlight_shared::wire::{MAX_ENVELOPE, Refusal};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::share::{Seldom, Sources};
 use crate::intake::{Intake, IntakeError, NO_CLAIM};
 use crate::metrics::Metrics;
+use crate::store::StoreError;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
@@ -104,16 +105,28 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, t
 }
 
 async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> Response<Full<Bytes>> {
-    if request.uri().path() != REPORT_ENDPOINT {
+    let path = request.uri().path().to_owned();
+    if ![REPORT_ENDPOINT, CHALLENGE_ENDPOINT, EVIDENCE_ENDPOINT].contains(&path.as_str()) {
         return refusal(StatusCode::NOT_FOUND, "not-found", "only reports are taken here");
     }
     if request.method() != Method::POST {
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "method", "reports are sent by POST");
     }
+    if path == CHALLENGE_ENDPOINT {
+        return match taker.intake.challenge().await {
+            Ok(challenge) => json(StatusCode::OK, &challenge),
+            Err(error) => unstored(taker, &error),
+        };
+    }
     let Some(body) = read(request.into_body()).await else {
         return refusal(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the report is too large or was cut off");
     };
-    match taker.intake.receive(&body, peer.ip().to_canonical()).await {
+    let source = peer.ip().to_canonical();
+    let taken = match path.as_str() {
+        EVIDENCE_ENDPOINT => taker.intake.receive_evidence(&body, source).await,
+        _ => taker.intake.receive(&body, source).await,
+    };
+    match taken {
         Ok(ack) => {
             taker.metrics.report("taken");
             json(StatusCode::OK, &ack)
@@ -121,7 +134,9 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> 
         Err(IntakeError::Refused(refused)) => {
             taker.metrics.report(&refused.code);
             let status = match refused.code.as_str() {
-                "claim-used" | "replayed" | "shared-host-key" | "several-guests" => StatusCode::CONFLICT,
+                "claim-used" | "replayed" | "evidence-replayed" | "shared-host-key" | "several-guests" => {
+                    StatusCode::CONFLICT
+                }
                 // Somebody may wait for it yet: the guest shall try again.
                 NO_CLAIM => StatusCode::SERVICE_UNAVAILABLE,
                 "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
@@ -135,12 +150,14 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> 
             let message = "the guest's beacon has not been seen with this report yet; try again";
             refusal(StatusCode::SERVICE_UNAVAILABLE, "unbound", message)
         }
-        Err(IntakeError::Store(error)) => {
-            taker.metrics.store_error("take-report");
-            tracing::error!(error = %firstlight_shared::error::Chain(&error), "a report could not be stored");
-            refusal(StatusCode::SERVICE_UNAVAILABLE, "store", "the report could not be stored; try again")
-        }
+        Err(IntakeError::Store(error)) => unstored(taker, &error),
     }
+}
+
+fn unstored(taker: &Taker, error: &StoreError) -> Response<Full<Bytes>> {
+    taker.metrics.store_error("take-report");
+    tracing::error!(error = %firstlight_shared::error::Chain(error), "a report could not be stored");
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "store", "the report could not be stored; try again")
 }
 
 /// The body, or a little more than the largest one that is taken; what is behind that is read and forgotten, so that

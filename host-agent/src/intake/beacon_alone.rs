@@ -84,6 +84,10 @@ pub fn verdict_by_beacon(
         let checks = expected.require.join(", ");
         problem("report-missing", format!("the spec requires checks that only a report shows: {checks}"));
     }
+    if !expected.secrets.is_empty() {
+        let message = "whether its secrets are in place is shown by a report only".to_owned();
+        problems.push(Problem { code: "report-missing", message });
+    }
     problems.extend(seen_from_outside(expected, observed, shared));
     problems
 }
@@ -95,7 +99,14 @@ mod tests {
     #[test]
     fn only_a_ready_guest_without_further_wishes_is_ready_by_its_beacon() {
         let mac = "02:f1:57:00:00:01".parse().unwrap();
-        let there = Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec![] };
+        let there = Observed {
+            running: true,
+            mac: Some(mac),
+            addresses: vec![],
+            mounts: vec![],
+            mounts_unseen: None,
+            no_network: false,
+        };
         let gone = Observed { running: false, ..there.clone() };
         let twin = Shared {
             kind: "ssh-host-key".into(),
@@ -123,7 +134,8 @@ mod tests {
                 report_sha256: None,
                 host_key: Some(key.clone()),
             };
-            let expected = Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require };
+            let expected =
+                Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require, secrets: &[] };
             let found: Vec<_> = verdict_by_beacon(&beacon, &expected, observed, shared)
                 .into_iter()
                 .map(|problem| problem.code)
@@ -137,7 +149,8 @@ mod tests {
             report_sha256: None,
             host_key: None,
         };
-        let expected = Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require: &[] };
+        let expected =
+            Expected { guest: "web-01", mac, machine_id: None, mounts: &[], require: &[], secrets: &[] };
         let found = verdict_by_beacon(&silent, &expected, &there, &[]);
         assert_eq!(found[0].code, "no-host-key", "a key that nobody can compare proves nothing");
     }

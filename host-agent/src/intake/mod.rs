@@ -2,7 +2,9 @@
 //! companion can take any report; whoever drives the guest's job hears of it from there.
 
 mod beacon_alone;
+mod evidence;
 mod open;
+mod pulled;
 mod unclaimed;
 mod verdict;
 
@@ -14,8 +16,9 @@ use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSI
 
 pub use beacon_alone::{BeaconView, failure, verdict_by_beacon};
 pub use open::Chosen;
+pub use pulled::Pulled;
 pub use unclaimed::NO_CLAIM;
-pub use verdict::{Expected, Problem, verdict};
+pub use verdict::{Delivered, Expected, Problem, verdict};
 
 use crate::clock::now_ms;
 use crate::store::{Answered, Refused, Store, StoreError, StoredClaim, StoredReport};
@@ -91,7 +94,8 @@ impl Intake {
             self.store.refuse_guest(&refused).await?;
             return Err(IntakeError::Refused(refused));
         }
-        let (ack, taken) = self.take(envelope, opened, &claim, source, Trust::Claimed, &[]).await?;
+        let (ack, taken) =
+            self.take(envelope, opened, &claim, &source.to_string(), Trust::Claimed, &[]).await?;
         if taken { Ok(ack) } else { self.was_faster(&ack.report_sha256, &claim, source).await }
     }
 
@@ -107,7 +111,8 @@ impl Intake {
             let message = "this claim has been answered by another report";
             return Err(self.refuse(source, "claim-used", message, suspect).await?);
         }
-        if known.source != source.to_string() {
+        // Of one that nobody had sent, the first who does is answered: the bytes are the guest's in any case.
+        if known.source != source.to_string() && known.source != pulled::HYPERVISOR {
             let message = format!("these bytes were taken from {} before: a replay", known.source);
             return Err(self.refuse(source, "replayed", &message, suspect).await?);
         }
@@ -120,7 +125,7 @@ impl Intake {
         envelope: Envelope,
         opened: Opened,
         claim: &StoredClaim,
-        source: IpAddr,
+        source: &str,
         trust: Trust,
         others: &[Refused],
     ) -> Result<(Ack, bool), StoreError> {
@@ -138,7 +143,7 @@ impl Intake {
             job: claim.job.clone(),
             guest: claim.guest.clone(),
             received_at_ms: accepted_at_ms,
-            source: source.to_string(),
+            source: source.to_owned(),
             trust,
             envelope,
             ack: ack.clone(),
@@ -183,7 +188,7 @@ impl Intake {
     }
 }
 
-fn refusal(source: IpAddr, code: &str, message: &str, suspect: Suspect<'_>) -> Refused {
+fn refusal(source: impl std::fmt::Display, code: &str, message: &str, suspect: Suspect<'_>) -> Refused {
     tracing::warn!(%source, code, "report refused");
     Refused {
         at_ms: now_ms(),

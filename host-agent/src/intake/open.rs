@@ -53,7 +53,8 @@ impl Intake {
                 return Err(IntakeError::Refused(refused));
             }
             let others = self.others(claim, &opened.sha256).await?;
-            let (ack, taken) = self.take(envelope, opened, claim, source, Trust::Attested, &others).await?;
+            let (ack, taken) =
+                self.take(envelope, opened, claim, &source.to_string(), Trust::Attested, &others).await?;
             return if taken { Ok(ack) } else { self.was_faster(&ack.report_sha256, claim, source).await };
         }
         if claim.vouched {
@@ -95,7 +96,7 @@ impl Intake {
     /// Takes one of a claim's candidates as the report of its guest.
     pub async fn choose(&self, candidate: &Candidate, trust: Trust) -> Result<Chosen, StoreError> {
         let Ok(opened) = candidate.envelope.open() else { return Ok(Chosen::TooLate) };
-        let Ok(source) = candidate.source.parse::<IpAddr>() else { return Ok(Chosen::TooLate) };
+        let source = candidate.source.as_str();
         let keys: Vec<String> =
             opened.report.identity.ssh_host_keys.iter().map(|key| key.fingerprint.clone()).collect();
         let ground = self.store.ground(&candidate.claim_id, &keys).await?;

@@ -50,6 +50,8 @@ pub(crate) fn report(claim: Option<&str>, key: &PrivateKey) -> Report {
         facts: Facts::default(),
         timings_ms: BTreeMap::new(),
         boot: None,
+        secrets: Vec::new(),
+        evidence_timer: None,
     }
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn check(id: &str, verdict: Verdict) -> CheckResult {
         verdict,
         reason: "because".into(),
         elapsed_ms: 1,
+        seen: None,
     }
 }
 
@@ -74,6 +77,7 @@ pub(crate) fn claim(id: &str, secret: &[u8]) -> Claim {
         url: None,
         pin: None,
         machine_id: None,
+        secrets: Vec::new(),
     }
 }
 

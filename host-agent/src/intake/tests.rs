@@ -1,6 +1,6 @@
 use firstlight_shared::check::Verdict;
 use firstlight_shared::secret::Secret;
-use firstlight_shared::wire::{Claim, HostKey, Report, ReportState};
+use firstlight_shared::wire::{Claim, HostKey, Report, ReportState, SecretOutcome};
 
 use super::testing::{check, claim, key, report, sealed};
 use super::*;
@@ -133,8 +133,14 @@ fn the_verdict_names_every_problem() {
     let key = key();
     let good = report(Some("c1"), &key);
     let mac = "02:f1:57:00:00:01".parse().unwrap();
-    let seen =
-        Observed { running: true, mac: Some(mac), addresses: vec![], mounts: vec!["/mnt/data".into()] };
+    let seen = Observed {
+        running: true,
+        mac: Some(mac),
+        addresses: vec![],
+        mounts: vec!["/mnt/data".into()],
+        mounts_unseen: None,
+        no_network: false,
+    };
     let mounts = vec![std::path::PathBuf::from("/mnt/data")];
     let require = vec!["sshd".to_owned()];
     let expected = Expected {
@@ -143,6 +149,7 @@ fn the_verdict_names_every_problem() {
         machine_id: good.identity.machine_id.derived,
         mounts: &mounts,
         require: &require,
+        secrets: &[],
     };
     let codes = |report: &Report, trust, observed: &Observed, shared: &[_]| -> Vec<&'static str> {
         verdict(report, trust, &expected, observed, shared).into_iter().map(|problem| problem.code).collect()
@@ -178,6 +185,9 @@ fn the_verdict_names_every_problem() {
     assert_eq!(codes(&good, Trust::Claimed, &stopped, &[]), ["guest-stopped"]);
     let other_mac = Observed { mac: None, ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &other_mac, &[]), ["wrong-mac"]);
+    let unseen = crate::backend::Unseen { why: "silent".into(), passes: true };
+    let untold = Observed { mounts: vec![], mounts_unseen: Some(unseen), ..seen.clone() };
+    assert_eq!(codes(&good, Trust::Claimed, &untold, &[]), [""; 0], "nobody tells");
     let bare = Observed { mounts: vec![], ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &bare, &[]), ["mount-missing"]);
 
@@ -188,4 +198,41 @@ fn the_verdict_names_every_problem() {
         job: "j2".into(),
     };
     assert_eq!(codes(&good, Trust::Claimed, &seen, &[twin]), ["duplicate"]);
+}
+
+#[test]
+fn a_secret_counts_as_the_guest_finds_it() {
+    let delivered = Delivered {
+        path: "/var/lib/sops/age.txt".into(),
+        sha256_prefix: "ba7816bf".into(),
+        mode: "0400".into(),
+        owner: "root:root".into(),
+    };
+    let found = SecretOutcome {
+        path: delivered.path.clone(),
+        sha256_prefix: Some("ba7816bf".into()),
+        mode: Some("0400".into()),
+        owner: Some("root:root".into()),
+        problem: None,
+    };
+    let other = |change: &dyn Fn(&mut SecretOutcome)| {
+        let mut found = found.clone();
+        change(&mut found);
+        vec![found]
+    };
+    for (secrets, code) in [
+        (vec![found.clone()], None),
+        (vec![], Some("secret-missing")),
+        (other(&|one| one.path = "/var/lib/sops/age.tx".into()), Some("secret-missing")),
+        (other(&|one| one.problem = Some("it is not there".into())), Some("secret-missing")),
+        (other(&|one| one.sha256_prefix = Some("ba7816be".into())), Some("secret-differs")),
+        (other(&|one| one.sha256_prefix = None), Some("secret-differs")),
+        (other(&|one| one.mode = Some("0644".into())), Some("secret-differs")),
+        (other(&|one| one.owner = Some("0:\u{1b}[31m".into())), Some("secret-differs")),
+    ] {
+        let report = Report { secrets, ..report(None, &key()) };
+        let problem = delivered.problem_in(&report);
+        assert_eq!(problem.as_ref().map(|problem| problem.code), code, "{problem:?}");
+        assert!(problem.is_none_or(|problem| !problem.message.contains(char::is_control)));
+    }
 }

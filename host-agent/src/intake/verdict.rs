@@ -6,6 +6,7 @@ use firstlight_shared::check::Verdict;
 use firstlight_shared::ids::{DerivedMachineId, MacAddress};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Report, ReportState, Trust};
+use serde::{Deserialize, Serialize};
 
 use crate::backend::Observed;
 use crate::fleet::duplicates_with;
@@ -21,6 +22,21 @@ pub struct Expected<'a> {
     pub mounts: &'a [PathBuf],
     /// Checks that must pass, beyond those that the guest itself requires.
     pub require: &'a [String],
+    pub secrets: &'a [Delivered],
+}
+
+/// A secret file as it was delivered; of its content there is no more than this anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Delivered {
+    pub path: String,
+    /// The first 8 hexadecimal digits of its SHA-256.
+    #[schema(example = "ba7816bf")]
+    pub sha256_prefix: String,
+    #[schema(example = "0400")]
+    pub mode: String,
+    /// `USER:GROUP`.
+    #[schema(example = "root:root")]
+    pub owner: String,
 }
 
 /// One reason why the guest is not ready.
@@ -75,7 +91,7 @@ pub fn verdict(
             format!("the guest calls itself {}, not {}", escape(hostname, 64), expected.guest),
         );
     }
-    if !report.network.iter().any(|interface| interface.mac == Some(expected.mac)) {
+    if !observed.no_network && !report.network.iter().any(|interface| interface.mac == Some(expected.mac)) {
         problem("wrong-mac", format!("no interface of the guest has the MAC {}", expected.mac));
     }
     match (report.identity.machine_id.derived, expected.machine_id) {
@@ -90,8 +106,33 @@ pub fn verdict(
         problem("no-host-key", "the guest has no SSH host key".to_owned());
     }
 
+    problems.extend(expected.secrets.iter().filter_map(|secret| secret.problem_in(report)));
     problems.extend(seen_from_outside(expected, observed, shared));
     problems
+}
+
+impl Delivered {
+    /// Why the guest has not found in place what was delivered; none: it has.
+    pub fn problem_in(&self, report: &Report) -> Option<Problem> {
+        let path = escape(&self.path, 200);
+        let problem = |code, message| Some(Problem { code, message });
+        let Some(found) = report.secrets.iter().find(|found| found.path == self.path) else {
+            let said = "the guest does not tell of it: is its firstlight-guest older than its companion?";
+            return problem("secret-missing", format!("secret {path}: {said}"));
+        };
+        if let Some(reason) = &found.problem {
+            return problem("secret-missing", format!("secret {path}: {}", escape(reason, 300)));
+        }
+        let pairs = [
+            ("content (SHA-256)", &found.sha256_prefix, &self.sha256_prefix),
+            ("mode", &found.mode, &self.mode),
+            ("owner", &found.owner, &self.owner),
+        ];
+        let (what, found, wanted) =
+            pairs.into_iter().find(|(_, found, wanted)| found.as_ref() != Some(*wanted))?;
+        let found = escape(found.as_deref().unwrap_or("(unknown)"), 80);
+        problem("secret-differs", format!("secret {path}: its {what} is {found} in the guest, not {wanted}"))
+    }
 }
 
 /// What needs no word of the guest.
@@ -104,10 +145,12 @@ pub(super) fn seen_from_outside(
     let mut problem = |code, message: String| problems.push(Problem { code, message });
     if !observed.running {
         problem("guest-stopped", "the hypervisor says that the guest does not run".to_owned());
-    } else if observed.mac != Some(expected.mac) {
+    } else if !observed.no_network && observed.mac != Some(expected.mac) {
         problem("wrong-mac", format!("the hypervisor shows another MAC than {}", expected.mac));
     }
-    for path in expected.mounts.iter().filter(|path| !observed.mounts.contains(path)) {
+    // What nobody tells is no problem of the guest: it is said to be unproven.
+    let told = observed.mounts_unseen.is_none();
+    for path in expected.mounts.iter().filter(|path| told && !observed.mounts.contains(path)) {
         problem("mount-missing", format!("{} is not mounted in the guest", path.display()));
     }
     for duplicate in duplicates_with(expected.guest, shared) {

@@ -43,6 +43,15 @@ pub struct JobSpec {
     /// Who asked, for people.
     #[serde(default)]
     pub by: String,
+    /// The job whose guest, which is ready, this one changes. It takes no name, and one guest has one such job at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_of: Option<String>,
+    /// How long the guest lives from when it is ready, in milliseconds. None: until somebody destroys it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_after_ms: Option<u64>,
+    /// The guest is gone once it stops.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -123,6 +132,19 @@ pub enum Event {
     SuccessorSettled {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
+    },
+    /// The operator's word on how long the guest lives; the last one counts. `until_ms`: since the Unix epoch; None: for ever.
+    Kept {
+        by: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<u64>,
+        /// It is not gone any more when it stops.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        promoted: bool,
+    },
+    /// The guest's end is near: it is destroyed then, unless somebody keeps it.
+    DueSoon {
+        due_ms: u64,
     },
     /// After the end: something that carried the job's stamp had come late and was removed.
     Swept {

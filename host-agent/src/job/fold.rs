@@ -1,11 +1,12 @@
 //! From events to state: pure, total, and the only place that says what an event means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Event, JobSpec, Recorded, StepInfo};
+use super::life::{Attend, Kept, Life};
 use crate::outcome::Fault;
 
 /// Code of the fault that unwinds a job whose deadline ended.
@@ -68,6 +69,11 @@ pub struct State {
     pub started: bool,
     /// Remote tasks that were journaled and whose end was not, by step.
     pub tasks: BTreeMap<String, String>,
+    /// The last remote task that was journaled of each step, however it ended.
+    pub last_tasks: BTreeMap<String, String>,
+    /// Steps of which more may have been asked for than the journal tells: another process was at work on them, or their
+    /// outcome was unknown.
+    pub unsure: BTreeSet<String>,
     /// The undo of the last step of `to_undo` has been started (perhaps by a process that is gone).
     pub undo_started: bool,
     /// The remote task of the undo at work.
@@ -101,6 +107,8 @@ pub struct State {
     /// From when the job's deadline counts: the first step's start, or the last retry.
     pub timed_ms: Option<u64>,
     pub ended_ms: Option<u64>,
+    /// Of the guest, once it is ready.
+    pub life: Life,
     /// How many events were folded: the next event's `seq`.
     pub events: u64,
 }
@@ -116,9 +124,15 @@ pub struct Outline {
     pub works: bool,
     /// Somebody must drive it.
     pub open: bool,
-    /// Its guest's name is not free.
+    /// Its guest's name is not free; of a change: its guest takes no other change.
     pub live: bool,
     pub ended_ms: Option<u64>,
+    /// The guest is ready, and gone once it stops.
+    pub ephemeral: bool,
+    /// When the guest is destroyed, in milliseconds since the Unix epoch.
+    pub due_ms: Option<u64>,
+    /// When somebody must attend to that next.
+    pub attend_ms: Option<u64>,
 }
 
 /// An event that cannot follow what was before; the job then needs an operator, nothing is guessed.
@@ -154,6 +168,8 @@ impl State {
             current: 0,
             started: false,
             tasks: BTreeMap::new(),
+            last_tasks: BTreeMap::new(),
+            unsure: BTreeSet::new(),
             undo_started: false,
             undo_task: None,
             undo_failures: 0,
@@ -174,6 +190,7 @@ impl State {
             begun_ms: None,
             timed_ms: None,
             ended_ms: None,
+            life: Life::default(),
             events: 1,
         })
     }
@@ -220,9 +237,32 @@ impl State {
             failure: self.failure.clone(),
             works: self.works(),
             open: !self.phase.is_final() || self.owes_successor(),
-            live: !self.phase.is_gone(),
+            live: !(self.phase.is_gone() || self.phase == Phase::Done && self.spec.change_of.is_some()),
             ended_ms: self.ended_ms,
+            ephemeral: self.is_ephemeral(),
+            due_ms: self.due_ms(),
+            attend_ms: (self.phase == Phase::Done).then(|| self.life.attend_ms(&self.spec)).flatten(),
         }
+    }
+
+    /// When the guest, which is ready, is destroyed, in milliseconds since the Unix epoch.
+    pub fn due_ms(&self) -> Option<u64> {
+        (self.phase == Phase::Done).then(|| self.life.due_ms(&self.spec)).flatten()
+    }
+
+    /// What is to be done about the time of the guest.
+    pub fn attend(&self, now_ms: u64) -> Attend {
+        if self.phase == Phase::Done { self.life.attend(&self.spec, now_ms) } else { Attend::Nothing }
+    }
+
+    /// The operator's last word on the guest's time is just this.
+    pub fn is_kept_so(&self, until_ms: Option<u64>, promoted: bool) -> bool {
+        self.life.kept.is_some_and(|kept| kept.until_ms == until_ms) && (self.life.promoted || !promoted)
+    }
+
+    /// The guest is ready, and gone once it stops.
+    pub fn is_ephemeral(&self) -> bool {
+        self.phase == Phase::Done && self.spec.ephemeral && !self.life.promoted
     }
 
     /// Takes one more event; on an illegal one the state is unchanged.
@@ -284,6 +324,11 @@ impl State {
             Event::Abandoned { .. } => {
                 unless(self.phase == Phase::NeedsOperator, "only what needs an operator can be abandoned")
             }
+            Event::Kept { .. } => {
+                let lives = !self.phase.is_gone() && self.phase != Phase::Unwinding;
+                unless(lives, "the guest is being undone, or gone")
+            }
+            Event::DueSoon { due_ms } => unless(self.due_ms() == Some(*due_ms), "the guest is not due then"),
             Event::Swept { .. } => unless(self.phase == Phase::RolledBack, "the job is not rolled back"),
             Event::SuccessorSettled { .. } => unless(self.owes_successor(), "no job is to begin anew"),
         }
@@ -293,7 +338,11 @@ impl State {
     fn take(&mut self, event: &Event, at: u64) {
         match event {
             Event::Created(_) | Event::Swept { .. } => {}
-            Event::TakenOver { companion, .. } => self.companion = Some(companion.clone()),
+            Event::TakenOver { companion, .. } => {
+                self.companion = Some(companion.clone());
+                let at_work = self.current_step().filter(|_| self.started).map(|info| info.name.clone());
+                self.unsure.extend(at_work);
+            }
             Event::StepStarted { step } => {
                 let waits = self.current_step().is_some_and(|info| info.waits);
                 self.started = true;
@@ -307,15 +356,21 @@ impl State {
             }
             Event::StepProgress { step, task } => {
                 self.tasks.insert(step.clone(), task.clone());
+                self.last_tasks.insert(step.clone(), task.clone());
             }
-            Event::StepUncertain { step, .. } => self.doubt(step),
+            Event::StepUncertain { step, .. } => {
+                self.doubt(step);
+                self.unsure.insert(step.clone());
+            }
             Event::StepSucceeded { step, output } => {
                 self.end_step(step, at);
+                self.unsure.remove(step);
                 self.outputs.insert(step.clone(), output.clone());
                 self.current += 1;
                 if self.current == self.spec.steps.len() {
                     self.phase = Phase::Done;
                     self.ended_ms = Some(at);
+                    self.life.ready_ms = Some(at);
                 } else {
                     self.phase = Phase::Running;
                 }
@@ -371,6 +426,11 @@ impl State {
                 self.phase = Phase::Running;
             }
             Event::SuccessorSettled { .. } => self.successor_settled = true,
+            Event::Kept { until_ms, promoted, .. } => {
+                self.life.kept = Some(Kept { said_ms: at, until_ms: *until_ms });
+                self.life.promoted |= *promoted;
+            }
+            Event::DueSoon { due_ms } => self.life.told_ms = Some(*due_ms),
             Event::Abandoned { .. } => {
                 self.phase = Phase::Abandoned;
                 self.ended_ms = Some(at);

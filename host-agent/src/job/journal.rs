@@ -72,6 +72,16 @@ pub enum RequestKind {
     Abandon,
     /// The job is gone, but something with its stamp is there: ensure again that it is absent.
     Sweep,
+    /// The guest lives until then (milliseconds since the Unix epoch), or for ever. `promote`: also when it stops.
+    Keep {
+        until_ms: Option<u64>,
+        #[serde(default)]
+        promote: bool,
+    },
+    /// Its time is over, or nearly: do what is due, if that is still so.
+    Attend,
+    /// An ephemeral guest has stopped: it is gone.
+    Stopped,
 }
 
 impl RequestKind {
@@ -82,21 +92,34 @@ impl RequestKind {
             Self::Anew { .. } => "anew",
             Self::Abandon => "abandon",
             Self::Sweep => "sweep",
+            Self::Keep { .. } => "keep",
+            Self::Attend => "attend",
+            Self::Stopped => "stopped",
         }
+    }
+
+    /// Companions ask it by themselves, and again if it is still so.
+    pub fn is_our_own(&self) -> bool {
+        matches!(self, Self::Sweep | Self::Attend | Self::Stopped)
     }
 
     /// The same is asked already.
     pub fn repeats(&self, open: &Self) -> bool {
-        self.as_str() == open.as_str()
+        match (self, open) {
+            // The last word counts.
+            (Self::Keep { .. }, Self::Keep { .. }) => self == open,
+            _ => self.as_str() == open.as_str(),
+        }
     }
 
     /// May be asked in place of what is not answered yet: what takes it back, and anything before a sweep, which comes
     /// again by itself.
     pub fn overrules(&self, open: &Self) -> bool {
         match self {
-            Self::Unwind => matches!(open, Self::Anew { .. } | Self::Retry | Self::Sweep),
-            Self::Sweep => false,
-            Self::Retry | Self::Anew { .. } | Self::Abandon => *open == Self::Sweep,
+            Self::Unwind => !matches!(open, Self::Unwind | Self::Abandon),
+            Self::Sweep | Self::Attend | Self::Stopped => false,
+            Self::Retry | Self::Anew { .. } | Self::Abandon => open.is_our_own(),
+            Self::Keep { .. } => matches!(open, Self::Keep { .. } | Self::Attend | Self::Sweep),
         }
     }
 }

@@ -22,6 +22,7 @@ mod engine;
 mod event;
 mod fold;
 mod journal;
+mod life;
 mod queue;
 mod runner;
 mod step;
@@ -32,6 +33,7 @@ pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
 pub use journal::{
     Asked, Change, Claimant, Claimed, JobStore, JournalError, Lease, NewJob, Request, RequestKind,
 };
+pub use life::{Attend, Life};
 pub use queue::{Limits, Taken, Waiting, choose};
 pub use runner::{Runner, RunnerConfig};
 pub use step::{Context, Saga, Sagas, Step};

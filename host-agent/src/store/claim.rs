@@ -64,9 +64,15 @@ const SET_FREE: &str =
 const TRIES_AGAIN: &str =
     r#"(phase = 'needs-operator' AND coalesce(request, '') LIKE '{"kind":{"do":"retry"}%')"#;
 
+/// What is said about a guest's time is no work on the guest.
+const KEEPS: &str = r#"request LIKE '{"kind":{"do":"keep"%'"#;
+
+/// One guest is worked on by one job at a time: while it is changed, its own job waits.
+const UNCHANGED: &str = "NOT EXISTS (SELECT 1 FROM jobs other WHERE other.change_of = jobs.id AND other.live = 1 AND other.is_open = 1)";
+
 async fn begun_or_asked(writing: &mut Writing<'_>, room: usize) -> Result<Vec<String>, StoreError> {
     let mut found = Vec::new();
-    let asked = format!("request IS NOT NULL AND NOT {TRIES_AGAIN}");
+    let asked = format!("request IS NOT NULL AND NOT {TRIES_AGAIN} AND ({KEEPS} OR {UNCHANGED})");
     for which in ["is_open = 1 AND phase <> 'queued'", &asked] {
         let look = format!(
             "SELECT id FROM jobs WHERE held = 0 AND {which} ORDER BY id LIMIT $1{}",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use super::database::Writing;
+use super::dialect::Dialect;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
 use super::{Store, claim, claims, identities, reservations};
@@ -51,7 +52,7 @@ impl JobStore for Store {
         let work = self.write(move |writing| {
             Box::pin(async move {
                 for job in &jobs {
-                    create(writing.sql, job).await?;
+                    create(writing.sql, writing.dialect, job).await?;
                     writing.changes.push(Change::Job(job.id.clone()));
                 }
                 Ok(())
@@ -176,9 +177,30 @@ fn guest(job: &NewJob) -> &str {
     }
 }
 
-async fn create(sql: &mut AnyConnection, job: &NewJob) -> Result<(), Refusal> {
+/// The guest is ready, and nobody works on it or asked for anything. Its row stays as it is until the transaction ends:
+/// whoever asks next sees the change.
+async fn can_change(sql: &mut AnyConnection, dialect: Dialect, job: &str) -> Result<bool, Refusal> {
+    let look = format!(
+        "SELECT CASE WHEN phase = 'done' AND request IS NULL AND held = 0 THEN 1 ELSE 0 END FROM jobs WHERE id = $1{}",
+        dialect.locked()
+    );
+    let free: Option<i64> = sqlx::query_scalar(AssertSqlSafe(look))
+        .bind(job)
+        .fetch_optional(sql)
+        .await
+        .map_err(failed("look at the job of a guest"))?;
+    Ok(free == Some(1))
+}
+
+async fn create(sql: &mut AnyConnection, dialect: Dialect, job: &NewJob) -> Result<(), Refusal> {
     let state =
         State::created(&job.created).map_err(|illegal| StoreError::row("a job's first event", illegal))?;
+    let changed = state.spec.change_of.clone();
+    if let Some(of) = &changed
+        && !can_change(sql, dialect, of).await?
+    {
+        return Err(Refusal::NameTaken { guest: state.spec.guest, job: of.clone() });
+    }
     if rows::insert_job(sql, &job.id, job.created.at_ms, &state.spec, &state.outline()).await? {
         rows::insert_event(sql, &job.id, &job.created).await?;
         return Ok(());
@@ -192,12 +214,14 @@ async fn create(sql: &mut AnyConnection, job: &NewJob) -> Result<(), Refusal> {
         Some(known) if rows::event(&known, 0)?.event == job.created.event => Ok(()),
         Some(_) => Err(StoreError::Sequence { job: job.id.clone(), seq: 0 }.into()),
         None => {
-            let holder: Option<String> =
-                sqlx::query_scalar("SELECT id FROM jobs WHERE guest = $1 AND live = 1")
-                    .bind(&state.spec.guest)
-                    .fetch_optional(sql)
-                    .await
-                    .map_err(failed("look for a guest's job"))?;
+            let holder: Option<String> = sqlx::query_scalar(match &changed {
+                None => "SELECT id FROM jobs WHERE guest = $1 AND live = 1 AND change_of IS NULL",
+                Some(_) => "SELECT id FROM jobs WHERE change_of = $1 AND live = 1",
+            })
+            .bind(changed.as_ref().unwrap_or(&state.spec.guest))
+            .fetch_optional(sql)
+            .await
+            .map_err(failed("look for a guest's job"))?;
             Err(Refusal::NameTaken { guest: state.spec.guest, job: holder.unwrap_or_default() })
         }
     }
@@ -206,7 +230,7 @@ async fn create(sql: &mut AnyConnection, job: &NewJob) -> Result<(), Refusal> {
 /// What waited for a place has it since it was claimed.
 const MOVE_ON: &str = "UPDATE jobs SET events = events + 1, phase = $4, step = $5, failure = $6, works = CASE WHEN \
                        phase = $4 AND phase IN ('queued', 'needs-operator') THEN works ELSE $7 END, is_open = $8, \
-                       live = $9, ended_at_ms = $10 \
+                       live = $9, ended_at_ms = $10, ephemeral = $13, due_at_ms = $14, attend_at_ms = $15 \
                        WHERE id = $1 AND held = 1 AND fence = $2 AND events = $3";
 const EVENT: &str = "INSERT INTO events (job, seq, at_ms, body) SELECT $1, $3, $11, $12";
 
@@ -232,6 +256,9 @@ async fn append(
         .bind(outline.ended_ms.map(signed))
         .bind(signed(recorded.at_ms))
         .bind(body)
+        .bind(i64::from(outline.ephemeral))
+        .bind(outline.due_ms.map(signed))
+        .bind(outline.attend_ms.map(signed))
         .fetch_all(&mut *writing.sql)
         .await
         .map_err(failed("append an event"))?;

@@ -56,11 +56,17 @@ pub struct JobRow {
     pub held: bool,
     /// The number of its next event.
     pub events: u64,
+    /// The job whose guest it changes.
+    pub change_of: Option<String>,
+    /// When its guest is destroyed.
+    pub due_ms: Option<u64>,
+    /// Its guest is ready, and gone once it stops.
+    pub ephemeral: bool,
 }
 
 const COLUMNS: &str = "id, guest, backend, batch, phase, step, failure, created_at_ms, ended_at_ms, companion, \
                        held, events, coalesce((SELECT trust FROM reports WHERE reports.job = jobs.id LIMIT 1), \
-                       (SELECT trust FROM claims WHERE claims.job = jobs.id))";
+                       (SELECT trust FROM claims WHERE claims.job = jobs.id)), change_of, due_at_ms, ephemeral";
 
 impl Store {
     /// The jobs that fit, newest first, and what to ask for the next page with.
@@ -88,7 +94,7 @@ impl Store {
 
     /// The job that a guest has; of a guest that is no more, the last one it had.
     pub async fn job_of_guest(&self, guest: &str) -> Result<Option<JobRow>, StoreError> {
-        self.one_job("guest = $1 ORDER BY live DESC, id DESC LIMIT 1", guest).await
+        self.one_job("guest = $1 AND change_of IS NULL ORDER BY live DESC, id DESC LIMIT 1", guest).await
     }
 
     async fn one_job(&self, which: &'static str, value: &str) -> Result<Option<JobRow>, StoreError> {
@@ -135,5 +141,8 @@ fn read(row: &AnyRow) -> Result<JobRow, StoreError> {
         companion: row.get(9),
         held: row.get::<i64, _>(10) != 0,
         events: unsigned(row.get(11)),
+        change_of: row.get(13),
+        due_ms: row.get::<Option<i64>, _>(14).map(unsigned),
+        ephemeral: row.get::<i64, _>(15) != 0,
     })
 }

@@ -66,7 +66,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
         .await
         .map_err(failed("look for old jobs"))?;
     let gone = text("a list of jobs", &gone)?;
-    let mut counts = [0; 7];
+    let mut counts = [0; 9];
     let tables = [
         ("events", "job"),
         ("claims", "job"),
@@ -74,6 +74,8 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
         ("reports", "job"),
         ("reservations", "job"),
         ("leases", "job"),
+        ("evidence", "job"),
+        ("heard", "job"),
         ("jobs", "id"),
     ];
     for (count, (table, column)) in counts.iter_mut().zip(tables) {
@@ -85,7 +87,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
             .map_err(failed("forget old jobs"))?;
         *count = done.rows_affected();
     }
-    let [events, claims, _, reports, _, _, jobs] = counts;
+    let [events, claims, _, reports, _, _, _, _, jobs] = counts;
     Ok(Pruned { jobs, events, claims, reports, refusals: 0 })
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn insert_job(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "INSERT INTO jobs (id, guest, created_at_ms, backend, batch, resources, events, phase, step, failure, \
-         works, is_open, live, ended_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13) \
+         works, is_open, live, ended_at_ms, change_of) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14) \
          ON CONFLICT DO NOTHING",
     )
     .bind(id)
@@ -52,6 +52,7 @@ pub(super) async fn insert_job(
     .bind(i64::from(outline.open))
     .bind(i64::from(outline.live))
     .bind(outline.ended_ms.map(signed))
+    .bind(spec.change_of.as_deref())
     .execute(sql)
     .await
     .map_err(failed("record a job"))?;
@@ -107,7 +108,7 @@ pub(super) async fn outline_again(sql: &mut AnyConnection, job: &str) -> Result<
     sqlx::query(
         "UPDATE jobs SET backend = $2, batch = $3, resources = $4, events = $5, phase = $6, step = $7, \
          failure = $8, works = $9, is_open = $10, ended_at_ms = $11, live = CASE WHEN $12 = 1 AND NOT EXISTS \
-         (SELECT 1 FROM jobs other WHERE other.guest = jobs.guest AND other.id <> jobs.id AND other.live = 1) \
+         (SELECT 1 FROM jobs other WHERE other.guest = jobs.guest AND other.id <> jobs.id AND other.live = 1 AND other.change_of IS NULL) \
          THEN 1 ELSE 0 END WHERE id = $1",
     )
     .bind(job)
@@ -138,5 +139,8 @@ fn unreadable(what: &str) -> Outline {
         open: false,
         live: true,
         ended_ms: None,
+        ephemeral: false,
+        due_ms: None,
+        attend_ms: None,
     }
 }

@@ -73,11 +73,31 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (claim_id, sha256)) STRICT, WITHOUT ROWID;
     CREATE INDEX candidates_by_job ON candidates(job);
     ",
+    // Changes of guests that are ready, and how long guests live. The index is made anew: see below.
+    "
+    ALTER TABLE jobs ADD COLUMN change_of TEXT;
+    ALTER TABLE jobs ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN due_at_ms INTEGER;
+    ALTER TABLE jobs ADD COLUMN attend_at_ms INTEGER;
+    DROP INDEX IF EXISTS jobs_one_per_guest;
+    ",
+    // Evidence: files that were signed; and what guests sent by themselves, the newest of each.
+    "
+    CREATE TABLE evidence (
+        sha256 TEXT PRIMARY KEY, job TEXT NOT NULL, guest TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        holds INTEGER NOT NULL, asked_by TEXT NOT NULL, file TEXT NOT NULL) STRICT;
+    CREATE INDEX evidence_by_job ON evidence(job);
+    CREATE TABLE heard (
+        job TEXT PRIMARY KEY, sha256 TEXT NOT NULL, guest TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        source TEXT NOT NULL, evidence TEXT NOT NULL) STRICT;
+    ",
 ];
 
 /// Made after the old rows have their new columns.
 const INDEXES: &str = "
-    CREATE UNIQUE INDEX IF NOT EXISTS jobs_one_per_guest ON jobs(guest) WHERE live = 1;
+    CREATE UNIQUE INDEX IF NOT EXISTS jobs_one_per_guest ON jobs(guest) WHERE live = 1 AND change_of IS NULL;
+    CREATE UNIQUE INDEX IF NOT EXISTS jobs_one_change ON jobs(change_of) WHERE live = 1 AND change_of IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS jobs_to_attend ON jobs(attend_at_ms) WHERE attend_at_ms IS NOT NULL;
     CREATE INDEX IF NOT EXISTS jobs_by_guest ON jobs(guest, id);
     CREATE INDEX IF NOT EXISTS jobs_by_phase ON jobs(phase, id);
     CREATE INDEX IF NOT EXISTS jobs_by_batch ON jobs(batch, id);

@@ -12,23 +12,44 @@ impl Store {
         &self,
         make: impl FnOnce() -> Result<Secret, E>,
     ) -> Result<Secret, E> {
-        if let Some(key) = self.secret("listener-key").await? {
+        self.shared("listener-key", make).await
+    }
+
+    /// The key (OpenSSH's PEM) that signs evidence files; shared in the same way.
+    pub async fn evidence_key<E: From<StoreError>>(
+        &self,
+        make: impl FnOnce() -> Result<Secret, E>,
+    ) -> Result<Secret, E> {
+        self.shared("evidence-key", make).await
+    }
+
+    /// What proves that a challenge is one of ours; shared in the same way.
+    pub async fn challenge_key(&self) -> Result<Secret, StoreError> {
+        self.shared("challenge-key", || Ok(Secret::new(rand::random::<[u8; 32]>().to_vec()))).await
+    }
+
+    async fn shared<E: From<StoreError>>(
+        &self,
+        name: &'static str,
+        make: impl FnOnce() -> Result<Secret, E>,
+    ) -> Result<Secret, E> {
+        if let Some(key) = self.secret(name).await? {
             return Ok(key);
         }
         let made = make()?;
         let written = self.write(move |writing| {
             Box::pin(async move {
                 sqlx::query("INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                    .bind("listener-key")
+                    .bind(name)
                     .bind(made.expose())
                     .execute(&mut *writing.sql)
                     .await
-                    .map_err(failed("keep the listener's key"))?;
+                    .map_err(failed("keep a secret"))?;
                 Ok(())
             })
         });
         written.await?;
-        Ok(self.secret("listener-key").await?.ok_or(StoreError::Closed)?)
+        Ok(self.secret(name).await?.ok_or(StoreError::Closed)?)
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, StoreError> {

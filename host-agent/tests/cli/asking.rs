@@ -132,7 +132,18 @@ async fn everything_is_destroyed_and_what_is_not_there_is_told() {
     let gone = rig.run(&["destroy", "--all", "--json"]).await.ends_with(0).json();
     assert_eq!(gone["guests"].as_array().unwrap().len(), 2);
     assert!(rig.hypervisor.machines().is_empty());
-    rig.run(&["destroy", "--all"]).await.ends_with(0);
+    let nothing = rig.run(&["destroy", "--all"]).await.ends_with(0);
+    assert!(nothing.stderr.contains("nothing to destroy"), "{nothing:#?}");
+    let nothing = rig.run(&["destroy", "--all", "--json"]).await.ends_with(0);
+    assert!(nothing.stderr.contains("nothing to destroy"), "{nothing:#?}");
+    assert_eq!(nothing.json(), serde_json::json!({ "guests": [], "duplicates": [] }));
+    // What came from a guest that is gone is still told; of one that never was there is nothing to tell.
+    rig.run(&["reports", "web-01"]).await.ends_with(0);
+    rig.run(&["reports", "nobody"])
+        .await
+        .ends_with(5)
+        .tells(&["no guest `nobody` is known", "firstlight jobs"]);
+    rig.run(&["reports", "nobody", "--json"]).await.ends_with(5).tells(&["nobody"]);
     rig.run(&["destroy", "web-01"]).await.ends_with(5).tells(&["web-01"]);
 }
 

@@ -180,6 +180,7 @@ impl Backend for Paper {
         let surveyed = |machine: Machine| Surveyed {
             job: Some(machine.job),
             guest: machine.guest,
+            id: None,
             running: machine.running,
         };
         let machines = machines.map_err(|error| fault(&error.to_string()))?;
@@ -197,6 +198,8 @@ impl Backend for Paper {
             mac: machine.as_ref().map(|machine| machine.mac),
             addresses: machine.map(|machine| machine.addresses).unwrap_or_default(),
             mounts: Vec::new(),
+            mounts_unseen: None,
+            no_network: false,
         })
     }
 

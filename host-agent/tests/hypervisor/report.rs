@@ -9,7 +9,7 @@ use firstlight_shared::check::{CheckResult, Severity, Verdict};
 use firstlight_shared::ids::{MacAddress, MachineId};
 use firstlight_shared::wire::{
     Address, Agent, Claim, Decision, Envelope, Facts, HostKey, Hostname, Identity, Interface,
-    MachineIdOutcome, MachineIdState, REPORT_VERSION, Report, ReportState,
+    MachineIdOutcome, MachineIdState, REPORT_VERSION, Report, ReportState, SecretOutcome,
 };
 use ssh_key::{Algorithm, PrivateKey};
 
@@ -41,8 +41,19 @@ impl Guest {
 
     /// The same of a guest with this machine-id.
     pub(crate) fn envelope(&self, claim: Option<&Claim>, machine_id: &MachineId) -> Envelope {
+        self.envelope_with(claim, machine_id, Vec::new())
+    }
+
+    /// The same with what became of its secrets.
+    pub(crate) fn envelope_with(
+        &self,
+        claim: Option<&Claim>,
+        machine_id: &MachineId,
+        secrets: Vec<SecretOutcome>,
+    ) -> Envelope {
         let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).unwrap();
-        Envelope::seal(&self.content(claim, &key, machine_id), &key, claim).unwrap()
+        let report = Report { secrets, ..self.content(claim, &key, machine_id) };
+        Envelope::seal(&report, &key, claim).unwrap()
     }
 
     fn content(&self, claim: Option<&Claim>, key: &PrivateKey, machine_id: &MachineId) -> Report {
@@ -84,10 +95,13 @@ impl Guest {
                 verdict: Verdict::Pass,
                 reason: "paper".into(),
                 elapsed_ms: 1,
+                seen: None,
             }],
             facts: Facts::default(),
             timings_ms: BTreeMap::new(),
             boot: None,
+            secrets: Vec::new(),
+            evidence_timer: None,
         }
     }
 }

@@ -57,6 +57,9 @@ pub fn job_spec(guest: &str) -> JobSpec {
         deadline_ms: None,
         retry_of: None,
         by: "test".into(),
+        change_of: None,
+        destroy_after_ms: None,
+        ephemeral: false,
     }
 }
 

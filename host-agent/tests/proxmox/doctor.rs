@@ -174,9 +174,16 @@ async fn rights_on_a_pool_are_enough_but_for_tags() {
     let found = operator.doctor(&["--spec", &with_pool], 0).await;
     let (state, why, fix) = finding(&found, "tags of containers");
     assert!(state == "warn" && why.contains("pool") && fix.is_empty(), "{why} {fix:?}");
+    // Whether the pool is there this token is not told, and it is a warning.
+    let (state, why, fix) = finding(&found, "rights on /pool/lab");
+    assert!(state == "warn" && why.contains("Pool.Audit") && fix.len() == 3, "{why} {fix:?}");
     let without = operator.spec(&spec(RICH));
     let found = operator.doctor(&["--spec", &without], 1).await;
     assert_eq!(finding(&found, "rights on /vms/").0, "fail");
+    let nowhere = operator.spec(&spec(&format!("pool = \"nowhere\"\n{RICH}")));
+    let found = operator.doctor(&["--spec", &nowhere], 1).await;
+    let (_, why, _) = finding(&found, "preflight of web-01");
+    assert!(why.contains("pool: the token may make no guests in `nowhere`"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,6 +283,13 @@ async fn who_the_server_is_comes_first() {
     assert_eq!(finding(&found, "127.0.0.1:2").0, "fail");
     assert!(!found.iter().any(|finding| finding["what"] == "token"), "{found:#?}");
 
+    let ran = operator.run(&["doctor"]).await.ends_with(1);
+    let line =
+        ran.stdout.lines().find(|line| line.contains("127.0.0.1:2 ")).unwrap_or_else(|| panic!("{ran:#?}"));
+    assert_eq!(line.matches("127.0.0.1:2").count(), 1, "{line}");
+    assert!(line.contains("cannot be reached: Connection refused"), "{line}");
+    assert!(ran.stderr.contains("2 things are missing, 0 could not be checked, 0 warnings"), "{ran:#?}");
+
     // A pinned certificate works, and is warned about.
     let leaves: Vec<String> = operator
         .sim
@@ -334,4 +348,48 @@ async fn without_a_cluster_or_its_guests_the_way_is_shown() {
     operator.run(&["doctor"]).await.ends_with(4).says(&["its token cannot be read", "proxmox.token names"]);
     std::fs::write(operator.path("firstlight.toml"), "").unwrap();
     operator.run(&["doctor"]).await.ends_with(4).says(&["no [proxmox]", "docs/proxmox.md"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_of_reports_is_looked_at() {
+    let cluster = crate::field::Cluster::start();
+    let config = cluster.place.path("firstlight.toml");
+    let operator = Operator::of(world(1));
+    let text = std::fs::read_to_string(&config).unwrap();
+    let used = |text: &str| std::fs::write(operator.path("firstlight.toml"), text).unwrap();
+    used(&text);
+    let found = operator.doctor(&[], 0).await;
+    let (state, why, _) = finding(&found, "listener for reports");
+    assert!(state == "ok" && why.contains("is free"), "{why}");
+    let (state, why, _) = finding(&found, "address for reports");
+    assert!(state == "ok" && why.contains("only a guest can prove"), "{why}");
+
+    // With the companion at work its own key is met there.
+    let _companion = cluster.companion().await;
+    let found = operator.doctor(&[], 0).await;
+    let (_, why, _) = finding(&found, "listener for reports");
+    assert!(why.contains("the companion takes reports") && why.contains("its own key"), "{why}");
+    let (_, why, _) = finding(&found, "address for reports");
+    assert!(why.contains("the companion's key is met there"), "{why}");
+
+    // Another one's key, a name that nobody knows, an address of somebody else, a port that is taken.
+    let own = text.lines().find_map(|line| line.strip_prefix("url = ")).unwrap().to_owned();
+    let pve = format!("\"https://{}\"", operator.address("pve1"));
+    used(&text.replace(&format!("url = {own}"), &format!("url = {pve}")));
+    let found = operator.doctor(&[], 1).await;
+    let (_, why, _) = finding(&found, "address for reports");
+    assert!(why.contains("shows another key") && why.contains("guests refuse it"), "{why}");
+    used(&text.replace(&format!("url = {own}"), "url = \"https://nobody.invalid:7443\""));
+    let found = operator.doctor(&[], 1).await;
+    let (_, why, _) = finding(&found, "address for reports");
+    assert!(why.contains("its host has no address"), "{why}");
+    let listen = own.replace("https://", "");
+    used(&text.replace(&format!("listen = {listen}"), "listen = \"192.0.2.7:7443\""));
+    let found = operator.doctor(&[], 1).await;
+    let (_, why, fix) = finding(&found, "listener for reports");
+    assert!(why.contains("192.0.2.7 is no address of this machine") && !fix.is_empty(), "{why}");
+    used(&text.replace(&format!("listen = {listen}"), &format!("listen = {:?}", operator.address("pve1"))));
+    let found = operator.doctor(&[], 1).await;
+    let (_, why, _) = finding(&found, "listener for reports");
+    assert!(why.contains("is taken by another program"), "{why}");
 }

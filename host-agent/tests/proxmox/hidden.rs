@@ -27,7 +27,7 @@ fn needles(secret: &str) -> Vec<Vec<u8>> {
 }
 
 #[track_caller]
-fn assert_clean(what: &str, content: &[u8], secrets: &[&str]) {
+pub(crate) fn assert_clean(what: &str, content: &[u8], secrets: &[&str]) {
     for secret in secrets {
         for needle in needles(secret) {
             let found = content.windows(needle.len()).position(|window| window == needle);
@@ -39,7 +39,7 @@ fn assert_clean(what: &str, content: &[u8], secrets: &[&str]) {
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -48,14 +48,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-async fn assert_process_is_clean(companion: &Companion, secrets: &[&str]) {
+pub(crate) async fn assert_process_is_clean(companion: &Companion, secrets: &[&str]) {
     for name in ["cmdline", "environ", "comm"] {
         let content = std::fs::read(format!("/proc/{}/{name}", companion.id())).unwrap();
         assert_clean(&format!("/proc/PID/{name}"), &content, secrets);
     }
 }
 
-async fn assert_answers_are_clean(companion: &Companion, jobs: &[String], secrets: &[&str]) {
+pub(crate) async fn assert_answers_are_clean(companion: &Companion, jobs: &[String], secrets: &[&str]) {
     let mut paths = ["/v1/status", "/v1/jobs", "/v1/reports", "/v1/known-hosts"].map(str::to_owned).to_vec();
     paths.extend(jobs.iter().map(|job| format!("/v1/jobs/{job}")));
     for path in paths {
@@ -64,7 +64,7 @@ async fn assert_answers_are_clean(companion: &Companion, jobs: &[String], secret
     }
 }
 
-fn assert_commands_are_clean(cluster: &Cluster, jobs: &[String], secrets: &[&str]) {
+pub(crate) fn assert_commands_are_clean(cluster: &Cluster, jobs: &[String], secrets: &[&str]) {
     let job = jobs[0].as_str();
     for words in [
         &["config", "check"][..],

@@ -1,5 +1,6 @@
 //! What an operator has: a simulated cluster, a configuration, and the program.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,8 @@ use tokio::process::Command;
 pub(crate) struct Operator {
     pub(crate) sim: SimPve,
     folder: TempDir,
+    /// Where the configuration says that reports are taken.
+    pub(crate) reports: SocketAddr,
 }
 
 /// How one run ended.
@@ -65,7 +68,8 @@ impl Operator {
     pub(crate) fn without_config(world: World) -> Self {
         let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
         let folder = tempfile::Builder::new().prefix("firstlight-operator-").tempdir().unwrap();
-        Self { sim, folder }
+        let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        Self { sim, folder, reports }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -81,8 +85,9 @@ impl Operator {
         let addresses: Vec<String> = self.sim.addresses().values().map(ToString::to_string).collect();
         self.write_token(SECRET);
         let text = format!(
-            "state = {:?}\n[proxmox]\naddresses = {addresses:?}\ntoken = {:?}\n{lines}",
+            "state = {:?}\n[reports]\nlisten = \"{}\"\n[proxmox]\naddresses = {addresses:?}\ntoken = {:?}\n{lines}",
             self.path("state"),
+            self.reports,
             self.path("token"),
         );
         std::fs::write(self.path("firstlight.toml"), text).unwrap();

@@ -81,3 +81,39 @@ async fn what_nobody_compared_is_not_pinned() {
     assert!(!operator.path("firstlight.toml.d").exists());
     operator.run(&["trust", "--authority"]).await.ends_with(0).says(&["/etc/pve/pve-root-ca.pem", "ca = "]);
 }
+
+/// A terminal whose other side types this.
+fn typed(text: &str) -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+    let pair = nix::pty::openpty(None, None).unwrap();
+    nix::unistd::write(&pair.master, text.as_bytes()).unwrap();
+    (pair.master, pair.slave)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_yes_is_a_yes() {
+    let operator = Operator::without_config(world(1));
+    let address = operator.address("pve1");
+    for (answer, code) in [("no\n", 3), ("y\n", 3), ("\n", 3), ("\u{4}", 3), ("yes\n", 0)] {
+        let (master, slave) = typed(answer);
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_firstlight"));
+        command.args(["trust", &address, "--config"]).arg(operator.path("firstlight.toml"));
+        command.stdin(slave.try_clone().unwrap()).stderr(slave).stdout(std::process::Stdio::piped());
+        let child = command.spawn().unwrap();
+        drop(command); // it holds the terminal
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(30), child.wait_with_output()).await;
+        let mut said = Vec::new();
+        // Whoever reads a terminal that nobody has open any more gets an error at its end.
+        let _ = std::io::Read::read_to_end(&mut std::fs::File::from(master), &mut said);
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(ended.unwrap().unwrap().status.code(), Some(code), "{answer:?}: {said}");
+        assert!(said.contains("is it the same? type `yes`"), "{said}");
+        assert_eq!(said.contains("the answer was not `yes`: nothing was written"), code != 0, "{said}");
+        assert_eq!(operator.path("firstlight.toml.d").exists(), code == 0, "{answer:?}");
+    }
+    let help = operator.run(&["trust", "--help"]).await.ends_with(0);
+    help.says(&[
+        "Usage: firstlight trust <ADDRESS>",
+        "--fingerprint <FINGERPRINT> [--yes]",
+        "writes nothing",
+    ]);
+}

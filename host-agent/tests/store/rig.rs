@@ -57,6 +57,9 @@ pub(crate) fn spec(guest: &str) -> JobSpec {
         deadline_ms: None,
         retry_of: None,
         by: "the suite".into(),
+        change_of: None,
+        destroy_after_ms: None,
+        ephemeral: false,
     }
 }
 

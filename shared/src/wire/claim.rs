@@ -4,6 +4,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::ExpectedSecret;
 use crate::error::Code;
 use crate::ids::{DerivedMachineId, GuestName};
 use crate::pin::SpkiPin;
@@ -54,6 +55,9 @@ pub struct Claim {
     /// The machine-id that the hypervisor fixed in advance, in derived form: compared, never obeyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<DerivedMachineId>,
+    /// Files that are delivered beside the claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<ExpectedSecret>,
 }
 
 /// Begins the one-line form of a claim, for channels that take no quotes or spaces: environment and SMBIOS strings.

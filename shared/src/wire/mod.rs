@@ -8,16 +8,23 @@
 mod ack;
 mod claim;
 mod envelope;
+mod evidence;
 mod report;
+mod secret;
 
 pub use ack::{Ack, Refusal, Trust};
 pub use claim::{Claim, ClaimError, Intent};
 pub use envelope::{Binding, Envelope, EnvelopeError, Opened, sha256_hex, signing_key_line};
+pub use evidence::{
+    ChallengeText, EVIDENCE_FILE_NAMESPACE, EVIDENCE_NAMESPACE, EVIDENCE_VERSION, Evidence, NONCE_DIGITS,
+    Signed, SystemNow, is_nonce,
+};
 pub use report::{
     Address, Agent, BootTiming, Decision, Facts, HostKey, Hostname, Identity, Interface, ItemAction,
     ItemOutcome, MachineIdOutcome, MachineIdState, Prediction, PredictionSource, REPORT_VERSION, Report,
     ReportState, UnitTiming,
 };
+pub use secret::{ExpectedSecret, SecretOutcome, secret_prefix};
 
 /// The largest envelope that a host reads, in bytes.
 pub const MAX_ENVELOPE: usize = 256 * 1024;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::SecretOutcome;
 use crate::check::CheckResult;
 use crate::ids::{DerivedMachineId, MacAddress};
 
@@ -44,6 +45,12 @@ pub struct Report {
     /// Where the boot's time went, as systemd tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootTiming>,
+    /// The secret files that the claim names, as they were found before the first unit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretOutcome>,
+    /// Whether this guest sends evidence of itself from time to time (its `firstlight-evidence.timer` is active).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_timer: Option<bool>,
 }
 
 /// The phases of this boot in milliseconds; a phase that this machine does not have (a container has no firmware)

@@ -26,15 +26,21 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        // Where only the cluster's own folder is looked for, it would be in the way.
+        let keys = tempfile::tempdir().unwrap();
         let (authority, port) = (folder.path().join("ca.pem"), free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(["simpve", "--scale", "0.1", "--listen", &format!("127.0.0.1:{port}"), "--real"]);
         command.arg(archive(Variant::Dhcp)).arg("--ca").arg(&authority);
+        command.arg("--small-token").arg("--keys").arg(keys.path());
         command.env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let said: Vec<String> = lines.take_while(|line| !line.starts_with("reports\t")).collect();
         assert!(said.iter().any(|line| line.starts_with("network\tflpve-")), "{said:?}");
+        assert!(said.iter().any(|line| line.starts_with("small token\tsmall@pve!host=")), "{said:?}");
+        let kept = std::fs::read_to_string(keys.path().join("authority.pem")).unwrap();
+        assert_eq!(std::fs::read_to_string(&authority).unwrap(), kept);
         let entries = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.path());
         let cluster = entries.into_iter().find(|path| path.is_dir()).unwrap();
         Self { child, api: Api { port, authority }, cluster, _folder: folder }

@@ -25,7 +25,7 @@ pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
         tally.add(stage.run());
     }
     if !fast {
-        tally.add(prepared("fakepve", stages::with_fakepve(full)));
+        tally.add(prepared("conformance", stages::with_others(full)));
         tally.add(prepared("PostgreSQL", stages::with_postgresql(full)));
         tally.add(prepared("guests", stages::with_guests(full)));
     }

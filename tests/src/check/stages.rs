@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Stage;
 use crate::golden::{self, Variant};
-use crate::{build, fakepve, packages, paths, run};
+use crate::{ansible, build, fakepve, packages, paths, run};
 
 /// The part that needs neither root nor network.
 pub(super) fn plain(full: bool) -> Result<Vec<Stage>> {
@@ -93,12 +93,14 @@ fn postgresql_tests() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Proxmox's client and backend against a server and a schema that others made.
-pub(super) fn with_fakepve(full: bool) -> Result<Stage> {
+/// Proxmox's client and backend against a server and a schema that others made, and what other tools are told to run.
+pub(super) fn with_others(full: bool) -> Result<Stage> {
     let python = fakepve::ensure()?;
+    let ansible = ansible::ensure()?;
     let mut tests =
         cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight", "--features", "e2e"]);
     tests.args(["--test", "proxmox", "--", "conformance::"]).env(paths::FAKEPVE_VARIABLE, python);
+    tests.env(paths::ANSIBLE_VARIABLE, ansible);
     lengthen(&mut tests, full);
     Ok(Stage::new("conformance", tests))
 }
@@ -118,6 +120,7 @@ pub(super) fn with_guests(full: bool) -> Result<Stage> {
     );
     packages::ensure(packages::GUESTS)?;
     packages::ensure(packages::TESTS)?;
+    packages::ensure_incus()?;
     let programs = build::programs(false)?;
     let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
     let mut tests =

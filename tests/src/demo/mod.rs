@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the main job in one command, on real input.
 
 mod cluster;
+mod incus;
 mod stop;
 mod table;
 mod verdict;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::args::{DemoArguments, DemoBackend};
 use crate::golden::{self, Variant};
+use crate::rig::incus::GOLDEN;
 use crate::rig::{Companion, free_port, leftovers, terminate};
 use crate::simpve::example::CONTAINER_GOLDEN;
 use crate::{build, packages, paths, run, wait};
@@ -35,7 +37,46 @@ struct Demo {
     state: PathBuf,
     backend: DemoBackend,
     /// With the backend that needs one.
-    cluster: Option<Cluster>,
+    hypervisor: Option<Hypervisor>,
+}
+
+/// What lives as long as the demo.
+#[derive(Debug)]
+enum Hypervisor {
+    Simulated(Box<Cluster>),
+    Incus(incus::Server),
+}
+
+impl Hypervisor {
+    fn start(backend: DemoBackend, state: &Path, golden: &Path, port: u16) -> Result<Option<Self>> {
+        Ok(match backend {
+            DemoBackend::Local => None,
+            DemoBackend::ProxmoxSim => {
+                let cluster = Cluster::start(state, golden)?;
+                cluster.configure(state, port)?;
+                Some(Self::Simulated(Box::new(cluster)))
+            }
+            DemoBackend::Incus => {
+                let server = incus::Server::start(golden)?;
+                server.configure(state, port)?;
+                Some(Self::Incus(server))
+            }
+        })
+    }
+
+    fn diagnosis(&self) -> String {
+        match self {
+            Self::Simulated(cluster) => cluster.diagnosis(),
+            Self::Incus(server) => server.diagnosis(),
+        }
+    }
+
+    fn end(self) -> Result<()> {
+        match self {
+            Self::Simulated(cluster) => cluster.end(),
+            Self::Incus(server) => server.end(),
+        }
+    }
 }
 
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
@@ -48,33 +89,33 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
         prepared => prepared?,
     };
     let state = arguments.state.clone().unwrap_or_else(|| default_state(arguments.backend));
-    let mut demo = Demo { program: programs.companion, state, backend: arguments.backend, cluster: None };
+    let mut demo = Demo { program: programs.companion, state, backend: arguments.backend, hypervisor: None };
     demo.clean()?;
     if stop.asked() {
         return Ok(interrupted);
     }
 
     let companion = match demo.start(&golden) {
-        Err(_) if stop.asked() => return demo.end_cluster().map(|()| interrupted),
+        Err(_) if stop.asked() => return demo.end_hypervisor().map(|()| interrupted),
         started => started?,
     };
     fs::write(demo.pid_file(), companion.pid().to_string())?;
     let outcome = demo.bring_up(&golden, arguments, &stop);
     if arguments.keep && matches!(&outcome, Ok(Some(_))) {
         demo.tell_how_to_go_on(&golden, outcome.as_ref().ok().and_then(Option::as_ref));
-        if demo.cluster.is_none() {
+        if demo.hypervisor.is_none() {
             return Ok(ExitCode::SUCCESS);
         }
         stop.wait();
     } else if stop.asked() {
         eprintln!("interrupted: cleaning up");
     }
-    if let (Err(_), Some(cluster)) = (&outcome, &demo.cluster) {
-        eprintln!("{}", cluster.diagnosis());
+    if let (Err(_), Some(hypervisor)) = (&outcome, &demo.hypervisor) {
+        eprintln!("{}", hypervisor.diagnosis());
     }
     let destroyed = demo.destroy();
     let stopped = companion.stop();
-    let ended = demo.end_cluster();
+    let ended = demo.end_hypervisor();
     let left = leftovers::find(&demo.state);
     let _ = fs::remove_file(demo.pid_file());
     destroyed
@@ -94,8 +135,11 @@ fn prepare(backend: DemoBackend) -> Result<(build::Programs, PathBuf)> {
     let programs = build::programs(false)?;
     let variant = match backend {
         DemoBackend::Local => Variant::Agent,
-        DemoBackend::ProxmoxSim => Variant::Dhcp,
+        DemoBackend::ProxmoxSim | DemoBackend::Incus => Variant::Dhcp,
     };
+    if backend == DemoBackend::Incus {
+        packages::ensure_incus()?;
+    }
     let goldens = golden::ensure(&programs.guest, &[variant])?;
     Ok((programs, golden::archive(&goldens, variant)))
 }
@@ -105,13 +149,14 @@ pub fn clean(state: Option<PathBuf>) -> Result<()> {
     let program = paths::target().join("debug/firstlight");
     let backend = DemoBackend::Local;
     let state = state.unwrap_or_else(|| default_state(backend));
-    Demo { program, state, backend, cluster: None }.clean()
+    Demo { program, state, backend, hypervisor: None }.clean()
 }
 
 fn default_state(backend: DemoBackend) -> PathBuf {
     paths::scratch().join(match backend {
         DemoBackend::Local => "demo",
         DemoBackend::ProxmoxSim => "demo-proxmox-sim",
+        DemoBackend::Incus => "demo-incus",
     })
 }
 
@@ -122,24 +167,21 @@ impl Demo {
         command
     }
 
-    /// The companion, and before it the cluster, if there is to be one.
+    /// The companion, and before it the hypervisor, if it is not this machine itself.
     fn start(&mut self, golden: &Path) -> Result<Companion> {
         fs::create_dir_all(&self.state)
             .with_context(|| format!("{} cannot be made", self.state.display()))?;
         let port = free_port();
-        if self.backend == DemoBackend::Local {
-            return Companion::start(&self.program, &self.state, ([127, 0, 0, 1], port).into());
-        }
-        let cluster = self.cluster.insert(Cluster::start(&self.state, golden)?);
-        cluster.configure(&self.state, port)?;
-        // Its containers come from a network of their own.
-        Companion::start(&self.program, &self.state, ([0, 0, 0, 0], port).into())
+        self.hypervisor = Hypervisor::start(self.backend, &self.state, golden, port)?;
+        // Guests of the others come from a network of their own.
+        let listen = if self.hypervisor.is_some() { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
+        Companion::start(&self.program, &self.state, (listen, port).into())
     }
 
-    fn end_cluster(&mut self) -> Result<()> {
-        let Some(cluster) = self.cluster.take() else { return Ok(()) };
+    fn end_hypervisor(&mut self) -> Result<()> {
+        let Some(hypervisor) = self.hypervisor.take() else { return Ok(()) };
         cluster::forget(&self.state);
-        cluster.end()
+        hypervisor.end()
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -151,7 +193,7 @@ impl Demo {
         if !self.state.exists() {
             return Ok(());
         }
-        // A simulated cluster ends with its demo, and its guests with it.
+        // Another hypervisor ends with its demo, and its guests with it.
         if self.backend == DemoBackend::Local && !leftovers::find(&self.state).is_empty() {
             eprintln!("removing the guests of an earlier demo");
             let companion = match self.earlier_companion() {
@@ -170,7 +212,7 @@ impl Demo {
                 (!process.exists()).then_some(())
             })?;
         }
-        if self.backend == DemoBackend::ProxmoxSim {
+        if self.backend != DemoBackend::Local {
             cluster::forget(&self.state);
         }
         let left = leftovers::find(&self.state);
@@ -247,7 +289,7 @@ impl Demo {
             document.and_then(|document| document["guests"][0]["addresses"][0].as_str()).unwrap_or("ADDRESS");
         let within = match self.backend {
             DemoBackend::Local => format!("ip netns exec fl-{} ", leftovers::tag(&self.state)),
-            DemoBackend::ProxmoxSim => String::new(),
+            DemoBackend::ProxmoxSim | DemoBackend::Incus => String::new(),
         };
         eprintln!(
             "Log in:         {within}ssh -i {} -o UserKnownHostsFile=known_hosts root@{address}",
@@ -257,7 +299,7 @@ impl Demo {
             DemoBackend::Local => {
                 eprintln!("Remove it all:  cargo xtask clean --state {}", self.state.display());
             }
-            DemoBackend::ProxmoxSim => eprintln!("Remove it all:  Ctrl-C"),
+            DemoBackend::ProxmoxSim | DemoBackend::Incus => eprintln!("Remove it all:  Ctrl-C"),
         }
     }
 }
@@ -266,6 +308,7 @@ fn spec_text(backend: DemoBackend, golden: &Path, count: u32) -> String {
     let (backend, golden) = match backend {
         DemoBackend::Local => ("local", golden.to_string_lossy().into_owned()),
         DemoBackend::ProxmoxSim => ("proxmox", CONTAINER_GOLDEN.to_owned()),
+        DemoBackend::Incus => ("incus", GOLDEN.to_owned()),
     };
     format!(
         "[[guest]]\nname = \"web-{{n}}\"\ncount = {count}\nbackend = \"{backend}\"\ngolden = \"{golden}\"\n\n\

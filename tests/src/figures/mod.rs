@@ -5,6 +5,7 @@ mod bring_up;
 mod companion;
 mod guest;
 mod identity;
+mod incus;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::golden::{self, Variant};
 use crate::{build, packages};
 pub use companion::{engine, proxmox};
 pub use guest::{Runs, guest};
+pub use incus::incus;
 
 pub fn skeleton(release: bool) -> Result<()> {
     anyhow::ensure!(nix::unistd::geteuid().is_root(), "the figures need real guests: run this as root");

@@ -102,10 +102,13 @@ impl FakeGuest {
                 verdict: Verdict::Pass,
                 reason: "a fake".into(),
                 elapsed_ms: 1,
+                seen: None,
             }],
             facts: Facts::default(),
             timings_ms: BTreeMap::from([("identity".into(), 1)]),
             boot: None,
+            secrets: Vec::new(),
+            evidence_timer: None,
         })
     }
 

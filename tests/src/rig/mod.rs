@@ -1,8 +1,10 @@
 //! A companion of a test's own: state folder, daemon and guests, all gone when it is dropped, which is asserted.
 
 mod companion;
+pub mod incus;
 pub mod leftovers;
 pub mod ssh;
+pub(crate) mod subnet;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -237,14 +237,21 @@ impl World {
         Answer::data(seen.map(|pool| json!({ "poolid": pool })).collect()).after(self.profile.read)
     }
 
+    pub(super) fn list_pool(&self, call: &Call, pool: &str) -> Result<Answer, Refusal> {
+        Ok(Answer::data(json!([self.pool_with_members(call, pool)?])).after(self.profile.read))
+    }
+
     pub(super) fn get_pool(&self, call: &Call, pool: &str) -> Result<Answer, Refusal> {
+        Ok(Answer::data(self.pool_with_members(call, pool)?).after(self.profile.read))
+    }
+
+    fn pool_with_members(&self, call: &Call, pool: &str) -> Result<Value, Refusal> {
         self.check(&call.who, &format!("/pool/{pool}"), &["Pool.Audit"], Need::All)?;
         let Some(members) = self.pools.get(pool) else {
             return Err(Refusal::died(format!("no such pool '{pool}'")));
         };
         let members = members.iter().filter_map(|id| Some(self.resource(*id, self.guests.get(id)?)));
-        let data = json!({ "poolid": pool, "members": members.collect::<Vec<_>>() });
-        Ok(Answer::data(data).after(self.profile.read))
+        Ok(json!({ "poolid": pool, "members": members.collect::<Vec<_>>() }))
     }
 
     /// Changes that wait, of either kind.

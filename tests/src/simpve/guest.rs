@@ -92,6 +92,8 @@ pub struct Guest {
     pub power: Power,
     /// The archive that it was restored from.
     pub origin: Option<String>,
+    /// By name.
+    pub snapshots: BTreeMap<String, super::snapshot::Snapshot>,
     /// When its configuration was first written: statistics know it a moment later.
     pub born: Moment,
 }
@@ -99,7 +101,16 @@ pub struct Guest {
 impl Guest {
     pub fn new(kind: Kind, node: &str, born: Moment) -> Self {
         let (config, pending) = (BTreeMap::new(), BTreeMap::new());
-        Self { kind, node: node.into(), config, pending, power: Power::Stopped, origin: None, born }
+        Self {
+            kind,
+            node: node.into(),
+            config,
+            pending,
+            power: Power::Stopped,
+            origin: None,
+            snapshots: BTreeMap::new(),
+            born,
+        }
     }
 
     pub fn is_running(&self) -> bool {

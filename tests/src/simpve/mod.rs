@@ -26,6 +26,7 @@ pub mod real;
 mod route;
 mod schema;
 mod serve;
+pub mod snapshot;
 pub mod storage;
 pub mod task;
 mod tasks;

@@ -61,7 +61,11 @@ impl World {
             ["access", "acl"] => Ok(self.list_acl(call)),
             ["cluster", "status"] => Ok(self.get_cluster_status(&call.node)),
             ["nodes"] => Ok(self.list_nodes(call)),
-            ["pools"] => Ok(self.list_pools(call)),
+            ["pools"] => match call.parameters.get("poolid") {
+                // A list of one, unlike the older way below.
+                Some(pool) => self.list_pool(call, pool),
+                None => Ok(self.list_pools(call)),
+            },
             ["pools", pool] => self.get_pool(call, pool),
             ["storage", storage] => self.get_storage(call, storage),
             _ => Err(unknown(call)),
@@ -115,6 +119,7 @@ impl World {
             (Method::Get, ["interfaces"]) => Ok(self.get_lxc_interfaces(call, node, id)?),
             (Method::Get, ["status", "current"]) => Ok(self.get_lxc_status(call, node, id)?),
             (Method::Put, ["resize"]) => self.put_lxc_resize(call, node, id),
+            (_, ["snapshot", rest @ ..]) => Ok(self.route_snapshots(call, Kind::Lxc, node, id, rest)?),
             (Method::Post, ["status", action]) => Ok(self.post_power(call, Kind::Lxc, node, id, action)?),
             _ => Err(unknown(call).into()),
         }
@@ -135,6 +140,7 @@ impl World {
             (Method::Get, ["pending"]) => Ok(self.get_pending(call, Kind::Qemu, node, id)?),
             (Method::Get, ["status", "current"]) => Ok(self.get_qemu_status(call, node, id)?),
             (Method::Put, ["resize"]) => Ok(self.put_qemu_resize(call, node, id)?),
+            (_, ["snapshot", rest @ ..]) => Ok(self.route_snapshots(call, Kind::Qemu, node, id, rest)?),
             (Method::Post, ["status", action]) => Ok(self.post_power(call, Kind::Qemu, node, id, action)?),
             (_, ["agent", command]) => Ok(self.agent(call, node, id, command)?),
             _ => Err(unknown(call).into()),

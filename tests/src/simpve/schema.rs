@@ -52,6 +52,8 @@ pub(super) const LXC_DELETE: Schema = Schema(&["force? purge? destroy-unreferenc
 pub(super) const QEMU_DELETE: Schema = Schema(&["purge? destroy-unreferenced-disks? skiplock?"]);
 pub(super) const POWER: Schema =
     Schema(&["timeout#0 forceStop? skiplock? overrule-shutdown? keepActive? debug?"]);
+pub(super) const SNAPSHOT: Schema = Schema(&["snapname!=40 description vmstate?"]);
+pub(super) const ROLLBACK: Schema = Schema(&["start?"]);
 pub(super) const AGENT_WRITE: Schema = Schema(&["file! content!=61440 encode?"]);
 
 impl Schema {

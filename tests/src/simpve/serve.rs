@@ -29,7 +29,10 @@ pub fn serve(arguments: &SimpveArguments) -> Result<()> {
     if let Some(real) = &real {
         world.machines = real.guests(&profile);
     }
-    let sim = SimPve::start(world, Pace::Auto, arguments.listen)?;
+    if arguments.small_token {
+        example::add_small_token(&mut world);
+    }
+    let sim = SimPve::start_with(world, Pace::Auto, arguments.listen, arguments.keys.as_deref())?;
     if let Some(path) = &arguments.ca {
         std::fs::write(path, sim.authority())
             .with_context(|| format!("{} cannot be written", path.display()))?;
@@ -38,6 +41,9 @@ pub fn serve(arguments: &SimpveArguments) -> Result<()> {
         println!("{node}\thttps://{address}\tsha256 of key {}", sim.key_pin(node).unwrap_or_default());
     }
     println!("token\t{}={}", example::TOKEN, example::SECRET);
+    if arguments.small_token {
+        println!("small token\t{}={}", example::SMALL_TOKEN, example::SECRET);
+    }
     for golden in [example::CONTAINER_GOLDEN, example::BACKUP_SERVER_GOLDEN, example::MACHINE_GOLDEN] {
         println!("golden\t{golden}");
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, fchown, symlinkat, unlinkat};
 
 use super::{Fuse, SysError};
 
@@ -160,6 +160,12 @@ impl Root {
         Some(self.stat(path)?.st_mode & 0o7777)
     }
 
+    /// Numbers of user and group of what stands at a path.
+    pub(crate) fn owner(&self, path: &str) -> Option<(u32, u32)> {
+        let stat = self.stat(path)?;
+        Some((stat.st_uid, stat.st_gid))
+    }
+
     /// Whether a mount stands on this very path; false where the kernel cannot tell (before 5.8).
     pub(crate) fn is_mount(&self, path: &str) -> bool {
         self.parent(path).is_ok_and(|(folder, name)| is_mount_root(folder, name))
@@ -274,6 +280,29 @@ impl Root {
             self.make_folder(folder)?;
         }
         let staged = self.stage(path, mode, bytes)?;
+        self.sync(&[staged])?;
+        self.commit(path)?;
+        self.sync_folder_of(path)
+    }
+
+    /// As [`Root::replace`], with user and group; nobody reads the bytes before it has them.
+    ///
+    /// # Errors
+    /// Any step failed; the old file, if any, is then still whole.
+    pub(crate) fn replace_owned(
+        &self,
+        path: &str,
+        mode: u32,
+        (user, group): (u32, u32),
+        bytes: &[u8],
+    ) -> Result<(), SysError> {
+        if let Some((folder, _)) = path.rsplit_once('/') {
+            self.make_folder(folder)?;
+        }
+        let staged = self.stage(path, 0o400, bytes)?;
+        let failed = |errno: Errno| SysError::new("give its owner to", path, errno);
+        fchown(&staged.file, Some(user.into()), Some(group.into())).map_err(failed)?;
+        fchmod(&staged.file, Mode::from_bits_truncate(mode)).map_err(failed)?;
         self.sync(&[staged])?;
         self.commit(path)?;
         self.sync_folder_of(path)

@@ -25,8 +25,8 @@ pub(super) enum ExecError {
     Missing { tool: String },
     #[error("`{tool}` could not be started")]
     Start { tool: String, source: std::io::Error },
-    #[error("`{command}` did not end within {} s", DEADLINE.as_secs())]
-    Deadline { command: String },
+    #[error("`{command}` did not end within {} s", limit.as_secs())]
+    Deadline { command: String, limit: Duration },
     #[error("`{command}` failed ({status}){}", told(complaint))]
     Failed { command: String, status: ExitStatus, complaint: String },
 }
@@ -115,7 +115,8 @@ pub(super) async fn run(tool: &str, arguments: &[&OsStr]) -> Result<Vec<u8>, Exe
     })
     .await;
     let command = || render(tool, arguments);
-    let (output, complaint, status) = ended.map_err(|_| ExecError::Deadline { command: command() })?;
+    let (output, complaint, status) =
+        ended.map_err(|_| ExecError::Deadline { command: command(), limit: DEADLINE })?;
     let status = status.map_err(|source| ExecError::Start { tool: tool.to_owned(), source })?;
     if status.success() {
         return Ok(output);
@@ -128,6 +129,61 @@ pub(super) async fn run(tool: &str, arguments: &[&OsStr]) -> Result<Vec<u8>, Exe
 pub(super) async fn run_text(tool: &str, arguments: &[&str]) -> Result<Vec<u8>, ExecError> {
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     run(tool, &arguments).await
+}
+
+/// What a command came to, however it ended. Both outputs are cut off at a limit.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// Runs `setsid` with a command, to its end or that of its time: then its whole group is killed, since it may have begun
+/// others.
+///
+/// # Errors
+/// It could not be started, or its time was over.
+pub(super) async fn run_for(tool: &str, arguments: &[&str], limit: Duration) -> Result<Ended, ExecError> {
+    let program = find(tool).ok_or_else(|| ExecError::Missing { tool: tool.to_owned() })?;
+    let start = |source| ExecError::Start { tool: tool.to_owned(), source };
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment())
+        // No group of its own: setsid(1) would begin another process for its session, which nobody could end.
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(start)?;
+    let mut group = Group(child.id());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let ended = tokio::time::timeout(limit, async {
+        tokio::join!(head(stdout, OUTPUT_LIMIT), head(stderr, COMPLAINT_LIMIT), child.wait())
+    })
+    .await;
+    if ended.is_ok() {
+        // Its number may be somebody else's by now.
+        group.0 = None;
+    }
+    let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+    let (stdout, stderr, status) =
+        ended.map_err(|_| ExecError::Deadline { command: render(tool, &arguments), limit })?;
+    Ok(Ended { status: status.map_err(start)?, stdout, stderr })
+}
+
+/// Ends what is left of a group of processes when nobody waits for it any more.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(pid) = self.0.and_then(|pid| i32::try_from(pid).ok()) else { return };
+        // Nobody may be left: that is what is wanted.
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
 }
 
 /// Reads to the end, keeping only the first `limit` bytes, so that no tool blocks on a full pipe.
@@ -163,8 +219,32 @@ mod tests {
         let error = run_text("sh", &["-c", "echo 'no\x1b[31m' >&2; exit 3"]).await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains("exit status: 3") && text.contains("no\\u{1b}[31m"), "{text}");
+        let ended =
+            run_for("setsid", &["sh", "-c", "echo out; echo err >&2; exit 3"], DEADLINE).await.unwrap();
+        assert_eq!(
+            (ended.status.code(), &*ended.stdout, &*ended.stderr),
+            (Some(3), &b"out\n"[..], &b"err\n"[..])
+        );
         let missing: Fault = run_text("no-such-tool", &[]).await.unwrap_err().into();
         assert_eq!(missing.code, "missing-tool");
         assert!(missing.hint.unwrap().contains("apt-get install"));
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_end_is_ended_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", mark.display());
+        let begun = std::time::Instant::now();
+        let error = run_for("setsid", &["sh", "-c", &script], Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(error, ExecError::Deadline { .. }), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        let sleeper = std::fs::read_to_string(mark).unwrap();
+        let stat = format!("/proc/{}/stat", sleeper.trim());
+        let lives = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        while lives() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{sleeper} lives on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

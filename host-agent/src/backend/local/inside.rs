@@ -3,13 +3,20 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::unistd::{UnlinkatFlags, fchown, unlinkat};
+
+/// Numbers of a file's user and group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ids {
+    pub user: u32,
+    pub group: u32,
+}
 
 /// An open root.
 #[derive(Debug)]
@@ -90,10 +97,67 @@ impl Root {
         let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
         let mut file = File::from(openat(&folder, partial.as_str(), flags, mode)?);
         file.write_all(bytes)?;
-        nix::sys::stat::fchmod(&file, mode)?;
+        fchmod(&file, mode)?;
         renameat(&folder, partial.as_str(), &folder, name)?;
         Ok(())
     }
+
+    /// Makes a folder with its parents, root's and open to all (0755); those that are there stay as they are.
+    pub(super) fn make_folders(&self, path: &Path) -> io::Result<()> {
+        let mut made = PathBuf::new();
+        for part in path.components() {
+            let parent = self.open_inside(here(&made), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+            made.push(part);
+            if self.open_inside(&made, OFlag::O_PATH | OFlag::O_DIRECTORY).is_ok() {
+                continue;
+            }
+            let mode = Mode::from_bits_truncate(0o755);
+            mkdirat(&parent, part.as_os_str(), mode)?;
+            let folder = self.open_inside(&made, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+            fchmod(&folder, mode)?; // whatever the umask is
+        }
+        Ok(())
+    }
+
+    /// Where a folder is once its links are followed, relative to the root.
+    pub(super) fn real_path(&self, folder: &Path) -> io::Result<PathBuf> {
+        let path_of = |fd: &dyn AsRawFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let folder = self.open_inside(here(folder), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        let (root, real) = (path_of(&self.folder)?, path_of(&folder)?);
+        real.strip_prefix(&root)
+            .map(ToOwned::to_owned)
+            .map_err(|_| io::Error::other("a folder of the guest's root was moved meanwhile"))
+    }
+
+    /// Writes `name` in `folder` durably and in one step, with mode and owner; nobody reads it before it has them.
+    pub(super) fn put(&self, folder: &Path, name: &str, bytes: &[u8], ids: Ids, mode: u32) -> io::Result<()> {
+        let folder = self.open_inside(here(folder), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let partial = format!(".{name}.firstlight");
+        match unlinkat(&folder, partial.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(nix::errno::Errno::ENOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = File::from(openat(&folder, partial.as_str(), flags, Mode::S_IRUSR)?);
+        let written = (|| {
+            file.write_all(bytes)?;
+            fchown(&file, Some(ids.user.into()), Some(ids.group.into()))?;
+            fchmod(&file, Mode::from_bits_truncate(mode))?;
+            file.sync_all()?;
+            renameat(&folder, partial.as_str(), &folder, name)?;
+            folder.sync_all()
+        })();
+        if written.is_err() {
+            // No half of a secret is left; if that fails too, it goes with the guest.
+            let _ = unlinkat(&folder, partial.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        written
+    }
+}
+
+/// openat2(2) knows no empty path.
+fn here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 #[cfg(test)]

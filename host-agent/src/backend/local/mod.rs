@@ -8,6 +8,7 @@
 mod allocate;
 mod archive;
 mod cgroup;
+mod commands;
 mod dhcp;
 mod exec;
 mod fabric;
@@ -20,6 +21,7 @@ mod netns;
 mod observe;
 mod preflight;
 mod remove;
+mod secrets;
 mod stages;
 mod stamp;
 mod survey;
@@ -28,6 +30,7 @@ mod testing;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::ids::GuestName;
@@ -37,7 +40,8 @@ use self::fabric::Fabric;
 use self::keeper::Keeper;
 use self::names::Names;
 use crate::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+    Allocation, Backend, GuestPlan, Observed, Placement, Ran, ReportEndpoint, SecretFile, Stage, Surveyed,
+    Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -151,6 +155,10 @@ impl Backend for Local {
         self.read_guest_report(guest).await
     }
 
+    async fn run(&self, guest: &Placement, command: &[&str], limit: Duration) -> Result<Ran, Fault> {
+        self.run_in_guest(guest, command, limit).await
+    }
+
     async fn console_tail(&self, guest: &Placement, lines: usize) -> Vec<String> {
         let console = self.names.folder(&guest.plan.name).console();
         blocking(move || Ok(logs::tail(&console, lines))).await.unwrap_or_default()
@@ -161,6 +169,18 @@ impl Backend for Local {
             machine::forget_claim(&self.names, guest)?;
         }
         Ok(())
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        match self.deliver_secrets(guest, secrets) {
+            Ok(output) => Act::Applied(output),
+            Err(fault) => Act::Refused(fault),
+        }
+    }
+
+    async fn keep(&self, _: &Placement) -> Act {
+        // A guest that stops stays there: that an ephemeral one goes then is the companion's doing.
+        Act::Applied(serde_json::json!({}))
     }
 
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {

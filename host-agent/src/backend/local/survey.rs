@@ -59,7 +59,7 @@ fn join(seen: &Seen) -> Vec<Surveyed> {
             found.insert((guest.clone(), None), false);
         }
     }
-    let surveyed = |((guest, job), running)| Surveyed { job, guest, running };
+    let surveyed = |((guest, job), running)| Surveyed { job, guest, id: None, running };
     found.into_iter().map(surveyed).collect()
 }
 
@@ -79,6 +79,7 @@ mod tests {
         let one = |guest: &str, job: Option<&str>, running| Surveyed {
             job: job.map(Into::into),
             guest: guest.into(),
+            id: None,
             running,
         };
         assert_eq!(

@@ -23,6 +23,7 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
             tags: Vec::new(),
             onboot: None,
             ephemeral: false,
+            secrets: Vec::new(),
         },
         allocation: Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x57], [0, 0, 1]),
@@ -34,5 +35,6 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::allocate::{Occupied, Promised};
 use super::archive::{Read, golden};
@@ -19,6 +19,7 @@ use super::client::endpoint::node::{BridgeLine, ReadTime};
 use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
 use super::look::Silent;
+use super::preflight::PoolFacts;
 use super::survey::Seen;
 use crate::outcome::Fault;
 
@@ -30,6 +31,8 @@ const GUESTS_FRESH: Duration = Duration::from_secs(5);
 const DOUBT: Duration = Duration::from_secs(5);
 /// How long what a storage lists of an archive is used.
 const LISTINGS_FRESH: Duration = Duration::from_secs(3);
+/// How long who is in haste waits for an answer that somebody else has asked for.
+const HASTY_JOINS: Duration = Duration::from_millis(500);
 /// The prefix that Proxmox gives its MACs unless it is told another one.
 const PREFIX: [u8; 3] = [0xbc, 0x24, 0x11];
 /// How far a node's clock may be off ours, where it may not be asked.
@@ -50,6 +53,7 @@ pub(super) struct Cluster {
     /// By node and volume: what a storage lists of an archive; None: nothing.
     listings: Remembered<(String, String), Option<VolumeLine>>,
     bridges: Remembered<String, Arc<[BridgeLine]>>,
+    pools: Remembered<String, PoolFacts>,
     /// What archives looked like when they were last listed.
     marks: Mutex<HashMap<String, String>>,
     doubted: Mutex<Option<Instant>>,
@@ -72,14 +76,16 @@ impl<K, V> Default for Remembered<K, V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
-    /// Of those who ask at the same time, one asks the server.
+    /// Of those who ask at the same time, one asks the server, and the others wait for its answer: for so long as they
+    /// join in.
     async fn or_ask<E>(
         &self,
+        joins: Duration,
         key: K,
         fresh: Duration,
         ask: impl Future<Output = Result<V, E>>,
     ) -> Result<V, E> {
-        let mut known = self.0.lock().await;
+        let Ok(mut known) = timeout(joins, self.0.lock()).await else { return ask.await };
         known.retain(|_, (since, _)| since.elapsed() < fresh);
         if let Some((_, value)) = known.get(&key) {
             return Ok(value.clone());
@@ -97,10 +103,20 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
 impl Cluster {
     pub(super) async fn bridges_of(
         &self,
+        joins: Duration,
         node: &str,
         ask: impl Future<Output = Result<Arc<[BridgeLine]>, Fault>>,
     ) -> Result<Arc<[BridgeLine]>, Fault> {
-        self.bridges.or_ask(node.to_owned(), FRESH, ask).await
+        self.bridges.or_ask(joins, node.to_owned(), FRESH, ask).await
+    }
+
+    pub(super) async fn pool_facts(
+        &self,
+        joins: Duration,
+        pool: &str,
+        ask: impl Future<Output = Result<PoolFacts, Fault>>,
+    ) -> Result<PoolFacts, Fault> {
+        self.pools.or_ask(joins, pool.to_owned(), FRESH, ask).await
     }
 
     /// Whether it is another one than the last time.
@@ -114,6 +130,11 @@ impl super::Proxmox {
     /// As a fault.
     pub(super) async fn ask<E: Endpoint>(&self, endpoint: &E) -> Result<E::Answer, Fault> {
         self.client.send(endpoint).await.map_err(|error| Fault::from(&error))
+    }
+
+    /// How long an answer is waited for that another one has asked for: it may be more patient than we are.
+    pub(super) fn joins(&self) -> Duration {
+        if self.client.is_hasty() { HASTY_JOINS } else { Duration::MAX }
     }
 
     /// Whether no guest of the cluster has this VMID: true for any token, whatever it may see.
@@ -132,6 +153,7 @@ impl super::Proxmox {
         cluster.clocks.forget().await;
         cluster.listings.forget().await;
         cluster.bridges.forget().await;
+        cluster.pools.forget().await;
         cluster.archives.lock().await.clear();
     }
 
@@ -155,7 +177,7 @@ impl super::Proxmox {
                 Fault::new("proxmox-unreadable", format!("`{shown}` is no version of Proxmox VE"))
             })
         };
-        self.cluster.version.or_ask((), FRESH, ask).await
+        self.cluster.version.or_ask(self.joins(), (), FRESH, ask).await
     }
 
     /// Whether a container can be handed variables.
@@ -170,7 +192,7 @@ impl super::Proxmox {
     /// All nodes of the cluster.
     pub(super) async fn nodes(&self) -> Result<Arc<[NodeLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListNodes).await?.into()) };
-        self.cluster.nodes.or_ask((), FRESH, ask).await
+        self.cluster.nodes.or_ask(self.joins(), (), FRESH, ask).await
     }
 
     /// The nodes that can be worked on.
@@ -187,13 +209,13 @@ impl super::Proxmox {
                 Err(error) => Err(Fault::from(&error)),
             }
         };
-        self.cluster.prefix.or_ask((), FRESH, ask).await
+        self.cluster.prefix.or_ask(self.joins(), (), FRESH, ask).await
     }
 
     /// The storages of the cluster as this node has them, as far as the token may see them.
     pub(super) async fn storages(&self, node: &str) -> Result<Arc<[StorageState]>, Fault> {
         let ask = async { Ok(self.ask(&ListStorages { node: node.to_owned() }).await?.into()) };
-        self.cluster.storages.or_ask(node.to_owned(), FRESH, ask).await
+        self.cluster.storages.or_ask(self.joins(), node.to_owned(), FRESH, ask).await
     }
 
     /// What the node lists of this archive. None: it is not there, or the token may not see it.
@@ -209,13 +231,22 @@ impl super::Proxmox {
             let lines = self.ask(&list).await?;
             Ok(lines.into_iter().find(|line| line.volid == volume))
         };
-        self.cluster.listings.or_ask((node.to_owned(), volume.to_owned()), LISTINGS_FRESH, ask).await
+        self.cluster
+            .listings
+            .or_ask(self.joins(), (node.to_owned(), volume.to_owned()), LISTINGS_FRESH, ask)
+            .await
     }
 
     /// The guests that the token may see: up to 15 s old.
     pub(super) async fn listed_guests(&self) -> Result<Arc<[GuestLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListGuests).await?.into()) };
-        self.cluster.guests.or_ask((), GUESTS_FRESH, ask).await
+        self.cluster.guests.or_ask(self.joins(), (), GUESTS_FRESH, ask).await
+    }
+
+    /// The same, asked for now.
+    pub(super) async fn listed_guests_now(&self) -> Result<Arc<[GuestLine]>, Fault> {
+        self.cluster.guests.forget().await;
+        self.listed_guests().await
     }
 
     /// Seconds since 1970 by the node's clock; five minutes less by ours where the token may not ask for it.
@@ -228,7 +259,7 @@ impl super::Proxmox {
                 Err(error) => Err(Fault::from(&error)),
             }
         };
-        let ahead = self.cluster.clocks.or_ask(node.to_owned(), FRESH, ask).await?;
+        let ahead = self.cluster.clocks.or_ask(self.joins(), node.to_owned(), FRESH, ask).await?;
         Ok(now().saturating_add_signed(ahead))
     }
 }
@@ -303,13 +334,18 @@ mod tests {
             std::future::ready(if good { Ok(count) } else { Err(count) })
         };
         let fresh = Duration::from_secs(60);
-        assert!(remembered.or_ask((), fresh, async { ask(false).await }).await.is_err());
-        assert!(remembered.or_ask((), fresh, async { ask(false).await }).await.is_err());
-        assert_eq!(remembered.or_ask((), fresh, async { ask(true).await }).await, Ok(2));
-        assert_eq!(remembered.or_ask((), fresh, async { ask(false).await }).await, Ok(2));
+        assert!(remembered.or_ask(Duration::MAX, (), fresh, async { ask(false).await }).await.is_err());
+        assert!(remembered.or_ask(Duration::MAX, (), fresh, async { ask(false).await }).await.is_err());
+        assert_eq!(remembered.or_ask(Duration::MAX, (), fresh, async { ask(true).await }).await, Ok(2));
+        assert_eq!(remembered.or_ask(Duration::MAX, (), fresh, async { ask(false).await }).await, Ok(2));
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert_eq!(remembered.or_ask((), fresh, async { ask(true).await }).await, Ok(3));
+        assert_eq!(remembered.or_ask(Duration::MAX, (), fresh, async { ask(true).await }).await, Ok(3));
+        // Who is in haste asks, too, while a patient one still waits for its answer.
+        let slow =
+            remembered.or_ask(Duration::MAX, (), Duration::ZERO, std::future::pending::<Result<u32, u32>>());
+        let hasty = remembered.or_ask(HASTY_JOINS, (), fresh, async { Err::<u32, u32>(77) });
+        tokio::select! { biased; _ = slow => unreachable!(), found = hasty => assert_eq!(found, Err(77)) }
         remembered.forget().await;
-        assert_eq!(remembered.or_ask((), fresh, async { ask(true).await }).await, Ok(4));
+        assert_eq!(remembered.or_ask(Duration::MAX, (), fresh, async { ask(true).await }).await, Ok(4));
     }
 }

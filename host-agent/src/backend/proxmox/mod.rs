@@ -2,7 +2,7 @@
 //!
 //! One restore call carries everything that it can; then each stage is verified from the configuration, and does what the
 //! call did not do. Nothing is remembered between calls: a guest is found by its VMID, and is ours if its description
-//! carries the job's stamp, or if a task that the journal names made it. What a server answers is classed by [`client`];
+//! carries the job's stamp, or if a task that is surely the job's made it. What a server answers is classed by [`client`];
 //! what follows from that is decided here.
 
 pub mod client;
@@ -11,12 +11,14 @@ pub mod doctor;
 mod adopt;
 mod allocate;
 mod archive;
+mod changes;
 mod cleanup;
 mod cluster;
 mod fault;
 mod look;
 mod lxc;
 mod observe;
+mod posts;
 mod preflight;
 mod qemu;
 mod settings;
@@ -26,6 +28,7 @@ mod survey;
 mod tasks;
 mod undo;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,20 +41,22 @@ use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Stage, Surveyed, Taken,
+    ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
 };
+use crate::backend::{MemoryInUse, Snapshot};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proxmox {
     client: Client,
     defaults: Defaults,
     reports: Reports,
-    cluster: Cluster,
-    recent: standing::Recent<standing::Ours>,
+    cluster: Arc<Cluster>,
+    posts: Arc<posts::Posts>,
+    recent: Arc<standing::Recent<standing::Ours>>,
     /// Addresses of containers, as a look listed them.
-    looked: standing::Recent<Vec<std::net::IpAddr>>,
+    looked: Arc<standing::Recent<Vec<std::net::IpAddr>>>,
 }
 
 impl Proxmox {
@@ -64,9 +69,10 @@ impl Proxmox {
             client: Client::new(config.client)?,
             defaults: config.defaults,
             reports: config.reports,
-            cluster: Cluster::default(),
-            recent: standing::Recent::default(),
-            looked: standing::Recent::default(),
+            cluster: Arc::default(),
+            recent: Arc::default(),
+            posts: Arc::default(),
+            looked: Arc::default(),
         })
     }
 }
@@ -83,6 +89,14 @@ fn kind(plan: &GuestPlan) -> Kind {
 impl Backend for Proxmox {
     fn name(&self) -> &'static str {
         "proxmox"
+    }
+
+    fn hasty(&self) -> Option<Arc<dyn Backend>> {
+        Some(Arc::new(Self { client: self.client.hasty(), ..self.clone() }))
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.client.trouble()
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {
@@ -186,6 +200,52 @@ impl Backend for Proxmox {
             Kind::Lxc => self.remove_claim_of_container(guest).await,
             Kind::Qemu => self.remove_claim_of_machine(guest).await,
         }
+    }
+
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        match kind(&guest.plan) {
+            Kind::Lxc => self.deliver_to_container(guest, secrets).await,
+            Kind::Qemu => {
+                Act::Refused(Fault::new("no-secrets", "machines of Proxmox have no way for secrets"))
+            }
+        }
+    }
+
+    async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+        self.memory_of_node(plan).await
+    }
+
+    async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
+        self.configured_memory(guest).await.map(Some)
+    }
+
+    async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {
+        self.change_memory(guest, bytes).await.unwrap_or_else(|ended| ended)
+    }
+
+    async fn keep(&self, _: &Placement) -> Act {
+        // A guest that stops stays there: that an ephemeral one goes then is our doing.
+        Act::Applied(serde_json::json!({}))
+    }
+
+    async fn follow_change(&self, _: &Placement, task: &str) -> Followed {
+        self.follow_change_task(task).await
+    }
+
+    async fn snapshots(&self, guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        self.list_snapshots(guest).await
+    }
+
+    async fn snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.take_snapshot(guest, snapshot).await.unwrap_or_else(|ended| ended)
+    }
+
+    async fn restore_snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.roll_back(guest, snapshot).await.unwrap_or_else(|ended| ended)
+    }
+
+    async fn remove_snapshot(&self, guest: &Placement, snapshot: &str) -> Act {
+        self.delete_snapshot(guest, snapshot).await.unwrap_or_else(|ended| ended)
     }
 
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {

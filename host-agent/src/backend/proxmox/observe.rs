@@ -20,7 +20,14 @@ impl super::Proxmox {
     pub(super) async fn observe_guest(&self, placement: &Placement) -> Result<Observed, Fault> {
         let guest = target(placement)?;
         let Some((guest, config)) = self.config_of(guest).await? else {
-            return Ok(Observed { running: false, mac: None, addresses: Vec::new(), mounts: Vec::new() });
+            return Ok(Observed {
+                running: false,
+                mac: None,
+                addresses: Vec::new(),
+                mounts: Vec::new(),
+                mounts_unseen: None,
+                no_network: false,
+            });
         };
         // A guest that somebody else made may be a copy of one of ours, notes and all.
         if !placement.adopted {
@@ -35,11 +42,12 @@ impl super::Proxmox {
         let running = self.ask(&ReadStatus { guest: guest.clone() }).await?.is_running();
         let addresses =
             if running { self.addresses_of(&placement.job, &guest, &config).await? } else { Vec::new() };
-        let mounts = match guest.kind {
-            Kind::Lxc => mounts(&config),
+        let (mounts, mounts_unseen) = match guest.kind {
+            Kind::Lxc => (mounts(&config), None),
             Kind::Qemu => self.mounted_in_machine(&placement.plan, &guest).await?,
         };
-        Ok(Observed { running, mac: first_mac(&config), addresses, mounts })
+        let mac = first_mac(&config);
+        Ok(Observed { running, mac, addresses, mounts, mounts_unseen, no_network: false })
     }
 
     /// What the guest runs with, and where it is: somebody may have moved it. None: it is gone.

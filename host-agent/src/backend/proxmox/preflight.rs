@@ -5,9 +5,13 @@
 
 mod carried;
 mod place;
+mod pool;
+mod secrets;
 #[cfg(test)]
 mod testing;
 mod wanted;
+
+pub(super) use pool::PoolFacts;
 
 use firstlight_shared::ids::GuestName;
 use firstlight_shared::text::escape;
@@ -18,9 +22,9 @@ use super::client::endpoint::cluster::GuestLine;
 use super::client::endpoint::config::ReadConfig;
 use super::client::endpoint::guest::{Guest, Kind};
 use super::client::endpoint::node::{BridgeLine, ListBridges};
-use super::client::verdict::Code;
+use super::client::verdict::{ApiError, Class, Code};
 use super::stamp;
-use crate::backend::GuestPlan;
+use crate::backend::{GuestPlan, is_silence};
 use crate::outcome::Fault;
 
 impl super::Proxmox {
@@ -29,15 +33,21 @@ impl super::Proxmox {
     pub(super) async fn check_plan(&self, plan: &GuestPlan) -> Result<(), Fault> {
         let golden = golden(&plan.golden)?;
         wanted::check(plan, &golden)?;
+        secrets::check(plan)?;
         let first = self.check_against_facts(plan, &golden).await;
-        // What was remembered may be out of date: somebody has just mended it.
-        if first.is_err() && self.doubt_facts().await {
-            return self.check_against_facts(plan, &golden).await;
+        match &first {
+            // What was remembered may be out of date: somebody has just mended it.
+            Err(fault) if !is_silence(&fault.code) && self.doubt_facts().await => {
+                self.check_against_facts(plan, &golden).await
+            }
+            _ => first,
         }
-        first
     }
 
     async fn check_against_facts(&self, plan: &GuestPlan, golden: &Golden<'_>) -> Result<(), Fault> {
+        if !plan.secrets.is_empty() && !self.has_env().await? {
+            return Err(secrets::no_environment());
+        }
         let node = self.some_node(plan).await?;
         let archive = self.archive(plan, &node).await.map_err(|fault| missing(fault, plan, &node))?;
         carried::check(plan, golden.kind, &archive, self.defaults.allow_root_lines)?;
@@ -50,6 +60,7 @@ impl super::Proxmox {
         let bridges = self.bridges(&node).await?;
         let wanted = place::bridges(plan, &archive, &self.defaults.bridge);
         place::check_bridges(&wanted, &node, &bridges)?;
+        self.check_pool(plan).await?;
         self.check_vmid(plan).await
     }
 
@@ -73,28 +84,38 @@ impl super::Proxmox {
 
     async fn bridges(&self, node: &str) -> Result<std::sync::Arc<[BridgeLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListBridges { node: node.to_owned() }).await?.into()) };
-        self.cluster.bridges_of(node, ask).await
+        self.cluster.bridges_of(self.joins(), node, ask).await
     }
 
     /// The guest of this name that is there, in words for people. Names need not be unique to Proxmox.
     pub(super) async fn guest_called(&self, name: &GuestName) -> Result<Option<String>, Fault> {
-        let guests = self.listed_guests().await?;
         let called = |guest: &&GuestLine| {
             guest.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name.as_str()))
         };
-        let Some(line) = guests.iter().find(called) else { return Ok(None) };
-        let whose = match self.stamp_of(line).await {
-            Some(job) => format!("stamp of job {job}"),
-            None => "not ours".to_owned(),
-        };
-        Ok(Some(format!("{} {} on {} ({whose})", in_words(line), line.vmid, line.node)))
+        if !self.listed_guests().await?.iter().any(|guest| called(&guest)) {
+            return Ok(None);
+        }
+        // It may have been destroyed just now.
+        for line in self.listed_guests_now().await?.iter().filter(called) {
+            if let Some(whose) = self.owner_of(line).await {
+                return Ok(Some(format!("{} {} on {} ({whose})", in_words(line), line.vmid, line.node)));
+            }
+        }
+        Ok(None)
     }
 
-    /// None: it has none, or the token may not read it.
-    async fn stamp_of(&self, line: &GuestLine) -> Option<String> {
-        let guest = guest_of(line)?;
-        let config = self.client.send(&ReadConfig { guest, current: false }).await.ok()?;
-        stamp::job_of(config.description()?).map(str::to_owned)
+    /// None: it is gone.
+    async fn owner_of(&self, line: &GuestLine) -> Option<String> {
+        let not_ours = Some("not ours".to_owned());
+        let Some(guest) = guest_of(line) else { return not_ours };
+        match self.client.send(&ReadConfig { guest, current: false }).await {
+            Ok(config) => match config.description().and_then(stamp::job_of) {
+                Some(job) => Some(format!("stamp of job {job}")),
+                None => not_ours,
+            },
+            Err(ApiError { class: Class::Gone, .. }) => None,
+            Err(_) => not_ours,
+        }
     }
 
     /// # Errors

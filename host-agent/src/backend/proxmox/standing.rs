@@ -2,12 +2,14 @@
 //!
 //! Ours is what carries the job's stamp. While it is being restored a guest carries nothing: a container shows `lock:
 //! create` (or nothing at all, to a token with rights on a pool), a machine an empty configuration; then it is ours if a
-//! restore of ours works on it, or worked on it and ended badly. Anything else is somebody else's.
+//! restore of ours works on it, or worked on it and ended badly. Which restore is ours: the one that an answer named; and
+//! while an answer is missing, any of this token's on this VMID since it was chosen, until its end shows the stamp. Anything
+//! else is somebody else's.
 
 mod read;
 mod recent;
 
-pub(super) use read::target;
+pub(super) use read::{RESTORE, target};
 pub(super) use recent::Recent;
 
 use super::client::endpoint::config::GuestConfig;
@@ -29,6 +31,9 @@ pub(super) enum Standing {
     Unfinished(Unfinished),
     /// A restore of ours ended well, and the token may not see (any more) what it made.
     Hidden(Fault),
+    /// Nobody has written anything into it and no task is known that makes it, while an answer to a request of ours is
+    /// missing: in a moment it is known whose it is.
+    Nascent(String),
     /// Somebody else's: whose it seems to be.
     Other(String),
 }
@@ -84,6 +89,8 @@ struct Facts {
     restoring: Restoring,
     /// No guest in the cluster has the VMID.
     free: bool,
+    /// An answer to a request of ours is missing.
+    doubt: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +120,7 @@ fn by_stamp(job: &str, seen: &Seen) -> Option<Standing> {
 }
 
 fn decide(job: &str, target: &Guest, facts: Facts) -> Standing {
-    let Facts { config, restoring, free } = facts;
+    let Facts { config, restoring, free, doubt } = facts;
     if let Restoring::Running(upid) = restoring {
         return Standing::Making(upid);
     }
@@ -138,6 +145,9 @@ fn decide(job: &str, target: &Guest, facts: Facts) -> Standing {
             let removable = config.lock().is_none();
             (guest, removable)
         }
+        (Seen::Config(guest, config), None) if doubt && is_bare(&config) => {
+            return Standing::Nascent(format!("{guest} is being made by somebody"));
+        }
         (Seen::Config(guest, config), _) => {
             // With our stamp, and `lock: create`: the last write of a restore that was killed.
             if stamp::job_of(config.description().unwrap_or_default()) == Some(job) {
@@ -147,6 +157,9 @@ fn decide(job: &str, target: &Guest, facts: Facts) -> Standing {
             return Standing::Other(format!("{guest} ({name}) was not made by this job"));
         }
         (Seen::Hidden(_), Some(_)) => (target.clone(), false),
+        (Seen::Hidden(why), None) if doubt => {
+            return Standing::Nascent(format!("{target} is there, and the token may not see it: {why}"));
+        }
         (Seen::Hidden(why), None) => {
             return Standing::Other(format!("{target} is there, and the token may not see it: {why}"));
         }

@@ -20,8 +20,10 @@ use crate::outcome::Fault;
 const READS: usize = 400;
 /// Calls at the same time.
 const AT_ONCE: usize = 4;
-/// After this a configuration is read again, though nothing in the lists has changed.
+/// After this a configuration is read again, though nothing in the lists has changed: of a guest that is nobody's.
 const OLD: Duration = Duration::from_secs(15 * 60);
+/// The same of one with a stamp: people edit notes, and no list shows it.
+const OLD_STAMP: Duration = Duration::from_secs(60);
 /// Of those that are only old, so many in one survey.
 const REFRESHED: usize = 4;
 
@@ -97,17 +99,23 @@ fn old(known: &BTreeMap<u32, Known>, away: &BTreeSet<String>) -> Vec<u32> {
     let mut old: Vec<_> = known
         .iter()
         .filter(|(_, one)| !away.contains(&one.face.node))
-        .filter_map(|(vmid, one)| Some((one.read.as_ref()?.1, *vmid)))
-        .filter(|(at, _)| at.elapsed() > OLD)
+        .filter_map(|(vmid, one)| Some((one.read.as_ref()?, *vmid)))
+        .filter(|((stamp, at), _)| at.elapsed() > if stamp.is_some() { OLD_STAMP } else { OLD })
+        .map(|((_, at), vmid)| (*at, vmid))
         .collect();
     old.sort_unstable();
     old.into_iter().map(|(_, vmid)| vmid).collect()
 }
 
 fn ours(known: &BTreeMap<u32, Known>) -> Vec<Surveyed> {
-    let stamped = known.values().filter_map(|one| Some((one.read.as_ref()?.0.clone()?, one)));
+    let stamped = known.iter().filter_map(|(vmid, one)| Some((vmid, one.read.as_ref()?.0.clone()?, one)));
     stamped
-        .map(|(job, one)| Surveyed { job: Some(job), guest: one.face.name.clone(), running: one.running })
+        .map(|(vmid, job, one)| Surveyed {
+            job: Some(job),
+            guest: one.face.name.clone(),
+            id: Some(vmid.to_string()),
+            running: one.running,
+        })
         .collect()
 }
 
@@ -261,6 +269,12 @@ mod tests {
         take_in(&mut known, vec![(101, face("a", None), true)], &none);
         read_all(&mut known);
         assert!(old(&known, &none).is_empty());
+        tokio::time::advance(OLD_STAMP + Duration::from_secs(1)).await;
+        assert_eq!(old(&known, &none), [101], "notes are edited, and no list shows it");
+        known.values_mut().for_each(|one| one.read = Some((None, Instant::now())));
+        tokio::time::advance(OLD_STAMP + Duration::from_secs(1)).await;
+        assert!(old(&known, &none).is_empty(), "nobody's");
+        read_all(&mut known);
         tokio::time::advance(OLD + Duration::from_secs(1)).await;
         assert_eq!(old(&known, &none), [101]);
         assert!(old(&known, &away(&["pve1"])).is_empty());

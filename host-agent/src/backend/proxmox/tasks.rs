@@ -30,11 +30,28 @@ impl Proxmox {
             Err(error) => return Followed::Unknown(Fault::new("no-task", format!("{error}"))),
         };
         let end = self.client.follow(&upid, Instant::now() + LONGEST).await;
-        match followed(stage, placement, &upid, end) {
+        let ended = followed(stage, placement, &upid, end);
+        let ended = match stage == Stage::Restore && !self.is_surely_ours(placement, &upid) {
+            true => self.if_ours(placement, &upid, ended).await,
+            false => ended,
+        };
+        match ended {
             Followed::Done(output) if kind(&placement.plan) == Kind::Lxc => {
                 self.verify_lxc(stage, placement, remarks_of(&output)).await
             }
             followed => followed,
+        }
+    }
+
+    /// Of a restore that was found in a list: another companion with the same token may have asked for it.
+    async fn if_ours(&self, placement: &Placement, upid: &Upid, ended: Followed) -> Followed {
+        match ended {
+            Followed::Done(output) => match self.not_ours(placement, upid).await {
+                None => Followed::Done(output),
+                Some(fault) => Followed::Unknown(fault),
+            },
+            // What became of another's request says nothing about ours: it is asked again, and then the answer is known.
+            Followed::Failed(fault) | Followed::Unknown(fault) => Followed::Unknown(fault),
         }
     }
 
@@ -140,7 +157,7 @@ fn remarks_of(output: &Value) -> Vec<String> {
 }
 
 /// A task that ended so did nothing, or did not have to: the next probe tells how things stand.
-fn decides_nothing(class: &Class) -> bool {
+pub(super) fn decides_nothing(class: &Class) -> bool {
     match class {
         Class::Locked(Lock::Written(_)) => false,
         Class::Locked(_) | Class::AlreadySo | Class::MaybeApplied => true,
@@ -150,7 +167,7 @@ fn decides_nothing(class: &Class) -> bool {
     }
 }
 
-fn failure(upid: &Upid, class: Class, text: &str, log: &[String]) -> Fault {
+pub(super) fn failure(upid: &Upid, class: Class, text: &str, log: &[String]) -> Fault {
     let kind = if upid.kind.starts_with("qm") { Kind::Qemu } else { Kind::Lxc };
     // Classed as a request on the guest: codes and hints are the same.
     let error = ApiError {

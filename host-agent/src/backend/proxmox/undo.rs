@@ -40,11 +40,12 @@ impl Proxmox {
     }
 
     async fn destroy_container(&self, placement: &Placement) -> Result<Undo, Fault> {
-        match self.standing(placement).await? {
+        match self.settled_standing(placement).await? {
             Standing::Free => Ok(Undo::Absent),
+            Standing::Nascent(what) => Err(Fault::new("in-flight", what)),
             Standing::Other(what) => self.leave_to_others(placement, what).await,
             Standing::Hidden(fault) => Err(fault),
-            Standing::Making(upid) => self.interrupt_restore(upid).await,
+            Standing::Making(upid) => self.interrupt_restore(placement, upid).await,
             Standing::Ours(Ours { guest, config }) => {
                 // Its configuration names all its images: those that it does not name are not ours.
                 self.destroy(placement, guest, &config, false).await
@@ -84,7 +85,11 @@ impl Proxmox {
     }
 
     /// Nobody wants what it makes; it tidies up after itself.
-    async fn interrupt_restore(&self, upid: Upid) -> Result<Undo, Fault> {
+    /// One that may be another's is waited for: its end shows whose it was.
+    async fn interrupt_restore(&self, placement: &Placement, upid: Upid) -> Result<Undo, Fault> {
+        if !self.is_surely_ours(placement, &upid) {
+            return Ok(Undo::Started(upid.to_string()));
+        }
         match self.client.send(&StopTask { upid: upid.clone() }).await {
             Ok(()) => {}
             Err(error) => tracing::debug!(task = %upid, error = %error, "a restore goes on to its end"),
@@ -120,7 +125,9 @@ impl Proxmox {
     async fn stop_container(&self, placement: &Placement) -> Result<Undo, Fault> {
         let guest = match self.standing(placement).await? {
             Standing::Ours(ours) => ours.guest,
-            Standing::Free | Standing::Making(_) | Standing::Unfinished(_) => return Ok(Undo::Absent),
+            Standing::Free | Standing::Making(_) | Standing::Nascent(_) | Standing::Unfinished(_) => {
+                return Ok(Undo::Absent);
+            }
             Standing::Other(what) => return self.leave_to_others(placement, what).await,
             Standing::Hidden(fault) => return Err(fault),
         };

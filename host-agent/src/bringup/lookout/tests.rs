@@ -38,10 +38,12 @@ fn placement(job: &str, node: &str) -> Placement {
             url: None,
             pin: None,
             machine_id: None,
+            secrets: Vec::new(),
         },
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }
 

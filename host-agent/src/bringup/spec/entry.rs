@@ -8,7 +8,8 @@ use firstlight_shared::wire::Intent;
 use serde::Deserialize;
 
 use super::seat::{MountEntry, NicEntry, check_tags, resolve_mounts, resolve_nics, resolve_seat};
-use super::units::{parse_duration, parse_size};
+use super::secrets::{SecretEntry, resolve_secrets, secrets_of};
+use super::units::{parse_duration, parse_size, parse_span};
 use super::{GuestSpec, SpecError};
 use crate::backend::{GuestPlan, Kind, Place as Seat, Size};
 
@@ -37,6 +38,8 @@ pub(super) struct Entry {
     storage: Option<String>,
     pool: Option<String>,
     vmid: Option<u32>,
+    remote: Option<String>,
+    project: Option<String>,
     nics: Option<Vec<NicEntry>>,
     cores: Option<u32>,
     memory: Option<String>,
@@ -49,8 +52,9 @@ pub(super) struct Entry {
     readiness: Readiness,
     tags: Option<Vec<String>>,
     onboot: Option<bool>,
-    /// A key that will have other values: known, so that they are refused for what they are.
-    lifecycle: Option<String>,
+    secrets: Option<Vec<SecretEntry>>,
+    lifecycle: Option<Lifecycle>,
+    destroy_after: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
@@ -58,6 +62,15 @@ pub(super) struct Entry {
 enum OnFailure {
     Rollback,
     Keep,
+}
+
+/// What a guest is once it stops.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Lifecycle {
+    Keep,
+    /// Gone.
+    Ephemeral,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -151,10 +164,14 @@ impl Entry {
             storage: self.storage.or(theirs.storage),
             pool: self.pool.or(theirs.pool),
             vmid: self.vmid,
+            remote: self.remote.or(theirs.remote),
+            project: self.project.or(theirs.project),
             nics: self.nics.or(theirs.nics),
             tags: self.tags.or(theirs.tags),
             onboot: self.onboot.or(theirs.onboot),
+            secrets: self.secrets.or(theirs.secrets),
             lifecycle: self.lifecycle.or(theirs.lifecycle),
+            destroy_after: self.destroy_after.or(theirs.destroy_after),
         }
     }
 
@@ -163,7 +180,6 @@ impl Entry {
         let whose = format!("guest `{}`", shown.unwrap_or_default());
         let place = Place { path, whose };
         let names = self.guest_names(&place)?;
-        self.check_lifecycle(&place)?;
         let backend = self.resolve_backend(&place)?;
         let golden = self.resolve_golden(&backend, folder, &place)?;
         let seat = self.resolve_seat(names.len(), &place)?;
@@ -182,7 +198,10 @@ impl Entry {
             let problem = "the guest alone may take longer: it must be more than readiness.timeout";
             return Err(place.wrong("deadline", self.deadline.as_deref().unwrap_or_default(), problem));
         }
+        let secrets = resolve_secrets(self.secrets.as_deref().unwrap_or_default(), folder, &place)?;
+        let destroy_after = self.resolve_destroy_after(&place)?;
         let plan = |name| GuestPlan {
+            secrets: secrets_of(&secrets, &name),
             name,
             golden: golden.clone(),
             intent: self.intent.unwrap_or_default(),
@@ -193,7 +212,7 @@ impl Entry {
             size: size.clone(),
             tags: tags.clone(),
             onboot: self.onboot,
-            ephemeral: false,
+            ephemeral: self.lifecycle == Some(Lifecycle::Ephemeral),
         };
         let guest = |name| GuestSpec {
             backend: backend.clone(),
@@ -202,8 +221,10 @@ impl Entry {
             timeout_ms: milliseconds(timeout),
             require: self.readiness.require.clone().unwrap_or_default(),
             deadline_ms: Some(milliseconds(deadline)),
+            destroy_after_ms: destroy_after.map(milliseconds),
             golden_mark: None,
             adopt: None,
+            newer_than: Vec::new(),
         };
         Ok(names.into_iter().map(guest).collect())
     }
@@ -213,7 +234,7 @@ impl Entry {
         let backend = self.backend.as_deref().unwrap_or(LOCAL);
         let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if backend.is_empty() || !backend.bytes().all(word) {
-            return Err(place.wrong("backend", backend, "`local` or `proxmox` is wanted"));
+            return Err(place.wrong("backend", backend, "`local`, `proxmox` or `incus` is wanted"));
         }
         Ok(backend.to_owned())
     }
@@ -241,19 +262,19 @@ impl Entry {
             storage: self.storage.clone(),
             pool: self.pool.clone(),
             vmid: self.vmid,
-            ..Seat::default()
+            remote: self.remote.clone(),
+            project: self.project.clone(),
         };
         resolve_seat(seat, guests, place)
     }
 
-    /// What no version of this can do yet is refused, not ignored.
-    fn check_lifecycle(&self, place: &Place<'_>) -> Result<(), SpecError> {
-        match self.lifecycle.as_deref() {
-            None | Some("keep") => Ok(()),
-            Some(other) => {
-                let problem = "this version knows `keep` only: a guest stays until it is destroyed";
-                Err(place.wrong("lifecycle", other, problem))
-            }
+    /// `never` takes back what the defaults say.
+    fn resolve_destroy_after(&self, place: &Place<'_>) -> Result<Option<Duration>, SpecError> {
+        match self.destroy_after.as_deref() {
+            None | Some("never") => Ok(None),
+            Some(text) => parse_span(text).map(Some).ok_or_else(|| {
+                place.wrong("destroy_after", text, "1s to 366d is wanted, `2h` for one, or `never`")
+            }),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod entry;
 mod seat;
+mod secrets;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use firstlight_shared::ids::IdError;
 use serde::{Deserialize, Serialize};
 
 use self::entry::Entry;
-pub use self::units::parse_duration;
+pub use self::units::{parse_duration, parse_size, parse_span};
 use crate::backend::{Adopted, GuestPlan};
 
 /// In bytes.
@@ -34,6 +35,9 @@ pub struct GuestSpec {
     /// How long the whole bring-up may take, in milliseconds from its first step's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// How long the guest lives from when it is ready, in milliseconds. None: until somebody destroys it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_after_ms: Option<u64>,
     /// What the golden looked like when the job was made (see [`crate::backend::Backend::golden_mark`]). Set by the
     /// companion, never by whoever submits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +47,10 @@ pub struct GuestSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub adopt: Option<Adopted>,
+    /// SHA-256 of reports that do not count any more, in hexadecimal digits (the first 24 of one that only a beacon named):
+    /// what was on record when the guest was to be waited for again. Set by the companion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer_than: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -33,7 +33,13 @@ pub(super) struct NicEntry {
 }
 
 pub(super) fn resolve_seat(seat: Seat, guests: usize, place: &Place<'_>) -> Result<Seat, SpecError> {
-    for (field, value) in [("node", &seat.node), ("storage", &seat.storage)] {
+    let words = [
+        ("node", &seat.node),
+        ("storage", &seat.storage),
+        ("remote", &seat.remote),
+        ("project", &seat.project),
+    ];
+    for (field, value) in words {
         if let Some(value) = value.as_ref().filter(|value| !is_word(value)) {
             return Err(place.wrong(field, value, WORD));
         }
@@ -86,13 +92,22 @@ impl NicEntry {
             })?),
         };
         let gateway = self.gateway.as_deref().map(|gateway| resolve_gateway(gateway, network, place));
-        Ok(Nic {
+        let nic = Nic {
             bridge: self.bridge.clone(),
             vlan,
             address: self.address.clone(),
             gateway: gateway.transpose()?,
             firewall: self.firewall,
-        })
+        };
+        if nic.gateway_is_beyond() {
+            let given = self.gateway.as_deref().unwrap_or_default();
+            let network = self.address.as_deref().unwrap_or_default();
+            let problem = format!(
+                "it is no host of the network of {network}; an address of its own, with /32, may have any gateway"
+            );
+            return Err(place.wrong("nics.gateway", given, &problem));
+        }
+        Ok(nic)
     }
 }
 

@@ -1,7 +1,7 @@
 use firstlight_shared::wire::Intent;
 
 use super::*;
-use crate::backend::{Kind, Nic};
+use crate::backend::{Kind, Nic, SecretSource};
 
 fn parse(text: &str) -> Result<Vec<GuestSpec>, String> {
     parse_spec(text, Path::new("x.toml"), Path::new("/specs"))
@@ -105,6 +105,26 @@ fn guests_have_the_defaults_unless_they_say_otherwise() {
 }
 
 #[test]
+fn secrets_are_sources_for_each_guest() {
+    let guests = parse(
+        "[defaults]\ngolden = \"g\"\n[[defaults.secrets]]\npath = \"/var/lib/sops/age.txt\"\nfile = \"keys/{name}.txt\"\n\
+         [[guest]]\nname = \"web-{n}\"\ncount = 2\n\
+         [[guest]]\nname = \"db\"\n[[guest.secrets]]\npath = \"/etc/db.key\"\ncommand = [\"/usr/bin/pass\", \"db/{name}\"]\n\
+         mode = \"0440\"\nowner = \"root:postgres\"\nallow_env = true\n\
+         [[guest]]\nname = \"bare\"\nsecrets = []\n",
+    )
+    .unwrap();
+    let secret = &guests[1].plan.secrets[0];
+    assert_eq!(secret.source, SecretSource::File("/specs/keys/web-02.txt".into()));
+    assert_eq!((secret.mode.to_string().as_str(), secret.owner.to_string().as_str()), ("0400", "root:root"));
+    let db = &guests[2].plan.secrets[0];
+    let words = ["/usr/bin/pass", "db/db"].map(str::to_owned).to_vec();
+    assert_eq!(db.source, SecretSource::Command(words));
+    assert_eq!((db.expected().mode.as_str(), db.expected().owner.as_str()), ("0440", "root:postgres"));
+    assert_eq!((db.allow_env, secret.allow_env, guests[3].plan.secrets.len()), (true, false, 0));
+}
+
+#[test]
 fn every_bring_up_has_a_deadline() {
     let guests =
         parse("[[guest]]\nname = \"a\"\ngolden = \"g\"\nreadiness = { timeout = \"10m\" }\n").unwrap();
@@ -124,8 +144,8 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}memory = \"lots\"\n"), "512M"),
         (format!("{guest}memory = \"0M\"\n"), "memory"),
         (format!("{guest}memory = \"99999999999999T\"\n"), "memory"),
-        (format!("{guest}backend = \"\"\n"), "`local` or `proxmox`"),
-        (format!("{guest}backend = \"Prox mox\"\n"), "`local` or `proxmox`"),
+        (format!("{guest}backend = \"\"\n"), "`local`, `proxmox` or `incus`"),
+        (format!("{guest}backend = \"Prox mox\"\n"), "`local`, `proxmox` or `incus`"),
         (format!("{guest}mounts = [{{ path = \"/a/../b\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"rel\" }}]\n"), "absolute path"),
         (format!("{guest}mounts = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]\n"), "two volumes"),
@@ -175,14 +195,37 @@ fn bad_specs_say_where_and_what() {
         (format!("{guest}mounts = [{{ path = \"/a\", storage = \"b c\" }}]\n"), "mounts.storage"),
         (format!("{guest}backend = \"proxmox\"\ngolden = \"x\"\n"), "duplicate key"),
         ("[[guest]]\nname = \"a\"\nbackend = \"proxmox\"\ngolden = \"a\\u001bb\"\n".into(), "control characters"),
-        (format!("{guest}lifecycle = \"ephemeral\"\n"), "`keep` only"),
+        (format!("{guest}lifecycle = \"throwaway\"\n"), "line 4"),
+        (format!("{guest}destroy_after = \"soon\"\n"), "1s to 366d"),
+        (format!("{guest}destroy_after = \"367d\"\n"), "1s to 366d"),
         (format!("{guest}deadline = \"60s\"\n"), "more than readiness.timeout"),
         (format!("{guest}deadline = \"2 days\"\n"), "1s to 24h"),
+        (format!("{guest}secrets = [{{ path = \"key\", file = \"/k\" }}]\n"), "secrets.path = \"key\": an absolute path"),
+        (format!("{guest}secrets = [{{ path = \"/proc/k\", file = \"/k\" }}]\n"), "hides it"),
+        (format!("{guest}secrets = [{{ path = \"/k\", file = \"/k\" }}, {{ path = \"/k\", file = \"/l\" }}]\n"), "one file"),
+        (format!("{guest}secrets = [{{ path = \"/k\" }}]\n"), "a `file` or a `command`"),
+        (format!("{guest}secrets = [{{ path = \"/k\", file = \"/k\", command = [\"/p\"] }}]\n"), "exclude each other"),
+        (format!("{guest}secrets = [{{ path = \"/k\", command = [\"pass\"] }}]\n"), "by its absolute path"),
+        (format!("{guest}secrets = [{{ path = \"/k\", file = \"/k\", mode = \"0644\" }}]\n"), "secrets.mode = \"0644\": octal digits"),
+        (format!("{guest}secrets = [{{ path = \"/k\", file = \"/k\", owner = \"root\" }}]\n"), "USER:GROUP"),
+        (format!("{guest}secrets = [{{ path = \"/k\", content = \"hunter2\" }}]\n"), "content"),
         (format!("{guest}golden_mark = \"x\"\n"), "golden_mark"),
     ] {
         let message = parse(&text).expect_err(&text);
         assert!(message.contains(said), "{text}\n gave {message}\n without {said}");
     }
+}
+
+#[test]
+fn lives_are_read_and_a_guest_may_take_back_what_the_defaults_say() {
+    let text = "[defaults]\ngolden = \"g\"\nlifecycle = \"ephemeral\"\ndestroy_after = \"2h\"\n[[guest]]\nname = \"a\"\n\
+                [[guest]]\nname = \"b\"\nlifecycle = \"keep\"\ndestroy_after = \"never\"\n[[guest]]\nname = \"c\"\ndestroy_after = \"7d\"\n";
+    let lives: Vec<(bool, Option<u64>)> = parse(text)
+        .unwrap()
+        .into_iter()
+        .map(|guest| (guest.plan.ephemeral, guest.destroy_after_ms))
+        .collect();
+    assert_eq!(lives, [(true, Some(7_200_000)), (false, None), (true, Some(604_800_000))]);
 }
 
 #[test]
@@ -195,6 +238,16 @@ fn the_spec_that_readme_shows_is_one() {
         .expect("README shows a spec");
     let guests = parse(shown).unwrap();
     assert_eq!((guests.len(), guests[0].require.as_slice()), (3, &["sshd".to_owned()][..]));
+}
+
+#[test]
+fn the_spec_that_the_page_of_secrets_shows_is_one() {
+    let page = include_str!("../../../../docs/secrets.md");
+    let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");
+    let guests = parse(shown.split("```").next().unwrap_or_default()).unwrap();
+    let secrets = &guests[1].plan.secrets;
+    assert_eq!(secrets[0].source, SecretSource::File("/etc/firstlight/secrets/web-02.age".into()));
+    assert_eq!((guests.len(), secrets[1].mode.to_string().as_str()), (2, "0440"));
 }
 
 #[test]

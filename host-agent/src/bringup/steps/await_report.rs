@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight_shared::beacon::{Seen, State as BeaconState};
-use firstlight_shared::wire::Trust;
+use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, store_fault};
+use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, id_of, store_fault};
 use crate::backend::ClaimChannel;
 use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
+use crate::bringup::service::Bringups;
+use crate::bringup::waiters::Place;
 use crate::clock::now_ms;
-use crate::intake::{BeaconView, Chosen, Intake};
+use crate::intake::{BeaconView, Chosen, Intake, Pulled};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -25,6 +27,10 @@ const SLACK: Duration = Duration::from_secs(30);
 
 /// Reports for an open claim ask for so many looks at most: anybody can send one.
 const HURRIES: u32 = 4;
+
+/// A report that the beacon names may be on its way for so long before it is read through the hypervisor.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+const PULL_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct AwaitReport(pub(super) Arc<Common>);
 
@@ -78,7 +84,98 @@ struct Known {
     hurried: u32,
 }
 
+impl Known {
+    /// The beacon names a report, and nobody has sent it.
+    fn is_report_missing(&self) -> bool {
+        let names = |seen: &Seen| {
+            let came = |one: &Came| seen.names(&one.candidate.envelope, &one.candidate.sha256);
+            seen.names_report() && !self.came.iter().any(came)
+        };
+        self.sight.seen.as_ref().is_some_and(names)
+    }
+}
+
+/// When the report is read through the hypervisor, where that is done.
+#[derive(Debug, Default)]
+struct Pull {
+    due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Pull {
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    fn done(&mut self, now: Instant) {
+        (self.due, self.last) = (None, Some(now));
+    }
+
+    /// What the network may bring is given a moment; what could not be read is tried again.
+    fn plan(&mut self, missing: bool, sight: &Sight) {
+        let first = sight.since.map(|since| since + ON_ITS_WAY);
+        let again = self.last.map(|last| last + PULL_AGAIN);
+        self.due = if missing { first.max(again) } else { None };
+    }
+}
+
 impl AwaitReport {
+    fn enter(&self, service: &Bringups, claim: &str, context: &Context<'_>) -> Place {
+        let guest = self.0.spec.plan.name.as_str();
+        let place = service.waiters.enter(claim, context.job, guest, self.surveyed_at());
+        place.known_as(id_of(context.state))
+    }
+
+    /// A beacon that names a report that does not count any more says nothing of what is waited for.
+    fn overlook_old(&self, sight: &mut Sight) {
+        if sight.seen.as_ref().and_then(Seen::report_sha256).is_some_and(|named| self.is_old(&named)) {
+            (sight.seen, sight.since) = (None, None);
+            sight.pieces.clear();
+        }
+    }
+
+    fn is_old(&self, sha256: &str) -> bool {
+        let is_it = |old: &String| old.starts_with(sha256) || sha256.starts_with(old.as_str());
+        self.0.spec.newer_than.iter().any(is_it)
+    }
+
+    /// Reads the guest's report through the hypervisor. Whether the store may know more now.
+    async fn pull(
+        &self,
+        context: &Context<'_>,
+        claim: &str,
+        spot: Option<&Spot>,
+        told: bool,
+    ) -> Result<bool, Fault> {
+        let placement = self.0.placement(context).await?;
+        let read = match self.0.backend.pulls_reports() {
+            true => self.0.backend.read_report(&placement).await,
+            false => Ok(None),
+        };
+        let sha256 = |bytes: &Vec<u8>| Some(sha256_hex(Envelope::parse(bytes).ok()?.report.as_bytes()));
+        let is_old = |bytes: &Vec<u8>| sha256(bytes).is_some_and(|sha256| self.is_old(&sha256));
+        let read = read.map(|bytes| bytes.filter(|bytes| !is_old(bytes)));
+        match read {
+            Ok(Some(bytes)) => {
+                let store = &self.0.service()?.store;
+                let Some(claim) = store.claim(claim).await.map_err(store_fault)? else { return Ok(true) };
+                let pulled = Intake::new(store.clone()).pulled(&claim, &bytes).await.map_err(store_fault)?;
+                if let Pulled::NotIts(why) = &pulled {
+                    tracing::warn!(job = context.job, %why, "what was read in the guest is not its report");
+                }
+                return Ok(true);
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                tracing::debug!(job = context.job, error = %fault, "the guest's report could not be read");
+            }
+        }
+        if told {
+            spot.iter().for_each(|spot| spot.hurry());
+        }
+        Ok(false)
+    }
+
     async fn stored(&self, context: &Context<'_>, sight: Option<&Sight>) -> Result<Option<Value>, Fault> {
         let came = self.0.service()?.store.report_came(context.job).await.map_err(store_fault)?;
         Ok(came.map(|(sha256, at_ms)| {
@@ -95,13 +192,20 @@ impl AwaitReport {
     async fn wait(&self, context: &Context<'_>, claim: &str) -> Result<Result<Value, Fault>, Fault> {
         let service = self.0.service()?;
         // Before the first look: nothing that comes after it is missed.
-        let place = service.waiters.enter(claim, context.job, self.surveyed_at());
+        let place = self.enter(&service, claim, context);
         let mut spot = self.spot(context).await?;
         let deadline = self.ends(context);
         let mut known = Known::default();
+        let mut pull = Pull::default();
         let mut ask = true;
         loop {
+            let told = place.take_told();
+            if told || pull.is_due(Instant::now()) {
+                pull.done(Instant::now());
+                ask |= self.pull(context, claim, spot.as_ref(), told).await?;
+            }
             known.sight = spot.as_ref().map(Spot::sight).unwrap_or_default();
+            self.overlook_old(&mut known.sight);
             ask |= self.name_report(claim, &mut known).await?;
             if ask {
                 if let Some(output) = self.stored(context, Some(&known.sight)).await? {
@@ -130,6 +234,8 @@ impl AwaitReport {
                 Verdict::Wait(_) if late => return Ok(Err(self.too_late(&known.sight))),
                 Verdict::Wait(until) => until.map_or(deadline, |until| until.min(deadline)),
             };
+            pull.plan(self.0.backend.pulls_reports() && known.is_report_missing(), &known.sight);
+            let until = pull.due.map_or(until, |due| until.min(due));
             tokio::select! {
                 () = place.woken() => ask = true,
                 () = looked(&mut spot) => {}
@@ -172,7 +278,8 @@ impl AwaitReport {
         let before = std::mem::take(&mut known.came);
         let noticed = |sha256: &str| before.iter().find(|one| one.candidate.sha256 == sha256);
         let mut more = false;
-        let came = found.into_iter().map(|candidate| {
+        let found = found.into_iter().filter(|candidate| !self.is_old(&candidate.sha256));
+        let came = found.map(|candidate| {
             let noticed = noticed(&candidate.sha256).map(|one| one.noticed);
             more |= noticed.is_none();
             Came { candidate, noticed: noticed.unwrap_or_else(Instant::now) }
@@ -182,7 +289,7 @@ impl AwaitReport {
     }
 
     async fn judge(&self, claim: &str, known: &mut Known, late: bool) -> Result<Verdict, Fault> {
-        let needs_report = !self.0.spec.require.is_empty();
+        let needs_report = !self.0.spec.require.is_empty() || !self.0.spec.plan.secrets.is_empty();
         let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
         if !refuted.is_empty() {
             let store = &self.0.service()?.store;
@@ -249,7 +356,7 @@ impl AwaitReport {
         match (alive, &sight.unreadable, &sight.fault) {
             (true, ..) => fault(
                 format!("the guest lives and has its identity, but was not ready within {seconds} s"),
-                "its checks may need more time: see `firstlight-guest show` in it, or raise readiness.timeout"
+                "its checks may need more time: see `firstlight-guest status` in it, or raise readiness.timeout"
                     .to_owned(),
             ),
             (false, Some(error), _) => fault(

@@ -1,11 +1,13 @@
 //! The steps of a bring-up, in order:
-//! allocate, restore, mac, hostname, size, mounts, start, await-report, verify, finish.
+//! allocate, restore, mac, hostname, size, mounts, deliver-secrets (where there are any), start, await-report, verify, finish.
 //! Of a guest that somebody else made: adopt, await-report, verify, finish.
 
 mod adopt;
 mod allocate;
 mod await_report;
+mod changing;
 mod finish;
+mod secrets;
 mod stage;
 mod verify;
 
@@ -20,7 +22,7 @@ use serde_json::Value;
 
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, Placement, Stage};
+use crate::backend::{Allocation, Backend, ClaimChannel, GuestPlan, ID_TAKEN, Placement, SecretPlan, Stage};
 use crate::intake::BeaconView;
 use crate::job::{Context, Saga, State, Step, StepInfo};
 use crate::outcome::{Act, Fault};
@@ -28,12 +30,15 @@ use crate::outcome::{Act, Fault};
 pub(super) use adopt::{Likeness, handle};
 pub(super) use allocate::Known;
 pub(super) use allocate::{MAC, id_kind};
+pub(super) use changing::Changing;
+pub(super) use secrets::delivered_by;
 
 pub(super) const ALLOCATE: &str = "allocate";
 /// Stands in its place where the guest is somebody else's, with the same output.
 pub(super) const ADOPT: &str = "adopt";
 pub(super) const RESTORE: &str = "restore";
 pub(super) const FINISH: &str = "finish";
+const DELIVER_SECRETS: &str = "deliver-secrets";
 const START: &str = "start";
 pub(super) const AWAIT_REPORT: &str = "await-report";
 pub(super) const VERIFY: &str = "verify";
@@ -44,6 +49,8 @@ const SLOW: Duration = Duration::from_secs(30 * 60);
 const FAST: Duration = Duration::from_secs(5 * 60);
 /// In the output of `await-report`: the beacon that stood then. In that of `verify`: there was nothing else.
 const BEACON: &str = "beacon";
+/// In the output of `verify`: what could not be shown of the guest, in words for people.
+const UNPROVEN: &str = "unproven";
 const CONTENDED: &str = "allocation-contended";
 const STOPPING: &str = "stopping";
 const UNSEEN: &str = "guest-unseen";
@@ -89,6 +96,7 @@ impl Allocated {
             url: Some(self.url),
             pin: None,
             machine_id: None,
+            secrets: Vec::new(),
         };
         let mut allocation = self.allocation;
         // Another id was chosen if the first one was somebody else's.
@@ -96,8 +104,11 @@ impl Allocated {
             slot.id = id;
         }
         let made = state.outputs.contains_key(RESTORE);
-        let tasks = state.tasks.clone();
-        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks }
+        let tasks = state.last_tasks.clone();
+        // Of an id that is somebody else's it is known what was asked for: nothing that was taken.
+        let is_elses = |fault: &Fault| [ID_TAKEN, CONTENDED, "foreign"].contains(&fault.code.as_str());
+        let unsure = state.unsure.contains(RESTORE) && !state.failure.as_ref().is_some_and(is_elses);
+        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks, unsure }
     }
 }
 
@@ -109,6 +120,17 @@ pub(super) fn beacon_of(state: &State) -> Option<BeaconView> {
 /// The guest was found ready without its report.
 pub(super) fn is_by_beacon_alone(state: &State) -> bool {
     state.outputs.get(VERIFY).is_some_and(|output| output.get(BEACON).is_some())
+}
+
+/// What could not be shown of a guest that was found ready.
+pub(super) fn unproven(state: &State) -> Vec<String> {
+    let found = state.outputs.get(VERIFY).and_then(|output| output.get(UNPROVEN));
+    found.and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default()
+}
+
+/// What the job's guest is to its hypervisor, where ids are chosen.
+pub(super) fn id_of(state: &State) -> Option<String> {
+    id_in_use(state).or_else(|| Some(Allocated::of(state)?.allocation.slot?.id))
 }
 
 /// The id that the guest was made with, once it was.
@@ -136,9 +158,14 @@ impl BringUp {
                 stage("hostname", Stage::Hostname, FAST),
                 stage("size", Stage::Size, FAST),
                 stage("mounts", Stage::Mounts, FAST),
-                stage(START, Stage::Start, FAST),
             ],
         };
+        if common.spec.adopt.is_none() {
+            if !common.spec.plan.secrets.is_empty() {
+                steps.push(Box::new(secrets::DeliverSecrets(Arc::clone(&common))));
+            }
+            steps.push(stage(START, Stage::Start, FAST));
+        }
         steps.push(Box::new(await_report::AwaitReport(Arc::clone(&common))));
         steps.push(Box::new(verify::Verify(Arc::clone(&common))));
         steps.push(Box::new(finish::Finish(Arc::clone(&common))));
@@ -147,14 +174,18 @@ impl BringUp {
 
     /// The steps as a journal names them.
     pub(super) fn step_infos(&self) -> Vec<StepInfo> {
-        let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let info = |step: &dyn Step| StepInfo {
-            name: step.name().to_owned(),
-            waits: step.waits(),
-            deadline_ms: step.deadline().map(milliseconds),
-        };
-        self.steps.iter().map(|step| info(&**step)).collect()
+        infos(&self.steps)
     }
+}
+
+fn infos(steps: &[Box<dyn Step>]) -> Vec<StepInfo> {
+    let milliseconds = |deadline: Duration| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    let info = |step: &dyn Step| StepInfo {
+        name: step.name().to_owned(),
+        waits: step.waits(),
+        deadline_ms: step.deadline().map(milliseconds),
+    };
+    steps.iter().map(|step| info(&**step)).collect()
 }
 
 /// Works as long as the job has the guest's name.
@@ -225,6 +256,7 @@ impl Common {
         let uuid = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
         placement.claim.machine_id =
             uuid.and_then(|uuid| uuid.parse::<MachineId>().ok()).map(|id| id.derived());
+        placement.claim.secrets = self.spec.plan.secrets.iter().map(SecretPlan::expected).collect();
         placement.claim.intent = Some(self.spec.plan.intent);
         placement.claim.hostname = Some(self.spec.plan.name.clone());
         placement.claim.pin = Some(self.service()?.pin);

@@ -3,16 +3,21 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use firstlight_shared::ids::{DerivedMachineId, MachineId};
 use firstlight_shared::wire::{Envelope, Opened, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{BEACON, Common, FAST, UNSEEN, VERIFY, beacon_of, store_fault, unless_store};
+use super::{
+    BEACON, Common, FAST, UNPROVEN, UNSEEN, VERIFY, beacon_of, delivered_by, store_fault, unless_store,
+};
 use crate::backend::{LookBudget, Observed, Placement};
 use crate::bringup::lookout::Sight;
+use crate::clock::now_ms;
 use crate::fleet::identities;
-use crate::intake::{BeaconView, Expected, Problem, verdict, verdict_by_beacon};
+use crate::intake::{BeaconView, Delivered, Expected, Problem, verdict, verdict_by_beacon};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 use crate::store::{Shared, StoredReport};
@@ -25,7 +30,7 @@ impl Step for Verify {
         VERIFY
     }
 
-    fn deadline(&self) -> Option<std::time::Duration> {
+    fn deadline(&self) -> Option<Duration> {
         Some(FAST)
     }
 
@@ -48,6 +53,10 @@ impl Step for Verify {
         self.0.console(context).await
     }
 }
+
+/// How long a guest's own agent may be silent before the guest is believed without it. It answers within seconds, or it is
+/// not there.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// How a report is bound to its guest, and what would bind it better.
 struct Bound {
@@ -75,7 +84,7 @@ impl Verify {
     ) -> Result<Value, Fault> {
         let service = self.0.service()?;
         let opened = stored.envelope.open().map_err(|error| Fault::new("bad-report", error.to_string()))?;
-        let observed = self.observe(placement).await?;
+        let observed = self.observe(context, placement).await?;
         let bound = self.bind(placement, &stored, &opened, &observed).await?;
         let trust = bound.trust;
         if trust != stored.trust {
@@ -83,11 +92,11 @@ impl Verify {
         }
         let own = identities(placement.plan.name.as_str(), &opened.report);
         let shared = service.store.sharing(context.job, &own.values).await.map_err(store_fault)?;
-        let mounts = mounts(placement);
-        let expected = self.expected(placement, &mounts);
+        let (mounts, secrets) = (mounts(placement), delivered_by(context.state));
+        let expected = self.expected(placement, &mounts, &secrets);
         let problems = verdict(&opened.report, trust, &expected, &observed, &shared);
         match fault(&problems) {
-            None => Ok(json!({ "trust": trust, "observed": observed })),
+            None => Ok(output(placement, json!({ "trust": trust, "observed": observed }), &observed)),
             Some(fault) => Err(match bound.missing {
                 Some(missing) if fault.code == "untrusted" => fault.with_hint(missing),
                 _ => fault,
@@ -104,7 +113,7 @@ impl Verify {
     ) -> Result<Value, Fault> {
         let store = &self.0.service()?.store;
         let guest = placement.plan.name.as_str();
-        let observed = self.observe(placement).await?;
+        let observed = self.observe(context, placement).await?;
         let own = beacon.identities();
         let mut shared = store.sharing(context.job, &own).await.map_err(store_fault)?;
         for (kind, value) in &own {
@@ -118,8 +127,8 @@ impl Verify {
                 job: String::new(),
             }));
         }
-        let mounts = mounts(placement);
-        let expected = self.expected(placement, &mounts);
+        let (mounts, secrets) = (mounts(placement), delivered_by(context.state));
+        let expected = self.expected(placement, &mounts, &secrets);
         let problems = verdict_by_beacon(beacon, &expected, &observed, &shared);
         if let Some(fault) = fault(&problems) {
             let url = placement.claim.url.as_deref().unwrap_or("the companion");
@@ -128,24 +137,39 @@ impl Verify {
             )));
         }
         store.vouch(context.job, guest, Trust::Attested, &own).await.map_err(store_fault)?;
-        Ok(json!({ "trust": Trust::Attested, "observed": observed, BEACON: beacon }))
+        let found = json!({ "trust": Trust::Attested, "observed": observed, BEACON: beacon });
+        Ok(output(placement, found, &observed))
     }
 
     /// An outage of the hypervisor says nothing about a guest that is ready: it is looked at again.
-    async fn observe(&self, placement: &Placement) -> Result<Observed, Fault> {
-        self.0.backend.observe(placement).await.map_err(|fault| match fault.code.as_str() {
-            "foreign" => fault,
-            _ => Fault { code: UNSEEN.to_owned(), ..fault },
-        })
+    /// So is one whose own agent is silent, for a while: what it has mounted is told by nobody else.
+    async fn observe(&self, context: &Context<'_>, placement: &Placement) -> Result<Observed, Fault> {
+        let observed =
+            self.0.backend.observe(placement).await.map_err(|fault| match fault.code.as_str() {
+                "foreign" => fault,
+                _ => Fault { code: UNSEEN.to_owned(), ..fault },
+            })?;
+        let began = context.state.timings.get(VERIFY).map_or(0, |timing| timing.started_ms);
+        let waited = Duration::from_millis(now_ms().saturating_sub(began));
+        match still_to_be_seen(&observed, waited) {
+            Some(why) => Err(Fault::new(UNSEEN, why)),
+            None => Ok(observed),
+        }
     }
 
-    fn expected<'a>(&'a self, placement: &'a Placement, mounts: &'a [PathBuf]) -> Expected<'a> {
+    fn expected<'a>(
+        &'a self,
+        placement: &'a Placement,
+        mounts: &'a [PathBuf],
+        secrets: &'a [Delivered],
+    ) -> Expected<'a> {
         Expected {
             guest: placement.plan.name.as_str(),
             mac: placement.allocation.mac,
-            machine_id: placement.claim.machine_id,
+            machine_id: predicted(placement),
             mounts,
             require: &self.0.spec.require,
+            secrets,
         }
     }
 
@@ -202,6 +226,27 @@ impl Verify {
     }
 }
 
+/// The output, with what the guest is believed without proof.
+fn output(placement: &Placement, mut found: Value, observed: &Observed) -> Value {
+    let Some(unseen) = &observed.mounts_unseen else { return found };
+    let paths = mounts(placement);
+    let unproven = paths.iter().map(|path| format!("mount {}: {}", path.display(), unseen.why));
+    found[UNPROVEN] = json!(unproven.collect::<Vec<_>>());
+    found
+}
+
+/// The machine-id that the guest was given with its UUID, whatever of it its claim had room for.
+fn predicted(placement: &Placement) -> Option<DerivedMachineId> {
+    let uuid = placement.allocation.slot.as_ref()?.uuid.as_deref()?;
+    uuid.parse::<MachineId>().ok().map(|id| id.derived())
+}
+
+/// What another look may show.
+fn still_to_be_seen(observed: &Observed, waited: Duration) -> Option<&str> {
+    let unseen = observed.mounts_unseen.as_ref()?;
+    (observed.running && unseen.passes && waited < SILENCE).then_some(unseen.why.as_str())
+}
+
 fn mounts(placement: &Placement) -> Vec<PathBuf> {
     placement.plan.mounts.iter().map(|mount| mount.path.clone()).collect()
 }
@@ -243,5 +288,35 @@ fn missing(sight: &Sight) -> String {
                          (`[beacon]` in /etc/firstlight/guest.toml)? Does the hypervisor list all addresses \
                          (pve-container 5.2.6 or newer)?"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Unseen;
+
+    #[test]
+    fn a_silent_agent_is_asked_again_for_a_while_and_one_that_is_not_there_is_not() {
+        let seen = |running, passes: Option<bool>| Observed {
+            running,
+            mac: None,
+            addresses: Vec::new(),
+            mounts: Vec::new(),
+            mounts_unseen: passes.map(|passes| Unseen { why: "silent".to_owned(), passes }),
+            no_network: false,
+        };
+        let before = SILENCE - Duration::from_millis(1);
+        for (running, passes, waited, again) in [
+            (true, Some(true), Duration::ZERO, true),
+            (true, Some(true), before, true),
+            (true, Some(true), SILENCE, false),
+            (true, Some(false), Duration::ZERO, false),
+            (false, Some(true), Duration::ZERO, false),
+            (true, None, Duration::ZERO, false),
+        ] {
+            let found = still_to_be_seen(&seen(running, passes), waited).is_some();
+            assert_eq!(found, again, "{running} {passes:?} {waited:?}");
+        }
     }
 }

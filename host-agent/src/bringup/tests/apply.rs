@@ -112,7 +112,8 @@ async fn a_plan_says_what_would_be_done_for_each_guest() {
     let (ready, other) = (rig.up_one(ONE).await, rig.up_one("name = \"web-02\"").await);
     rig.ready(&ready).await;
     rig.until(&other, Phase::Waiting).await;
-    let stranger = super::paper::Object { guest: "web-04".into(), mac: None, running: false };
+    let stranger =
+        super::paper::Object { guest: "web-04".into(), mac: None, running: false, ..Default::default() };
     rig.paper.world().objects.insert("somebody".into(), stranger);
 
     let planned = rig.service.plan(&specs("name = \"web-{n}\"\ncount = 4")).await.unwrap();
@@ -188,4 +189,26 @@ async fn a_plan_refuses_what_the_restore_would() {
     assert_eq!(planned[0].problems[0].code, "golden-not-archive", "{planned:?}");
     assert!(service.submit(&specs, "me").await.is_err());
     assert_eq!(rig.service.jobs(&JobFilter::default()).await.unwrap().jobs.len(), 0);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_budget_is_shown_and_refused_and_those_under_way_count() {
+    let rig = Rig::new().await;
+    rig.service.set_budgets([("node:paper".to_owned(), 4 << 30)].into());
+    let one = "name = \"web-01\"\nmemory = \"3G\"";
+    rig.up(one).await;
+    for (more, code) in [
+        ("name = \"web-02\"\nmemory = \"2G\"", "memory-budget"),
+        ("name = \"web-02\"\nmemory = \"5G\"", "memory-budget"),
+        ("name = \"web-02\"", "memory-unknown"),
+        ("name = \"web-{n}\"\nfirst = 2\ncount = 2\nmemory = \"1G\"", "memory-budget"),
+    ] {
+        let planned = rig.service.plan(&specs(more)).await.unwrap();
+        let problems: Vec<String> =
+            planned.into_iter().flat_map(|guest| guest.problems).map(|fault| fault.code).collect();
+        assert_eq!(problems, [code], "{more}");
+        assert_eq!(rig.refused(more).await.code, code, "{more}");
+    }
+    assert_eq!(rig.up(one).await[0].action, Applied::Joined, "what is there is not asked for again");
+    rig.up("name = \"web-02\"\nmemory = \"1G\"").await;
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::api::ReportFilter;
 use super::rig::Rig;
+use crate::backend::Unseen;
 use crate::intake::IntakeError;
 use crate::intake::testing::key;
 use crate::job::{Phase, State};
@@ -322,6 +323,24 @@ async fn another_machine_id_than_the_given_one_is_told() {
     rig.raise_for(&job, &report, 1);
     rig.deliver(&report, HOME).await.unwrap();
     assert_eq!(code(&rig.until(&job, Phase::RolledBack).await), "wrong-machine-id");
+}
+
+/// What a machine has mounted is told by its own agent alone.
+#[tokio::test]
+async fn a_silent_agent_is_asked_again_and_costs_no_guest() {
+    for (passes, times, unproven) in [(true, 3, 0), (false, u32::MAX, 1)] {
+        let rig = rig().await;
+        let unseen = Unseen { why: "the agent does not tell".to_owned(), passes };
+        rig.paper.world().untold = Some((unseen, times));
+        let job = rig.waiting(&format!("{ONE}\nmounts = [{{ path = \"/mnt/data\" }}]")).await;
+        let report = rig.report(&job, &key()).await;
+        rig.raise_for(&job, &report, 1);
+        rig.deliver(&report, HOME).await.unwrap();
+        rig.until(&job, Phase::Done).await;
+        let view = rig.service.view(&job).await.unwrap().unwrap();
+        assert_eq!(view.unproven.len(), unproven, "{:?}", view.unproven);
+        assert!(view.unproven.iter().all(|one| one == "mount /mnt/data: the agent does not tell"));
+    }
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ async fn what_came_late_is_swept_and_what_is_unknown_is_left() {
     rig.service.cancel(&job, "me", "").await.unwrap();
     rig.until(&job, Phase::RolledBack).await;
     for owner in [job.as_str(), "nobody-we-know"] {
-        let late = Object { guest: "web-01".into(), mac: None, running: true };
+        let late = Object { guest: "web-01".into(), mac: None, running: true, ..Default::default() };
         rig.paper.world().objects.insert(owner.to_owned(), late);
     }
     let found = rig.paper.survey().await.unwrap();

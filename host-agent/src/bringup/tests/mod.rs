@@ -2,8 +2,11 @@
 
 mod apply;
 mod beacons;
+mod changes;
 mod failing;
+mod lives;
 pub(super) mod paper;
 mod rig;
+mod secrets;
 mod several;
 mod waiting;

@@ -13,15 +13,29 @@ use tokio::time::Instant;
 
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, Slot, Stage, Surveyed, Taken,
+    ReportEndpoint, SecretFile, Slot, Snapshot, Stage, Surveyed, Taken, Unseen,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::bringup) struct Object {
     pub(in crate::bringup) guest: String,
     pub(in crate::bringup) mac: Option<MacAddress>,
     pub(in crate::bringup) running: bool,
+    pub(in crate::bringup) memory: u64,
+    /// With the memory that it had then.
+    pub(in crate::bringup) snapshots: Vec<(String, u64)>,
+    pub(in crate::bringup) ephemeral: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bringup) struct Delivery {
+    pub(in crate::bringup) job: String,
+    pub(in crate::bringup) running: bool,
+    /// As path, owner and content.
+    pub(in crate::bringup) files: Vec<(String, String, Vec<u8>)>,
+    /// What the claim names.
+    pub(in crate::bringup) claimed: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +49,14 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) golden: String,
     pub(in crate::bringup) refuse: Option<Stage>,
     pub(in crate::bringup) undo_fails: Option<Stage>,
+    /// What was done to guests that are there.
+    pub(in crate::bringup) changes: Vec<String>,
+    /// Changes that begin so are refused.
+    pub(in crate::bringup) refuse_change: Option<String>,
+    /// This change is done, and nobody hears of it.
+    pub(in crate::bringup) lose_answer: Option<String>,
+    /// A guest with more memory does not start.
+    pub(in crate::bringup) starts_with: Option<u64>,
     /// How often each job's guest was made.
     pub(in crate::bringup) made: BTreeMap<String, u32>,
     pub(in crate::bringup) released: u32,
@@ -46,11 +68,17 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) look_fails: bool,
     /// Nobody may look.
     pub(in crate::bringup) blind: bool,
+    /// Every delivery of secrets: the job, whether its guest ran, and what came.
+    pub(in crate::bringup) deliveries: Vec<Delivery>,
+    /// The next deliveries end with nobody knowing.
+    pub(in crate::bringup) lose_deliveries: u32,
     /// Every look: when it was begun, and at whose guest.
     pub(in crate::bringup) looks: Vec<(Instant, String)>,
     /// Looks under way, by job, and the most at one guest so far.
     pub(in crate::bringup) under_way: BTreeMap<String, usize>,
     pub(in crate::bringup) most_at_once: usize,
+    /// Nobody tells what guests have mounted: for so many times (each is counted down).
+    pub(in crate::bringup) untold: Option<(Unseen, u32)>,
 }
 
 #[derive(Debug)]
@@ -69,6 +97,33 @@ impl Default for Paper {
 impl Paper {
     pub(in crate::bringup) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
+    }
+}
+
+impl Paper {
+    async fn change(
+        &self,
+        guest: &Placement,
+        what: String,
+        change: impl FnOnce(&mut Object, Option<u64>) + Send,
+    ) -> Act {
+        tokio::task::yield_now().await;
+        let mut world = self.world();
+        if world.refuse_change.as_ref().is_some_and(|refused| what.starts_with(refused)) {
+            return Act::Refused(Fault::new("paper-refused", format!("{what} is refused")));
+        }
+        let most = world.starts_with;
+        let lost = world.lose_answer.as_ref().is_some_and(|lost| what.starts_with(lost));
+        match world.objects.get_mut(&guest.job) {
+            Some(object) => change(object, most),
+            None => return Act::Refused(Fault::new("gone", "there is no such guest")),
+        }
+        world.changes.push(what);
+        if lost {
+            world.lose_answer = None;
+            return Act::Unknown(Fault::new("lost", "the answer was lost"));
+        }
+        Act::Applied(json!({}))
     }
 }
 
@@ -152,6 +207,9 @@ impl Backend for Paper {
                 guest: guest.plan.name.to_string(),
                 mac: Some(guest.allocation.mac),
                 running: false,
+                memory: guest.plan.size.memory_bytes.unwrap_or(512 << 20),
+                snapshots: Vec::new(),
+                ephemeral: guest.plan.ephemeral,
             };
             world.objects.insert(guest.job.clone(), object);
         }
@@ -176,11 +234,32 @@ impl Backend for Paper {
         Undo::Absent
     }
 
+    async fn deliver(&self, guest: &Placement, secrets: &[SecretFile]) -> Act {
+        let mut world = self.world();
+        let running = world.objects.get(&guest.job).is_some_and(|object| object.running);
+        let file =
+            |one: &SecretFile| (one.path.display().to_string(), one.owner.to_string(), one.content.to_vec());
+        world.deliveries.push(Delivery {
+            job: guest.job.clone(),
+            running,
+            files: secrets.iter().map(file).collect(),
+            claimed: guest.claim.secrets.iter().map(|secret| secret.path.clone()).collect(),
+        });
+        match world.lose_deliveries.checked_sub(1) {
+            None => Act::Applied(json!({})),
+            Some(left) => {
+                world.lose_deliveries = left;
+                Act::Unknown(Fault::new("paper-lost", "nobody knows"))
+            }
+        }
+    }
+
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
         let world = self.world();
         let surveyed = |(job, object): (&String, &Object)| Surveyed {
             job: Some(job.clone()),
             guest: object.guest.clone(),
+            id: None,
             running: object.running,
         };
         Ok(world.objects.iter().map(surveyed).collect())
@@ -217,14 +296,23 @@ impl Backend for Paper {
     }
 
     async fn observe(&self, guest: &Placement) -> Result<Observed, Fault> {
-        let world = self.world();
+        let mut world = self.world();
+        let untold = world.untold.as_mut().filter(|(_, times)| *times > 0).map(|(unseen, times)| {
+            *times -= 1;
+            unseen.clone()
+        });
         let other = guest.allocation.slot.as_ref().and_then(|slot| world.others.get(&slot.id));
         let object = world.objects.get(&guest.job).or(other);
         Ok(Observed {
             running: object.is_some_and(|object| object.running),
             mac: object.and_then(|object| object.mac),
             addresses: guest.allocation.addresses.clone(),
-            mounts: guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            mounts: match &untold {
+                Some(_) => Vec::new(),
+                None => guest.plan.mounts.iter().map(|mount| mount.path.clone()).collect(),
+            },
+            mounts_unseen: untold,
+            no_network: false,
         })
     }
 
@@ -269,6 +357,50 @@ impl Backend for Paper {
 
     async fn remove_claim(&self, _: &Placement) -> Result<(), Fault> {
         Ok(())
+    }
+
+    async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
+        Ok(self.world().objects.get(&guest.job).map(|object| object.memory))
+    }
+
+    async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {
+        self.change(guest, format!("memory {bytes}"), |object, world| {
+            object.memory = bytes;
+            object.running = world.is_none_or(|most| bytes <= most);
+        })
+        .await
+    }
+
+    async fn keep(&self, guest: &Placement) -> Act {
+        self.change(guest, "keep".to_owned(), |object, _| object.ephemeral = false).await
+    }
+
+    async fn snapshots(&self, guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        let world = self.world();
+        let found = world.objects.get(&guest.job).map(|object| object.snapshots.clone()).unwrap_or_default();
+        Ok(found.into_iter().map(|(name, _)| Snapshot { name, taken_at_ms: None }).collect())
+    }
+
+    async fn snapshot(&self, guest: &Placement, name: &str) -> Act {
+        self.change(guest, format!("snapshot {name}"), |object, _| {
+            object.snapshots.push((name.to_owned(), object.memory));
+        })
+        .await
+    }
+
+    async fn restore_snapshot(&self, guest: &Placement, name: &str) -> Act {
+        self.change(guest, format!("rollback {name}"), |object, _| {
+            let found = object.snapshots.iter().find(|(of, _)| of == name);
+            object.memory = found.map_or(object.memory, |(_, memory)| *memory);
+        })
+        .await
+    }
+
+    async fn remove_snapshot(&self, guest: &Placement, name: &str) -> Act {
+        self.change(guest, format!("remove {name}"), |object, _| {
+            object.snapshots.retain(|(of, _)| of != name);
+        })
+        .await
     }
 
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::super::api::Submitted;
 use super::super::spec::{GuestSpec, parse_spec};
-use super::super::{Bringups, Endpoints, Parts, SubmitError};
+use super::super::{Bringups, Endpoints, Parts, SecretRules, SubmitError};
 use super::paper::Paper;
 use crate::backend::Backend;
 use crate::intake::testing::{claim, key, report, seal};
@@ -164,6 +164,7 @@ pub(super) fn service(store: &Store, backends: Vec<Arc<dyn Backend>>) -> Arc<Bri
         pin: SpkiPin::of(b"a key"),
         backends,
         limits: Limits::default(),
+        secrets: SecretRules::Anything,
     })
 }
 

@@ -30,7 +30,12 @@ fn wanted(guest: &str) -> WaitFor {
 impl Rig {
     /// Somebody makes guest 101 `web-01`, or whatever is said.
     fn other(&self, id: &str, guest: &str, mac: &str) {
-        let object = Object { guest: guest.into(), mac: Some(mac.parse().unwrap()), running: true };
+        let object = Object {
+            guest: guest.into(),
+            mac: Some(mac.parse().unwrap()),
+            running: true,
+            ..Default::default()
+        };
         self.paper.world().others.insert(id.into(), object);
     }
 
@@ -232,7 +237,7 @@ async fn a_cancelled_wait_just_ends() {
     rig.until(&job, Phase::Waiting).await;
     for _ in 0..3 {
         // Surveys see guests of ours only: nobody concludes that this one stopped.
-        rig.service.waiters.surveyed("paper", |_| false);
+        rig.service.waiters.surveyed("paper", |_, _| false);
     }
     assert_eq!(rig.state(&job).await.phase, Phase::Waiting);
     rig.service.cancel("web-01", "me", "enough").await.unwrap();
@@ -365,4 +370,34 @@ async fn a_guest_whose_report_cannot_come_is_ready_by_its_beacon() {
     // It comes after all, and is taken for what the beacon said.
     rig.taken(&report).await;
     assert_eq!(rig.service.wait_for(&wanted("101"), "me").await.unwrap().action, Applied::Unchanged);
+}
+
+/// A guest's beacon stands as long as nobody has acknowledged its report.
+#[tokio::test]
+async fn again_wants_something_newer_than_what_is_on_record() {
+    let rig = rig().await;
+    rig.paper.world().open = true;
+    let raise = |job: &str, report: &[u8], generation: u8| {
+        let beacon = Beacon::of_report(&Envelope::parse(report).unwrap(), Reason::Other).unwrap();
+        rig.paper.world().shown.insert(job.to_owned(), encode(&beacon, Form::Ipv6, generation));
+    };
+    // Its report does not come through: the beacon alone is on record.
+    let short = WaitFor { timeout_ms: 1500, again: true, ..wanted("101") };
+    let first = rig.wait(&short).await.job;
+    let old = rig.says("101", &key(), |_| {});
+    rig.paper.world().reports.clear();
+    raise(&first, &old, 1);
+    rig.until(&first, Phase::Done).await;
+    // It stands still, also for a second time: what did not count once does not count later.
+    for _ in 0..2 {
+        let again = rig.wait(&short).await.job;
+        raise(&again, &old, 1);
+        let ended = rig.until(&again, Phase::RolledBack).await;
+        assert_eq!(ended.failure.unwrap().code, "report-timeout");
+    }
+    let newer = rig.wait(&short).await.job;
+    let new = rig.says("101", &key(), |report| report.boot_id = Some("another".into()));
+    rig.paper.world().reports.clear();
+    raise(&newer, &new, 2);
+    rig.until(&newer, Phase::Done).await;
 }

@@ -14,7 +14,7 @@ use super::api::{Applied, Submitted};
 use super::sagas::spec_of;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use super::steps::{ADOPT, Allocated, Likeness, MAC, handle, id_kind};
+use super::steps::{ADOPT, Allocated, Likeness, MAC, beacon_of, handle, id_kind};
 use super::submit::{SubmitError, new_id};
 use crate::backend::{Adopted, Backend, GuestPlan, Place, Size};
 use crate::clock::now_ms;
@@ -34,7 +34,8 @@ pub struct WaitFor {
     /// Checks that must pass beyond those that the guest itself requires.
     #[serde(default)]
     pub require: Vec<String>,
-    /// What is on record of the guest does not count any more: wait for a new report.
+    /// What is on record of the guest does not count any more: wait for another report than that one, and for a beacon that
+    /// does not name it.
     #[serde(default)]
     pub again: bool,
 }
@@ -43,6 +44,8 @@ const SHORTEST: u64 = 1000;
 const LONGEST: u64 = 24 * 3600 * 1000;
 /// How often to decide anew, when another companion was faster.
 const ATTEMPTS: u32 = 3;
+/// Reports that do not count any more.
+const REMEMBERED: usize = 16;
 /// How long an earlier record may take to go: it is a few rows.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -50,15 +53,16 @@ impl Bringups {
     /// Looks for the guest, and makes a job that waits for it unless there is one, or it is ready already.
     pub async fn wait_for(&self, wanted: &WaitFor, by: &str) -> Result<Submitted, SubmitError> {
         check(wanted)?;
-        let backend = self.backend(&wanted.backend)?;
+        let backend = self.hasty_backend(&wanted.backend)?;
         let found = backend.adopt(&wanted.guest).await?;
         let guest = found.name.to_string();
+        let old = if wanted.again { self.on_record(&guest).await? } else { Vec::new() };
         for attempt in 1.. {
             let known = self.known(&*backend, &found).await?;
             let submitted = |job, action| Submitted { guest: guest.clone(), job, action };
             match decide(wanted, &guest, known.as_ref()) {
                 Answer::Create => {
-                    let job = self.job_that_waits(wanted, &found, by)?;
+                    let job = self.job_that_waits(wanted, &found, &old, by)?;
                     match self.store.create(std::slice::from_ref(&job)).await {
                         Ok(()) => return Ok(submitted(job.id, Applied::Created)),
                         Err(JournalError::NameTaken { .. }) if attempt < ATTEMPTS => {}
@@ -96,7 +100,29 @@ impl Bringups {
         Ok(spec)
     }
 
-    fn job_that_waits(&self, wanted: &WaitFor, found: &Adopted, by: &str) -> Result<NewJob, Fault> {
+    /// The reports of this guest that are on record: the one that ended its last wait (or that its beacon named instead),
+    /// and those that did not count for that one any more.
+    async fn on_record(&self, guest: &str) -> Result<Vec<String>, Fault> {
+        let Some(row) = self.store.job_of_guest(guest).await.map_err(store_fault)? else {
+            return Ok(Vec::new());
+        };
+        let report = self.store.report_of_job(&row.id).await.map_err(store_fault)?;
+        let state = self.state(&row.id).await.map_err(store_fault)?;
+        let beacon = state.as_ref().and_then(beacon_of).and_then(|beacon| beacon.report_sha256);
+        let before = state.as_ref().and_then(|state| spec_of(state).ok()).map(|spec| spec.newer_than);
+        let mut old: Vec<String> = report.map(|stored| stored.sha256).into_iter().chain(beacon).collect();
+        old.extend(before.into_iter().flatten());
+        old.truncate(REMEMBERED);
+        Ok(old)
+    }
+
+    fn job_that_waits(
+        &self,
+        wanted: &WaitFor,
+        found: &Adopted,
+        old: &[String],
+        by: &str,
+    ) -> Result<NewJob, Fault> {
         let spec = GuestSpec {
             backend: wanted.backend.clone(),
             plan: plan(found),
@@ -104,8 +130,10 @@ impl Bringups {
             timeout_ms: wanted.timeout_ms,
             require: wanted.require.clone(),
             deadline_ms: None,
+            destroy_after_ms: None,
             golden_mark: None,
             adopt: Some(found.clone()),
+            newer_than: old.to_vec(),
         };
         let job = JobSpec { batch: new_id(), by: by.to_owned(), ..self.job_spec(&spec)? };
         let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(job) };
@@ -209,6 +237,7 @@ fn plan(found: &Adopted) -> GuestPlan {
         tags: Vec::new(),
         onboot: None,
         ephemeral: false,
+        secrets: Vec::new(),
     }
 }
 

@@ -46,6 +46,15 @@ fn the_commands_that_the_page_of_proxmox_shows_exist() {
     assert!(commands.len() >= 7, "docs/proxmox.md shows only {} commands", commands.len());
 }
 
+#[test]
+fn the_commands_that_the_page_of_lives_shows_exist() {
+    let commands = shown(include_str!("../../../../docs/lifecycle.md"));
+    for command in &commands {
+        assert_parses("docs/lifecycle.md", command);
+    }
+    assert!(commands.len() >= 9, "docs/lifecycle.md shows only {} commands", commands.len());
+}
+
 /// README and `--help` show one table.
 #[test]
 fn readme_has_the_exit_codes_of_help() {
@@ -99,5 +108,60 @@ fn what_contradicts_itself_is_wrong_usage() {
         "firstlight show web-01 --events --json",
     ] {
         assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
+    }
+}
+
+/// What stands between backquotes and begins with the program's name, in all that the programs say.
+fn named() -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<_> =
+        ["src", "../guest-agent/src", "../shared/src"].iter().map(|folder| own.join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let quoted = text.split("`firstlight ").skip(1).filter_map(|rest| rest.split('`').next());
+                let place = path.display().to_string();
+                found.extend(
+                    quoted.map(|line| (place.clone(), line.split_whitespace().map(str::to_owned).collect())),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// The command and the options of every hint are there; what comes from a format is not looked at.
+#[test]
+fn every_command_that_a_hint_names_exists() {
+    let named = named();
+    assert!(named.len() > 40, "only {} were found", named.len());
+    for (place, words) in named {
+        let mut command = Arguments::command();
+        let mut words = words.iter().map(String::as_str).peekable();
+        while let Some(next) = words.peek().and_then(|word| command.find_subcommand(word).cloned()) {
+            words.next();
+            command = next;
+        }
+        let rest: Vec<&str> = words.collect();
+        let is_option = |word: &&&str| word.starts_with("--");
+        assert!(
+            !command.has_subcommands() || rest.first().is_none_or(|word| is_option(&word)),
+            "{place} names `firstlight {} {rest:?}`",
+            command.get_name()
+        );
+        for option in rest.iter().filter(is_option) {
+            let name = option.trim_start_matches('-');
+            let known = ["help", "version"].contains(&name)
+                || Arguments::command()
+                    .get_arguments()
+                    .chain(command.get_arguments())
+                    .any(|one| one.get_long() == Some(name));
+            assert!(known, "{place} names `{option}` of `firstlight {}`", command.get_name());
+        }
     }
 }

@@ -4,7 +4,6 @@ mod lines;
 mod place;
 mod tls;
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -122,15 +121,13 @@ impl Client {
     }
 }
 
-/// Says once that an answer takes its time, to people only.
+/// Says once that an answer takes its time: the companion asks a hypervisor first, for one.
 async fn told_of_waiting<T>(answer: impl Future<Output = T>) -> T {
     tokio::pin!(answer);
     match tokio::time::timeout(PATIENCE, &mut answer).await {
         Ok(answer) => answer,
         Err(_) => {
-            if std::io::stderr().is_terminal() {
-                say("waiting for the companion's answer...");
-            }
+            say("waiting for the companion's answer...");
             answer.await
         }
     }

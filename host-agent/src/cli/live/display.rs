@@ -3,6 +3,7 @@
 use console::{measure_text_width, truncate_str};
 use firstlight_shared::text::escape;
 
+use crate::backend::Trouble;
 use crate::job::Phase;
 
 /// Of the name's column; longer names are cut.
@@ -23,6 +24,8 @@ pub(crate) struct Row {
     pub(crate) retries: u32,
     /// Why a queued job has not begun, or why an ended one failed.
     pub(crate) why: Option<String>,
+    /// What keeps a job at work from going on.
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// Columns and lines.
@@ -42,11 +45,15 @@ impl Row {
             1 => " (tried once before)".to_owned(),
             n => format!(" (tried {n} times before)"),
         };
+        let trouble = match &self.trouble {
+            Some(trouble) => format!("; tries again: {}", escape(&trouble.fault.message, 500)),
+            None => String::new(),
+        };
         match self.phase {
             Phase::Queued => format!("queued{why}"),
-            Phase::Running => format!("running {step}{retries}"),
-            Phase::Waiting => "waiting for the guest's report".to_owned(),
-            Phase::Unwinding => format!("unwinding{why}"),
+            Phase::Running => format!("running {step}{retries}{trouble}"),
+            Phase::Waiting => format!("waiting for the guest's report{trouble}"),
+            Phase::Unwinding => format!("unwinding{why}{trouble}"),
             Phase::Done => {
                 format!("ready{}", self.total_ms.map(|ms| format!(" in {}", seconds(ms))).unwrap_or_default())
             }
@@ -63,9 +70,15 @@ impl Row {
             (false, Some(since)) => seconds(now_ms.saturating_sub(since)),
             _ => String::new(),
         };
-        let what = match self.phase {
+        let what = match (self.phase, &self.trouble) {
             // The total says it already.
-            Phase::Done => "ready".to_owned(),
+            (Phase::Done, _) => "ready".to_owned(),
+            // The times before the reason: that is what a narrow terminal cuts.
+            (_, Some(trouble)) => {
+                let so_far = Self { trouble: None, ..self.clone() }.describe();
+                let when = standstill(trouble, now_ms);
+                format!("{so_far}; {when}: {}", escape(&trouble.fault.message, 500))
+            }
             _ => self.describe(),
         };
         format!("{name}  {in_step:>8}  {total:>8}  {what}")
@@ -75,6 +88,17 @@ impl Row {
     fn shown_when_short(&self) -> bool {
         !matches!(self.phase, Phase::Done | Phase::Queued | Phase::RolledBack | Phase::Abandoned)
     }
+}
+
+/// `stands still for 12.3 s, next try in 2.0 s`
+pub(crate) fn standstill(trouble: &Trouble, now_ms: u64) -> String {
+    let since = seconds(now_ms.saturating_sub(trouble.since_ms));
+    let next = match trouble.next_try_ms.map(|next| next.saturating_sub(now_ms)) {
+        Some(0) => "tried again just now".to_owned(),
+        Some(left) => format!("next try in {}", seconds(left)),
+        None => "tried again every few seconds".to_owned(),
+    };
+    format!("stands still for {since}, {next}")
 }
 
 /// `12.3 s`, `2:05 min`.
@@ -140,6 +164,7 @@ mod tests {
             total_ms: phase.is_final().then_some(2_891),
             retries: 0,
             why: None,
+            trouble: None,
         }
     }
 
@@ -161,6 +186,28 @@ mod tests {
                 "d               3.3 s     9.3 s  waiting for the guest's report",
             ]
         );
+    }
+
+    #[test]
+    fn what_stands_still_says_since_when_and_why() {
+        let fault = crate::outcome::Fault::new("x", "GET /nodes: pve1:8006 does not answer");
+        let mut stuck = row("a", Phase::Running);
+        stuck.trouble = Some(Trouble { fault, since_ms: 6_000, next_try_ms: Some(12_500) });
+        let wide = Size { width: 200, height: 24 };
+        assert_eq!(
+            frame(&[stuck.clone()], 10_300, wide),
+            [
+                "a     3.3 s     9.3 s  running restore; stands still for 4.3 s, next try in 2.2 s: GET /nodes: pve1:8006 does not answer"
+            ]
+        );
+        // Plain lines tell what changed, and not each second.
+        assert_eq!(stuck.describe(), "running restore; tries again: GET /nodes: pve1:8006 does not answer");
+        for (next_try_ms, said) in
+            [(Some(1), "tried again just now"), (None, "tried again every few seconds")]
+        {
+            let trouble = stuck.trouble.clone().map(|trouble| Trouble { next_try_ms, ..trouble });
+            assert!(standstill(&trouble.unwrap(), 10_300).ends_with(said));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::client::{Client, Ending, Lines, query};
 use super::failure::{Exit, Failure};
 use crate::bringup::{GuestView, JobLine};
-pub(super) use display::{Row, seconds};
+pub(super) use display::{Row, seconds, standstill};
 pub(super) use screen::{Screen, say};
 
 /// How many jobs one stream follows: their ids must fit into an address.
@@ -34,6 +34,7 @@ impl Row {
             total_ms: view.ended_at_ms.map(|ended| ended.saturating_sub(view.created_at_ms)),
             retries: step.map_or(0, |step| step.attempts.saturating_sub(1).saturating_add(step.doubts)),
             why: view.failure.as_ref().map(|fault| fault.message.clone()),
+            trouble: view.trouble.clone(),
         }
     }
 
@@ -47,6 +48,7 @@ impl Row {
             total_ms: line.ended_at_ms.map(|ended| ended.saturating_sub(line.created_at_ms)),
             retries: 0,
             why: line.failure.as_ref().map(|fault| fault.message.clone()).or_else(|| line.waits_for.clone()),
+            trouble: line.trouble.clone(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `firstlight show`: one job as a page.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::super::live::seconds;
+use super::super::live::{seconds, standstill};
 use super::timeline::{Entry, timeline};
 use super::{list, safe, table, text};
+use crate::backend::Trouble;
 use crate::job::Recorded;
 
 /// The page. `now_ms` is for what has not ended.
@@ -39,17 +41,39 @@ pub(in crate::cli) fn job(answer: &Value, now_ms: u64) -> String {
             out.push_str(&fact(label, &shown));
         }
     }
+    for unproven in list(&job["unproven"]) {
+        out.push_str(&fact("not proven", &text(unproven)));
+    }
     if job["by_beacon_alone"] == true {
         out.push_str(&fact(
             "beacon",
             &format!("{}: that is all there is, no report has come", text(&job["beacon"]["state"])),
         ));
     }
+    if let Some(what) = super::change(&job["change"]) {
+        out.push_str(&fact(
+            "changes",
+            &format!("{what}, of the guest that job {} made", text(&job["change_of"])),
+        ));
+    }
+    if job["change_of"].is_null()
+        && job["state"] == "done"
+        && (job["ephemeral"] == true || !job["due_at_ms"].is_null())
+    {
+        out.push_str(&fact("lives", &super::life(job, now_ms)));
+    }
     if let Some(reach) = job["reach"].as_str() {
         out.push_str(&fact("log in", &format!("{} ssh root@{}", safe(reach), text(&job["addresses"]))));
     }
     for key in list(&job["ssh_host_keys"]) {
         out.push_str(&fact("host key", &format!("{} {}", text(&key["fingerprint"]), text(&key["type"]))));
+    }
+    if let Ok(trouble) = Trouble::deserialize(&job["trouble"]) {
+        let when = standstill(&trouble, now_ms);
+        out.push_str(&fact("trouble", &format!("{when}: {}", safe(&trouble.fault.message))));
+        if let Some(hint) = &trouble.fault.hint {
+            out.push_str(&fact("hint", &safe(hint)));
+        }
     }
     failure(&mut out, job);
     out.push('\n');
@@ -125,6 +149,21 @@ fn tables(answer: &Value) -> String {
         let header = ["CHECK", "VERDICT", "SEVERITY", "MS", "REASON"];
         out.push_str(&format!("\n{}", table(&header, checks.iter().map(row))));
     }
+    let secrets = list(&answer["job"]["secrets"]).collect::<Vec<_>>();
+    if !secrets.is_empty() {
+        let row = |secret: &&Value| {
+            let mut cells = ["path", "mode", "owner", "sha256_prefix"].map(|key| text(&secret[key])).to_vec();
+            cells.push(match secret["confirmed"].as_bool() {
+                Some(true) => "as delivered".to_owned(),
+                Some(false) => "differs".to_owned(),
+                None => "unknown".to_owned(),
+            });
+            cells
+        };
+        let header = ["SECRET", "MODE", "OWNER", "SHA-256 BEGINS", "IN THE GUEST"];
+        out.push_str(&format!("\n{}", table(&header, secrets.iter().map(row))));
+    }
+    out.push_str(&super::lists::evidence(answer));
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| ["code", "source", "message"].map(|key| text(&refused[key])).to_vec();

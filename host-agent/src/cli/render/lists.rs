@@ -6,7 +6,8 @@ use super::super::live::seconds;
 use super::{list, safe, table, text};
 use crate::bringup::{JobLine, PlanAction, PlannedGuest};
 
-pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
+/// `now_ms` is for guests that are due some day.
+pub(in crate::cli) fn jobs(jobs: &[JobLine], now_ms: u64) -> String {
     let optional = |text: Option<&str>| safe(text.unwrap_or_default());
     let row = |job: &JobLine| {
         let took = job.ended_at_ms.map(|ended| seconds(ended.saturating_sub(job.created_at_ms)));
@@ -18,19 +19,25 @@ pub(in crate::cli) fn jobs(jobs: &[JobLine]) -> String {
             optional(job.trust.map(|trust| trust.as_str())),
             optional(job.step.as_deref()),
             optional(took.as_deref()),
-            why(job),
+            why(job, now_ms),
         ]
     };
     let header = ["JOB", "GUEST", "BACKEND", "STATE", "TRUST", "STEP", "TOOK", "WHY"];
     table(&header, jobs.iter().map(row))
 }
 
-/// Why it failed, or why it has not begun.
-fn why(job: &JobLine) -> String {
-    match (&job.failure, &job.waits_for) {
-        (Some(fault), _) => safe(&fault.message),
-        (None, Some(waits_for)) => format!("waits for {}", safe(waits_for)),
-        (None, None) => "-".to_owned(),
+/// Why it failed, why it has not begun, or why it does not go on; of a guest that is ready, how long it lives.
+fn why(job: &JobLine, now_ms: u64) -> String {
+    match (&job.failure, &job.waits_for, &job.trouble) {
+        (_, _, Some(trouble)) => format!("tries again: {}", safe(&trouble.fault.message)),
+        (Some(fault), ..) => safe(&fault.message),
+        (None, Some(waits_for), _) => format!("waits for {}", safe(waits_for)),
+        (None, None, None) if job.change_of.is_some() => "a change".to_owned(),
+        (None, None, None) => match job.due_at_ms {
+            Some(due) => format!("destroyed in {}", super::span(due.saturating_sub(now_ms))),
+            None if job.ephemeral => "gone when it stops".to_owned(),
+            None => "-".to_owned(),
+        },
     }
 }
 
@@ -131,6 +138,7 @@ pub(in crate::cli) fn reports(answer: &Value) -> String {
         &["GUEST", "SAYS", "TRUST", "IDENTITY", "CHECKS", "FROM", "SHA256"],
         list(&answer["reports"]).map(row),
     );
+    out.push_str(&evidence(answer));
     let refusals = list(&answer["refusals"]).collect::<Vec<_>>();
     if !refusals.is_empty() {
         let row = |refused: &&Value| {
@@ -140,6 +148,21 @@ pub(in crate::cli) fn reports(answer: &Value) -> String {
         out.push_str(&table(&["REFUSED", "CODE", "FROM", "CLAIM", "WHY"], refusals.iter().map(row)));
     }
     out
+}
+
+/// What guests said when they were verified anew; nothing, if none was.
+pub(super) fn evidence(answer: &Value) -> String {
+    let rows = list(&answer["evidence"]).map(|evidence| {
+        let at = evidence["at_ms"].as_u64().map_or_else(|| "-".to_owned(), crate::clock::utc);
+        let holds = if evidence["holds"] == true { "yes" } else { "no" };
+        let sha256 = text(&evidence["sha256"]).chars().take(16).collect();
+        vec![text(&evidence["guest"]), at, holds.to_owned(), text(&evidence["by"]), sha256]
+    });
+    let rows = rows.collect::<Vec<_>>();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(&["VERIFIED", "AT", "HOLDS", "ASKED BY", "SHA256"], rows))
 }
 
 /// Lines for a known_hosts file; keys were checked when the report was opened, names are ours.

@@ -1,6 +1,8 @@
 //! Answers as text: tables for people, JSON for programs.
 
+mod evidence;
 mod job;
+mod life;
 mod lists;
 mod timeline;
 
@@ -9,7 +11,9 @@ use firstlight_shared::text::escape;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use evidence::statement;
 pub(super) use job::{events, job};
+pub(super) use life::{change, life, span};
 pub(super) use lists::{guests, jobs, known_hosts, plan, reports};
 
 /// A last column narrower than this is not worth breaking lines for.

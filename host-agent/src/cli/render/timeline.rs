@@ -84,6 +84,18 @@ impl Timeline {
             }
             Event::RetryRequested { by: who } => self.point(at, "retry asked for", &by(who), ""),
             Event::Abandoned { by: who, reason } => self.point(at, "abandoned", &by(who), reason),
+            Event::Kept { by: who, until_ms, promoted } => {
+                let until = match until_ms {
+                    Some(until) => format!("for {}", super::span(until.saturating_sub(at))),
+                    None => "for ever".to_owned(),
+                };
+                let also = if *promoted { ", also when it stops" } else { "" };
+                self.point(at, "kept", &by(who), &format!("{until}{also}"));
+            }
+            Event::DueSoon { due_ms } => {
+                let left = super::span(due_ms.saturating_sub(at));
+                self.point(at, "end is near", "", &format!("destroyed in {left}, unless somebody keeps it"));
+            }
             Event::Swept { what } => self.point(at, "swept", "came late", &what.join(", ")),
             #[allow(
                 unreachable_patterns,

@@ -48,6 +48,13 @@ pub struct DestroyRequest {
     pub reason: Option<String>,
 }
 
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepRequest {
+    /// So long from now on, in milliseconds. None: for ever.
+    pub for_ms: Option<u64>,
+}
+
 /// The request is on record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Asked {
@@ -111,6 +118,22 @@ pub(super) async fn abandon(
 ) -> Result<Json<Asked>, ApiError> {
     let asked = resolve(&service, &id).await?;
     let job = service.abandon(&asked, &who, &reason(request.reason, "abandoned by the operator")).await?;
+    Ok(Json(Asked { asked, job }))
+}
+
+/// Say how long a guest lives, whatever its spec says: for a time from now on, or for ever. The last word counts.
+#[utoipa::path(post, path = "/v1/jobs/{id}/keep", tag = "guests", params(("id" = String, Path, description = "Job id or guest's name")),
+    request_body = KeepRequest, responses((status = 200, body = Asked), (status = 404, body = Fault),
+    (status = 409, body = Fault, description = "The guest is being undone, or gone"), (status = "default", body = Fault)))]
+pub(super) async fn keep(
+    State(service): State<Arc<Bringups>>,
+    Path(id): Path<String>,
+    By(who): By,
+    Body(request): Body<KeepRequest>,
+) -> Result<Json<Asked>, ApiError> {
+    let asked = resolve(&service, &id).await?;
+    let span = request.for_ms.map(std::time::Duration::from_millis);
+    let job = service.keep(&asked, span, &who).await?;
     Ok(Json(Asked { asked, job }))
 }
 

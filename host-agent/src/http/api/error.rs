@@ -38,12 +38,18 @@ impl ApiError {
 pub(super) fn status_of(code: &str) -> StatusCode {
     match code {
         "bad-request" => StatusCode::BAD_REQUEST,
-        "no-such-job" | "no-such-guest" | "no-such-route" => StatusCode::NOT_FOUND,
+        "no-such-job" | "no-such-guest" | "no-such-route" | "no-such-snapshot" => StatusCode::NOT_FOUND,
         "guest-exists"
         | "guest-differs"
         | "guest-unwinding"
         | "guest-needs-operator"
         | "guest-not-ours"
+        | "guest-gone"
+        | "guest-busy"
+        | "guest-not-ready"
+        | "change-in-progress"
+        | "snapshot-exists"
+        | "not-a-guest"
         | "guest-changed"
         | "guest-known"
         | "fenced"

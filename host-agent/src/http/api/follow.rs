@@ -36,7 +36,7 @@ pub(super) async fn follow(
     Params(query): Params<FollowQuery>,
 ) -> Result<Response, ApiError> {
     // Before the first look: nothing that happens after it is missed.
-    let listener = Listener::new(service.changes(), service.stopping());
+    let listener = Listener::new(service.changes(), service.stopping()).ticking();
     let mut open = BTreeMap::new();
     for name in split(&query.jobs) {
         open.insert(resolve(&service, &name).await?, None);
@@ -55,6 +55,7 @@ struct Follower {
 impl Follower {
     async fn run(mut self) -> Result<(), Gone> {
         let mut due: Vec<String> = self.open.keys().cloned().collect();
+        let mut troubles = self.service.troubles();
         loop {
             while let Some(job) = due.pop() {
                 due.extend(self.show(&job).await?);
@@ -66,6 +67,12 @@ impl Follower {
                 News::Jobs(jobs) => due.extend(jobs.into_iter().filter(|job| self.open.contains_key(job))),
                 News::Everything => due.extend(self.open.keys().cloned()),
                 News::Silence => self.lines.heartbeat().await?,
+                News::Tick => {
+                    let now = self.service.troubles();
+                    if now != std::mem::replace(&mut troubles, now.clone()) {
+                        due.extend(self.open.keys().cloned());
+                    }
+                }
                 News::End => return Ok(()),
             }
         }

@@ -27,9 +27,9 @@ pub(super) struct ReportsQuery {
     before: Option<String>,
 }
 
-/// List reports that were taken, and those that were refused, newest first.
+/// List reports that were taken, and those that were refused, newest first. A guest that nobody knows is an error.
 #[utoipa::path(get, path = "/v1/reports", tag = "guests", params(ReportsQuery),
-    responses((status = 200, body = ReportPage), (status = "default", body = Fault)))]
+    responses((status = 200, body = ReportPage), (status = 404, body = Fault), (status = "default", body = Fault)))]
 pub(super) async fn reports(
     State(service): State<Arc<Bringups>>,
     Params(query): Params<ReportsQuery>,
@@ -37,7 +37,18 @@ pub(super) async fn reports(
     let limit = query.limit.min(PAGE_LIMIT);
     check_place(query.before.as_deref(), ReportFilter::is_place)?;
     let filter = ReportFilter { guest: query.guest, limit, before: query.before };
-    Ok(Json(service.reports(&filter).await?))
+    let page = service.reports(&filter).await?;
+    if let Some(guest) = filter.guest.filter(|_| page.reports.is_empty() && page.refusals.is_empty())
+        && !service.knows(&guest).await?
+    {
+        let name = escape(&guest, 80);
+        let fault =
+            Fault::new("no-such-guest", format!("no guest `{name}` is known, and nothing came from one"));
+        return Err(fault
+            .with_hint("`firstlight reports` lists what came, `firstlight jobs` the guests")
+            .into());
+    }
+    Ok(Json(page))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

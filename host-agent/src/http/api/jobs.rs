@@ -10,10 +10,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::extract::{Params, split};
-use crate::bringup::{Bringups, GuestView, JobFilter, JobPage, ReportFilter, Summary};
+use crate::bringup::{Bringups, GuestView, JobFilter, JobPage, ReportFilter, ReportPage, Summary};
 use crate::job::{Phase, Recorded};
 use crate::outcome::Fault;
-use crate::store::Refused;
+use crate::store::{Refused, StoredEvidence};
 
 /// The largest page.
 pub(super) const PAGE_LIMIT: usize = 1000;
@@ -41,6 +41,8 @@ pub(super) struct JobsQuery {
 pub struct ShownJob {
     pub job: JobWithEvents,
     pub refusals: Vec<Refused>,
+    /// Of the guest when it was verified anew, newest first.
+    pub evidence: Vec<StoredEvidence>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,9 +94,10 @@ pub(super) async fn show(
     let view = service.view(&job).await?.ok_or_else(|| ApiError::no_such_job(&id))?;
     let events = service.events(&job).await?;
     let filter = ReportFilter { guest: Some(view.name.clone()), ..ReportFilter::default() };
-    let refusals = service.reports(&filter).await?.refusals;
+    let ReportPage { refusals, mut evidence, .. } = service.reports(&filter).await?;
+    evidence.retain(|evidence| evidence.job == job);
     let refusals = refusals.into_iter().filter(|refused| refused.job.as_ref() == Some(&job)).collect();
-    Ok(Json(ShownJob { job: JobWithEvents { view, events }, refusals }))
+    Ok(Json(ShownJob { job: JobWithEvents { view, events }, refusals, evidence }))
 }
 
 /// The job that is meant.

@@ -6,8 +6,10 @@
 mod changes;
 mod describe;
 mod error;
+mod evidence;
 mod extract;
 mod follow;
+mod guests;
 mod hosts;
 mod jobs;
 mod store;
@@ -27,9 +29,13 @@ use utoipa_axum::routes;
 
 use crate::bringup::Bringups;
 
-pub use changes::{AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, RetryRequest};
+pub use changes::{
+    AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, KeepRequest, RetryRequest,
+};
 pub use error::ApiError;
+pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
+pub use guests::{ChangeBody, Snapshots};
 pub use hosts::Hosts;
 pub use jobs::ShownJob;
 pub use store::StoreCheck;
@@ -71,10 +77,15 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(changes::retry))
         .routes(routes!(changes::abandon))
         .routes(routes!(changes::destroy))
+        .routes(routes!(changes::keep))
+        .routes(routes!(guests::change))
+        .routes(routes!(guests::snapshots))
         .routes(routes!(follow::follow))
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
         .routes(routes!(hosts::known_hosts))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(evidence::evidence_key))
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::export))

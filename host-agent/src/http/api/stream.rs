@@ -11,12 +11,14 @@ use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::job::Change;
 
 /// An empty line goes out after so long without any, so that either side notices when the other is gone.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+const TICK: Duration = Duration::from_secs(1);
 
 /// What has changed since one last asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(super) enum News {
     Everything,
     /// Nothing for a while.
     Silence,
+    /// Time to look at what nobody tells of; only for who wants it.
+    Tick,
     /// The companion stops.
     End,
 }
@@ -35,23 +39,36 @@ pub(super) enum News {
 pub(super) struct Listener {
     changes: Receiver<Change>,
     stopping: watch::Receiver<bool>,
+    ticks: bool,
+    /// When something was last said.
+    heard: Instant,
 }
 
 impl Listener {
     pub(super) fn new(changes: Receiver<Change>, stopping: watch::Receiver<bool>) -> Self {
-        Self { changes, stopping }
+        Self { changes, stopping, ticks: false, heard: Instant::now() }
+    }
+
+    /// With [`News::Tick`] every second.
+    pub(super) fn ticking(self) -> Self {
+        Self { ticks: true, ..self }
     }
 
     pub(super) async fn next(&mut self) -> News {
         let mut jobs = BTreeSet::new();
         while jobs.is_empty() {
+            let patience = if self.ticks { TICK } else { HEARTBEAT };
             let heard = tokio::select! {
-                heard = timeout(HEARTBEAT, self.changes.recv()) => heard,
+                heard = timeout(patience, self.changes.recv()) => heard,
                 // Its sender gone means the same.
                 _ = self.stopping.wait_for(|stopping| *stopping) => return News::End,
             };
             match heard {
-                Err(_) => return News::Silence,
+                Err(_) if self.ticks && self.heard.elapsed() < HEARTBEAT => return News::Tick,
+                Err(_) => {
+                    self.heard = Instant::now();
+                    return News::Silence;
+                }
                 Ok(Err(RecvError::Closed)) => return News::End,
                 Ok(Err(RecvError::Lagged(_)) | Ok(Change::Unknown)) => return self.everything(),
                 Ok(Ok(Change::Job(job))) => {

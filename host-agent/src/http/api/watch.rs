@@ -25,7 +25,7 @@ pub enum WatchLine {
     /// The newest jobs that have not ended, at the beginning and whenever changes were missed.
     Snapshot(JobPage),
     /// A job that was made or changed.
-    Job(JobLine),
+    Job(Box<JobLine>),
 }
 
 /// Watch all jobs: a snapshot, then one line of JSON for each change, until the reader or the companion goes. Empty lines are
@@ -33,7 +33,7 @@ pub enum WatchLine {
 #[utoipa::path(get, path = "/v1/watch", tag = "jobs", responses(
     (status = 200, body = WatchLine, content_type = "application/x-ndjson"), (status = "default", body = Fault)))]
 pub(super) async fn watch(State(service): State<Arc<Bringups>>) -> Result<Response, ApiError> {
-    let listener = Listener::new(service.changes(), service.stopping());
+    let listener = Listener::new(service.changes(), service.stopping()).ticking();
     let snapshot = snapshot(&service).await?;
     Ok(answer(|lines| run(service, listener, lines, snapshot)))
 }
@@ -50,12 +50,21 @@ async fn run(
     first: WatchLine,
 ) -> Result<(), Gone> {
     lines.send(&first).await?;
+    let mut troubles = service.troubles();
     loop {
-        match listener.next().await {
+        let mut news = listener.next().await;
+        if news == News::Tick {
+            let now = service.troubles();
+            if now == std::mem::replace(&mut troubles, now.clone()) {
+                continue;
+            }
+            news = News::Everything;
+        }
+        match news {
             News::Jobs(jobs) => {
                 for job in jobs {
                     match service.line(&job).await {
-                        Ok(Some(line)) => lines.send(&WatchLine::Job(line)).await?,
+                        Ok(Some(line)) => lines.send(&WatchLine::Job(Box::new(line))).await?,
                         // Pruned in between.
                         Ok(None) => {}
                         Err(error) => {
@@ -72,7 +81,7 @@ async fn run(
                     return Err(Gone);
                 }
             },
-            News::Silence => lines.heartbeat().await?,
+            News::Silence | News::Tick => lines.heartbeat().await?,
             News::End => return Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use super::{Ended, Engine};
 use crate::job::event::Event;
 use crate::job::fold::{Phase, State};
 use crate::job::journal::{JournalError, Request, RequestKind};
+use crate::job::life::Attend;
 use crate::outcome::Fault;
 
 /// What a request means for a job as it is. Pure.
@@ -18,7 +19,7 @@ enum Answer {
     Impossible(&'static str),
 }
 
-fn answer(request: &Request, state: &State) -> Answer {
+fn answer(request: &Request, state: &State, now_ms: u64) -> Answer {
     let by = request.by.clone();
     let unwind = |successor: Option<String>| {
         let reason = if request.reason.is_empty() { "asked for by an operator" } else { &request.reason };
@@ -36,6 +37,28 @@ fn answer(request: &Request, state: &State) -> Answer {
         RequestKind::Abandon => Event::Abandoned { by, reason: request.reason.clone() },
         RequestKind::Sweep if state.phase == Phase::RolledBack => return Answer::Sweep,
         RequestKind::Sweep => return Answer::Impossible("the job is not rolled back"),
+        RequestKind::Keep { until_ms, promote } => {
+            let (until_ms, promoted) = (*until_ms, *promote);
+            if state.is_kept_so(until_ms, promoted) {
+                return Answer::Moot;
+            }
+            Event::Kept { by, until_ms, promoted }
+        }
+        // Whoever asked may have looked before somebody kept the guest.
+        RequestKind::Attend => match state.attend(now_ms) {
+            Attend::Nothing => return Answer::Moot,
+            Attend::Tell { due_ms } => Event::DueSoon { due_ms },
+            Attend::End { .. } => {
+                let fault =
+                    Fault::new("due", "its time was over (`destroy_after`, or the end that `keep` set)");
+                Event::UnwindRequested { by, fault, successor: None }
+            }
+        },
+        RequestKind::Stopped if state.is_ephemeral() => {
+            let fault = Fault::new("guest-stopped", "an ephemeral guest stopped: it is gone");
+            Event::UnwindRequested { by, fault, successor: None }
+        }
+        RequestKind::Stopped => return Answer::Moot,
     };
     match state.misfit(&event) {
         None => Answer::Record(Box::new(event)),
@@ -50,7 +73,7 @@ impl Engine {
         while !self.cell.state().is_committed()
             && let Some(request) = self.request().await
         {
-            let answer = answer(&request, &self.cell.state());
+            let answer = answer(&request, &self.cell.state(), (self.hands.clock)());
             let has_place = std::mem::take(&mut self.has_place);
             match answer {
                 // It is claimed again when there is a place for it.

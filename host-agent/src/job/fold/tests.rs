@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 20] = [
     "created",
     "taken-over",
     "started",
@@ -22,6 +22,8 @@ const KINDS: [&str; 18] = [
     "abandoned",
     "successor-settled",
     "swept",
+    "kept",
+    "due-soon",
 ];
 
 fn spec(keep: bool) -> JobSpec {
@@ -37,6 +39,9 @@ fn spec(keep: bool) -> JobSpec {
         deadline_ms: None,
         retry_of: None,
         by: String::new(),
+        change_of: None,
+        destroy_after_ms: None,
+        ephemeral: false,
     }
 }
 
@@ -67,6 +72,8 @@ fn event(kind: &str, step: &str) -> Event {
         "abandoned" => Event::Abandoned { by: String::new(), reason: String::new() },
         "successor-settled" => Event::SuccessorSettled { fault: None },
         "swept" => Event::Swept { what: vec![] },
+        "kept" => Event::Kept { by: String::new(), until_ms: None, promoted: false },
+        "due-soon" => Event::DueSoon { due_ms: 5 },
         other => panic!("no kind {other}"),
     }
 }
@@ -92,27 +99,51 @@ type Situation = (&'static str, bool, &'static [&'static str], Phase, &'static [
 
 /// Every situation a job can be in.
 const SITUATIONS: &[Situation] = &[
-    ("queued", false, &[], Phase::Queued, &["started", "unwind", "unwind+successor", "needs-operator"]),
+    (
+        "queued",
+        false,
+        &[],
+        Phase::Queued,
+        &["started", "unwind", "unwind+successor", "needs-operator", "kept"],
+    ),
     (
         "between steps",
         false,
         &["started a", "succeeded a"],
         Phase::Running,
-        &["started", "unwind", "unwind+successor", "needs-operator"],
+        &["started", "unwind", "unwind+successor", "needs-operator", "kept"],
     ),
     (
         "at work",
         false,
         &["started a"],
         Phase::Running,
-        &["progress", "succeeded", "failed", "uncertain", "unwind", "unwind+successor", "needs-operator"],
+        &[
+            "progress",
+            "succeeded",
+            "failed",
+            "uncertain",
+            "unwind",
+            "unwind+successor",
+            "needs-operator",
+            "kept",
+        ],
     ),
     (
         "waiting",
         false,
         &["started a", "succeeded a", "started b"],
         Phase::Waiting,
-        &["progress", "succeeded", "failed", "uncertain", "unwind", "unwind+successor", "needs-operator"],
+        &[
+            "progress",
+            "succeeded",
+            "failed",
+            "uncertain",
+            "unwind",
+            "unwind+successor",
+            "needs-operator",
+            "kept",
+        ],
     ),
     (
         "unwinding",
@@ -156,7 +187,7 @@ const SITUATIONS: &[Situation] = &[
         false,
         &["started a", "succeeded a", "started b", "succeeded b"],
         Phase::Done,
-        &["unwind", "unwind+successor"],
+        &["unwind", "unwind+successor", "kept"],
     ),
     (
         "rolled back",
@@ -185,21 +216,21 @@ const SITUATIONS: &[Situation] = &[
         false,
         &["started a", "needs-operator"],
         Phase::NeedsOperator,
-        &["unwind", "unwind+successor", "retry", "abandoned"],
+        &["unwind", "unwind+successor", "retry", "abandoned", "kept"],
     ),
     (
         "kept",
         true,
         &["started a", "failed a", "needs-operator"],
         Phase::NeedsOperator,
-        &["unwind", "unwind+successor", "retry", "abandoned"],
+        &["unwind", "unwind+successor", "retry", "abandoned", "kept"],
     ),
     (
         "stuck on the way back",
         false,
         &["started a", "failed a", "undo-started a", "undo-failed a", "needs-operator"],
         Phase::NeedsOperator,
-        &["unwind", "unwind+successor", "abandoned"],
+        &["unwind", "unwind+successor", "abandoned", "kept"],
     ),
     ("abandoned", false, &["started a", "needs-operator", "abandoned"], Phase::Abandoned, &[]),
 ];
@@ -223,6 +254,34 @@ fn what_can_follow_in_every_situation() {
             }
         }
     }
+}
+
+#[test]
+fn a_guest_that_is_ready_has_its_time_and_the_last_word_counts() {
+    let spec = JobSpec { destroy_after_ms: Some(1000), ephemeral: true, ..spec(false) };
+    let mut events = journal(false, &["started a", "succeeded a", "started b"]);
+    events[0].event = Event::Created(spec);
+    let mut state = fold(&events).unwrap();
+    let mut next = |state: &mut State, event: Event| {
+        let seq = events.len();
+        events.push(recorded(seq, event));
+        state.apply(events.last().unwrap()).unwrap();
+    };
+    assert_eq!((state.due_ms(), state.is_ephemeral()), (None, false), "not ready yet");
+    next(&mut state, event("succeeded", "b"));
+    let outline = state.outline();
+    assert_eq!((outline.due_ms, outline.attend_ms, outline.ephemeral), (Some(1400), Some(1300), true));
+    assert_eq!((state.attend(1299), state.attend(1300)), (Attend::Nothing, Attend::Tell { due_ms: 1400 }));
+    assert!(state.misfit(&Event::DueSoon { due_ms: 1399 }).is_some(), "another end than the present one");
+    next(&mut state, Event::DueSoon { due_ms: 1400 });
+    assert_eq!((state.attend(1399), state.attend(1400)), (Attend::Nothing, Attend::End { due_ms: 1400 }));
+    next(&mut state, Event::Kept { by: String::new(), until_ms: Some(9000), promoted: false });
+    assert_eq!((state.due_ms(), state.attend(1400)), (Some(9000), Attend::Nothing));
+    next(&mut state, Event::Kept { by: String::new(), until_ms: None, promoted: true });
+    let outline = state.outline();
+    assert_eq!((outline.due_ms, outline.attend_ms, outline.ephemeral), (None, None, false));
+    assert_eq!((state.phase, state.ended_ms), (Phase::Done, Some(400)));
+    assert_eq!(fold(&events).unwrap(), state);
 }
 
 #[test]

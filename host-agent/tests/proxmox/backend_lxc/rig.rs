@@ -227,5 +227,6 @@ pub(super) fn placement(plan: GuestPlan) -> Placement {
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }

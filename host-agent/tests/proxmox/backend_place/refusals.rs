@@ -132,6 +132,12 @@ async fn plans_are_judged_over_what_is_there() {
             "vmid-taken vmid: another guest has 150",
         ),
         (|_| {}, json!({ "place": { "node": "pve7" } }), "no-such-node node: the cluster has no `pve7`"),
+        (|_| {}, json!({ "place": { "pool": "lab" } }), ""),
+        (
+            |_| {},
+            json!({ "nics": [{ "address": "10.0.0.5/24", "gateway": "10.0.1.1" }] }),
+            "unsupported-field nics.gateway: 10.0.1.1 is no host of the network of 10.0.0.5/24",
+        ),
         (
             |_| {},
             json!({ "intent": "restore" }),
@@ -176,6 +182,48 @@ async fn what_the_token_lacks_is_named_with_its_path() {
         world.access.grant_both("/", "strong@pve!host", "Strong");
     });
     assert_eq!(said(&rig, json!({})).await, "");
+}
+
+#[tokio::test]
+async fn a_pool_is_looked_at_as_far_as_the_token_may() {
+    let pool = |name: &str| json!({ "place": { "pool": name } });
+    // Pool.Audit tells.
+    let rig = Rig::with(1, POOLED, Defaults::default(), |_| {});
+    assert_eq!(said(&rig, pool("lab")).await, "");
+    let found = said(&rig, pool("nowhere")).await;
+    assert!(
+        found.starts_with(
+            "proxmox-denied pool: the token may make no guests in `nowhere`, or it is not there"
+        ),
+        "{found}"
+    );
+    let sees_all = |world: &mut World| {
+        world.access.role("Seer", &["Pool.Audit", "VM.Audit"]);
+        world.access.grant_both("/pool", POOLED, "Seer");
+    };
+    let rig = Rig::with(1, POOLED, Defaults::default(), sees_all);
+    let found = said(&rig, pool("nowhere")).await;
+    assert!(found.starts_with("no-pool pool: the cluster has no `nowhere`"), "{found}");
+    rig.sim.with_world(|world| {
+        world.pools.insert("others".into(), std::collections::BTreeSet::new());
+        world.pools.insert("nowhere".into(), std::collections::BTreeSet::new());
+    });
+    let found = said(&rig, pool("others")).await;
+    assert!(
+        found.starts_with(
+            "proxmox-denied pool: the token may make no guests in `others`: it has no VM.Allocate"
+        ),
+        "{found}"
+    );
+    // The backend's own counts where the plan names none; rights on all guests count in any pool.
+    let defaults = Defaults { pool: Some("others".into()), ..Defaults::default() };
+    let rig = Rig::with(1, POOLED, defaults.clone(), |_| {});
+    assert!(said(&rig, json!({})).await.starts_with("proxmox-denied pool: "));
+    let rig = Rig::with(1, TOKEN, defaults.clone(), |_| {});
+    assert!(said(&rig, json!({})).await.starts_with("no-pool pool: "));
+    let rig = Rig::with(1, TOKEN, defaults, |world| world.access.role("Firstlight", &CONTAINER_ROLE));
+    assert_eq!(said(&rig, json!({})).await, "", "whether it is there this token is not told");
+    assert!(rig.sim.requests().iter().all(|one| one.method.as_str() == "GET"), "it only looks");
 }
 
 #[tokio::test]
@@ -224,6 +272,17 @@ async fn a_namesake_is_named_with_its_place_and_whose_it_is() {
         let found = rig.backend.namesake(&name.parse().unwrap()).await.unwrap();
         assert_eq!(found.as_deref(), expected, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_guest_that_was_just_destroyed_is_nobodys_namesake() {
+    let rig = Rig::new(1, |world| {
+        world.put_guest(101, Kind::Lxc, "pve1", &[("hostname", "web-01"), ("description", "by hand")]);
+    });
+    let name = "web-01".parse().unwrap();
+    assert!(rig.backend.namesake(&name).await.unwrap().is_some());
+    rig.sim.with_world(|world| world.guests.remove(&101));
+    assert_eq!(rig.backend.namesake(&name).await.unwrap(), None, "what was listed is remembered");
 }
 
 #[tokio::test]

@@ -119,6 +119,7 @@ pub(crate) fn placement(vmid: u32, node: &str, job: &str, plan: GuestPlan) -> Pl
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }
 

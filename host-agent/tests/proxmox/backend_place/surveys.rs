@@ -12,7 +12,14 @@ use super::rig::{POOLED, Rig, stamp};
 use firstlight::backend::proxmox::client::endpoint::guest::Kind as GuestKind;
 
 fn found(job: &str, guest: &str, running: bool) -> Surveyed {
-    Surveyed { job: Some(job.to_owned()), guest: guest.to_owned(), running }
+    let id = match guest {
+        "web-01" => "101",
+        "web-02" => "102",
+        "web-05" => "105",
+        "far" => "900",
+        _ => "2000",
+    };
+    Surveyed { job: Some(job.to_owned()), guest: guest.to_owned(), id: Some(id.to_owned()), running }
 }
 
 /// Ours are 101 on the first node and 102 on the second; the others are somebody else's.

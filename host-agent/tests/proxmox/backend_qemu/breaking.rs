@@ -93,6 +93,7 @@ async fn a_restore_that_ends_badly_fails_and_leaves_nothing() {
 async fn a_killed_restore_whose_name_was_lost_is_still_ours_to_remove() {
     let mut rig = Rig::new(json!({}), |_| {});
     let before = rig.sim.inventory();
+    rig.sim.with_world(|world| world.profile.extract = Duration::from_secs(5));
     rig.sim.fault(Rule::once(Method::Post, "/nodes/*/qemu", Fault::CutAfter));
     assert!(matches!(rig.backend.act(Stage::Restore, &rig.guest).await, Act::Unknown(_)));
     let Probe::InFlight(task) = rig.backend.probe(Stage::Restore, &rig.guest).await.unwrap() else {

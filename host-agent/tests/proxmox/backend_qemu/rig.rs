@@ -177,6 +177,7 @@ pub(crate) fn placement(fields: Value) -> Placement {
         made: false,
         adopted: false,
         tasks: BTreeMap::new(),
+        unsure: false,
     }
 }
 

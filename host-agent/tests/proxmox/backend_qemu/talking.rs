@@ -54,6 +54,20 @@ async fn a_machine_without_an_agent_has_no_report_to_read() {
     assert_eq!(rig.backend.read_report(&rig.guest).await, Ok(None));
 }
 
+/// That the agent is silent is not that nothing is mounted.
+#[tokio::test]
+async fn who_would_tell_of_mounts_is_silent_or_not_there() {
+    let mounts = json!({ "mounts": [{ "path": "/srv", "size_bytes": 1_u64 << 30 }] });
+    let profile = Profile { agent: Duration::from_secs(3600), ..quick() };
+    let mut rig = Rig::with(profile, mounts, |_| {});
+    rig.bring_up().await.unwrap();
+    let seen = rig.backend.observe(&rig.guest).await.unwrap();
+    assert!(seen.mounts.is_empty() && seen.mounts_unseen.unwrap().passes, "it may answer in a moment");
+    rig.sim.with_world(|world| world.guests.get_mut(&VMID).unwrap().config.remove("agent"));
+    let seen = rig.backend.observe(&rig.guest).await.unwrap();
+    assert!(!seen.mounts_unseen.unwrap().passes);
+}
+
 /// Servers of before 2026 know neither `decode` nor `count`, and give each byte as a letter.
 #[tokio::test]
 async fn an_older_server_is_asked_in_its_own_way() {

@@ -3,6 +3,7 @@
 //! It is installed by `cargo xtask test`, which hands these tests a Python that has it.
 
 mod bring_up;
+mod playbook;
 mod requests;
 mod schema;
 mod server;

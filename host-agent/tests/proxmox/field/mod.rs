@@ -10,11 +10,13 @@ mod post;
 #[path = "../../hypervisor/report.rs"]
 pub(crate) mod report;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use firstlight::backend::proxmox::client::call::Limits;
+use firstlight::backend::proxmox::client::endpoint::guest as client_guest;
 use firstlight::backend::proxmox::client::link::{ApiToken, Pin};
 use firstlight::backend::proxmox::client::verdict::Patience;
 use firstlight::backend::proxmox::client::{Client, Settings};
@@ -27,9 +29,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use companion::{Companion, Job};
-use guests::Reporting;
+pub(crate) use guests::SILENT;
 #[cfg(feature = "e2e")]
 pub(crate) use guests::send;
+use guests::{Home, Reporting};
 
 /// Of somebody else; nothing may ever happen to it.
 pub(crate) const NEIGHBOUR: u32 = 100;
@@ -40,6 +43,8 @@ pub(crate) const MOUNT: &str = "/mnt/spike-test";
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
+    /// Where the companion takes reports.
+    reports: SocketAddr,
 }
 
 impl Place {
@@ -47,7 +52,7 @@ impl Place {
     pub(crate) fn new(proxmox: &str, token: &str, level: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("firstlight-pve-").tempdir().unwrap();
         let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let place = Self { folder };
+        let place = Self { folder, reports };
         place.write("token", &format!("{token}\n"));
         let text = format!(
             "state = {state:?}\n[companion]\nname = \"one\"\nlease = \"2s\"\ngrace = \"1s\"\ndrain = \"2s\"\n\
@@ -58,6 +63,18 @@ impl Place {
             token = place.path("token"),
         );
         place.write("firstlight.toml", &text);
+        place
+    }
+
+    /// Of a companion of this cluster.
+    pub(crate) fn at(sim: &SimPve, level: &str) -> Self {
+        let proxmox =
+            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
+        let place = Self::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
+        let authority = place.path("ca.pem");
+        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
+        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
+        place.write("ca.pem", sim.authority());
         place
     }
 
@@ -78,6 +95,7 @@ pub(crate) struct Cluster {
     pub(crate) sim: SimPve,
     /// Its inventory before anything was asked for.
     before: Value,
+    home: Home,
 }
 
 impl Cluster {
@@ -87,24 +105,36 @@ impl Cluster {
 
     /// In a runtime: its guests live there.
     pub(crate) fn with(profile: Profile, level: &str) -> Self {
+        Self::of(1, profile, level)
+    }
+
+    /// With so many nodes.
+    pub(crate) fn of(nodes: u8, profile: Profile, level: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut world = example::cluster(1, profile.clone(), rand::random(), now);
+        let mut world = example::cluster(nodes, profile.clone(), rand::random(), now);
         world.put_guest(NEIGHBOUR, Kind::Lxc, "pve1", &[("hostname", "neighbour"), ("memory", "512")]);
-        world.machines = Box::new(Reporting::of(&profile));
+        let home = Home::default();
+        world.machines = Box::new(Reporting::of(&profile, Arc::clone(&home)));
         let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
-        let proxmox =
-            format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
-        let place = Place::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
-        let authority = place.path("ca.pem");
-        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
-        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
-        place.write("ca.pem", sim.authority());
+        let place = Place::at(&sim, level);
         let before = sim.inventory();
-        Self { place, sim, before }
+        Self { place, sim, before, home }
     }
 
     pub(crate) async fn companion(&self) -> Companion {
         Companion::start(&self.place).await
+    }
+
+    /// Somebody makes a container, of a golden that knows where to report, and starts it.
+    pub(crate) async fn somebody_makes(&self, vmid: u32, name: &str) {
+        let _ = self.home.set(self.place.reports);
+        let [.., high, low] = vmid.to_be_bytes();
+        let net = format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:77:{high:02X}:{low:02X},ip=dhcp");
+        let config = [("hostname", name), ("memory", "512"), ("net0", &*net), ("features", "nesting=1")];
+        self.sim.with_world(|world| world.put_guest(vmid, Kind::Lxc, "pve1", &config));
+        let guest = client_guest::Guest { node: "pve1".to_owned(), kind: client_guest::Kind::Lxc, vmid };
+        let upid = self.client().send(&client_guest::Start { guest }).await.unwrap();
+        self.sim.finish_task(upid.as_str()).unwrap();
     }
 
     /// The client alone, with the companion's own token.

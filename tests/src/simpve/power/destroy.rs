@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Turns a guest off, whatever it is at.
-    pub(super) fn turn_off(&mut self, id: u32) {
+    pub(in super::super) fn turn_off(&mut self, id: u32) {
         self.machines.stop(id);
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.power = Power::Stopped;

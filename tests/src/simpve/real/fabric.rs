@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::{Rig, kernel};
+use crate::rig::subnet::Subnet;
 use crate::{run, wait};
 
 /// The guests' bridge, as the configurations name it.
@@ -22,14 +21,14 @@ const UPLINK: &str = "uplink";
 pub(super) struct Fabric {
     pub(super) gateway: Ipv4Addr,
     dhcp: Option<Child>,
-    /// Keeps the network's number from other rigs; the kernel lets it go with this process.
-    _number: UnixListener,
+    subnet: Subnet,
 }
 
 impl Fabric {
     pub(super) fn make(rig: &Rig) -> Result<Self> {
-        let (number, held) = free_number(&rig.name)?;
-        let network = |last| Ipv4Addr::new(10, 79, number, last);
+        let subnet = Subnet::reserve(79, &rig.name)?;
+        let number = subnet.number;
+        let network = |last| subnet.host(last);
         let (namespace, tag) = (rig.name.as_str(), rig.name.rsplit('-').next().unwrap_or_default());
         kernel::add_namespace(namespace)?;
         kernel::ip(namespace, &format!("link add {BRIDGE} address 02:f1:59:00:{number:02x}:02 type bridge"))?;
@@ -48,15 +47,15 @@ impl Fabric {
         let address = format!("{}/24", network(1));
         run::must(run::command(["ip", "address", "add", &address, "dev"]).arg(&cable))?;
         run::must(run::command(["ip", "link", "set"]).arg(&cable).arg("up"))?;
-        let mut fabric = Self { gateway: network(1), dhcp: None, _number: held };
-        fabric.serve_addresses(rig, number)?;
+        let mut fabric = Self { gateway: network(1), dhcp: None, subnet };
+        fabric.serve_addresses(rig)?;
         Ok(fabric)
     }
 
-    fn serve_addresses(&mut self, rig: &Rig, number: u8) -> Result<()> {
+    fn serve_addresses(&mut self, rig: &Rig) -> Result<()> {
         let folder = rig.folder.join("dhcp");
         let log = folder.join("dnsmasq.log");
-        let line = dnsmasq(&rig.name, number, self.gateway, &folder.join("leases"));
+        let line = dnsmasq(&rig.name, self.subnet.number, self.gateway, &folder.join("leases"));
         let child = self.dhcp.insert(kernel::spawn(&rig.cgroup.join("dhcp"), &line, &log)?);
         let pid = child.id();
         let listens = wait::until("dnsmasq", Duration::from_secs(10), || {
@@ -78,20 +77,6 @@ impl Fabric {
             let _ = dhcp.wait();
         }
     }
-}
-
-/// A network of 10.79.0.0/16 that nobody on this machine has.
-fn free_number(name: &str) -> Result<(u8, UnixListener)> {
-    let routes = run::must(&mut run::command(["ip", "-4", "route", "show", "table", "all"]))?;
-    let first = name.bytes().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
-    let numbers = (0..=u8::MAX).map(|step| first.wrapping_add(step));
-    for number in numbers.filter(|number| !routes.contains(&format!("10.79.{number}."))) {
-        let address = SocketAddr::from_abstract_name(format!("firstlight-simpve-{number}"))?;
-        if let Ok(held) = UnixListener::bind_addr(&address) {
-            return Ok((number, held));
-        }
-    }
-    Err(anyhow::anyhow!("no network of 10.79.0.0/16 is free")).context("the guests' network cannot be made")
 }
 
 fn dnsmasq(namespace: &str, number: u8, gateway: Ipv4Addr, leases: &Path) -> Vec<OsString> {

@@ -7,6 +7,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -42,13 +43,26 @@ impl SimPve {
     ///
     /// # Errors
     /// An address cannot be listened at, or no certificates can be made.
-    pub fn start(mut world: World, pace: Pace, listen: SocketAddr) -> Result<Self> {
-        let authority = Authority::new()?;
+    pub fn start(world: World, pace: Pace, listen: SocketAddr) -> Result<Self> {
+        Self::start_with(world, pace, listen, None)
+    }
+
+    /// The same, with the keys of this folder, which gets those that it lacks.
+    ///
+    /// # Errors
+    /// As [`SimPve::start`]; or a key cannot be read or kept.
+    pub fn start_with(
+        mut world: World,
+        pace: Pace,
+        listen: SocketAddr,
+        folder: Option<&Path>,
+    ) -> Result<Self> {
+        let authority = Authority::kept(folder)?;
         let mut certificates = BTreeMap::new();
         let mut pins = BTreeMap::new();
         let mut keys = BTreeMap::new();
         for (name, node) in &mut world.nodes {
-            let key = KeyPair::generate()?;
+            let key = tls::kept_key(folder, name)?;
             let leaf = authority.leaf(name, &key)?;
             keys.insert(name.clone(), key);
             node.certificate = leaf.certificate;

@@ -10,6 +10,7 @@
 
 pub mod call;
 pub mod endpoint;
+mod health;
 mod lenient;
 pub mod link;
 mod pace;
@@ -30,6 +31,9 @@ use endpoint::task::{ListTasks, TaskLine};
 use endpoint::{Endpoint, Unreadable};
 use link::{Address, ApiToken, Nodes, Pin};
 use verdict::{ApiError, Class, Code, Patience};
+
+use crate::backend::link::tls::connector;
+use crate::backend::{Trouble, is_silence};
 
 /// How to reach a cluster (or a single node).
 #[derive(Debug, Clone)]
@@ -58,8 +62,16 @@ pub enum SettingsError {
 pub struct Client {
     nodes: Arc<Nodes>,
     patience: Patience,
+    /// For TCP and TLS to an address.
+    connect: Duration,
     pace: pace::Pace,
+    health: Arc<health::Health>,
 }
+
+/// What a person waits for: TCP and TLS to an address take no longer, and a server that does not answer is given time for
+/// a restart of its daemon.
+pub const HASTY_CONNECT: Duration = Duration::from_secs(3);
+const HASTY: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Connects to nothing yet. Warns, once, of a pin that will not last.
@@ -73,10 +85,17 @@ impl Client {
         if let Some(warning) = settings.pin.warning() {
             warn!(pin = %settings.pin, "{warning}");
         }
-        let connector = link::connector(&settings.pin).map_err(SettingsError::Authority)?;
+        let connect = settings.limits.connect;
+        let connector = connector(&settings.pin, None).map_err(SettingsError::Authority)?;
         let nodes = Nodes::new(&settings.addresses, connector, settings.token, settings.limits)
             .map_err(SettingsError::Address)?;
-        Ok(Self { nodes: Arc::new(nodes), patience: settings.patience, pace: pace::Pace::default() })
+        Ok(Self {
+            nodes: Arc::new(nodes),
+            patience: settings.patience,
+            connect,
+            pace: pace::Pace::default(),
+            health: Arc::default(),
+        })
     }
 
     /// The nodes' addresses, as they were given.
@@ -88,6 +107,22 @@ impl Client {
     #[must_use]
     pub fn with_patience(&self, patience: Patience) -> Self {
         Self { patience, ..self.clone() }
+    }
+
+    /// The same client, for what a person waits for: an error is as good now as in a minute.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        let patience = Patience { connection: self.patience.connection.min(HASTY), ..self.patience };
+        Self { patience, connect: self.connect.min(HASTY_CONNECT), ..self.clone() }
+    }
+
+    /// What keeps the servers from answering, for a while now. None: the last question was answered.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.health.trouble()
+    }
+
+    pub fn is_hasty(&self) -> bool {
+        self.patience.connection <= HASTY
     }
 
     /// Whom the server knows us as, and whose our tasks are: `USER@REALM!NAME`.
@@ -105,10 +140,17 @@ impl Client {
         let mut attempt = 1;
         loop {
             let error = match self.attempt::<E>(&call).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.health.answered();
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let wait = self.wait(&error, attempt, began.elapsed());
+            match is_silence(error.code()) {
+                true => self.health.silent(&error, wait),
+                false => self.health.answered(),
+            }
             let Some(wait) = wait else { return Err(error) };
             if attempt == 1 {
                 warn!(endpoint = %call.path, code = error.code(), error = %error, "a call to proxmox is tried again");
@@ -126,7 +168,7 @@ impl Client {
     }
 
     async fn attempt<E: Endpoint>(&self, call: &Call) -> Result<E::Answer, ApiError> {
-        let reply = self.nodes.attempt(call).await;
+        let reply = self.nodes.attempt(call, self.connect).await;
         let data = verdict::classify(call.method, &call.path, &reply)?;
         E::read(data).map_err(|error| unreadable(call, &error))
     }

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::task::JoinSet;
+
 use super::needs::{Area, Ask, Need, needs};
 use crate::backend::proxmox::Proxmox;
 use crate::backend::proxmox::archive::{self, Archive};
+use crate::backend::proxmox::client::call::Limits;
 use crate::backend::proxmox::client::endpoint::access::{Permissions, ReadPermissions};
 use crate::backend::proxmox::client::endpoint::cluster::{ListNodes, NodeLine, ReadVersion, Version};
 use crate::backend::proxmox::client::endpoint::node::{BridgeLine, ListBridges, ReadArchiveConfig, ReadTime};
 use crate::backend::proxmox::client::endpoint::storage::{ListStorages, StorageState};
 use crate::backend::proxmox::client::link::Pin;
 use crate::backend::proxmox::client::verdict::{ApiError, Patience};
-use crate::backend::proxmox::client::{Client, Settings as ClientSettings, SettingsError};
+use crate::backend::proxmox::client::{Client, HASTY_CONNECT, Settings as ClientSettings, SettingsError};
 use crate::backend::proxmox::settings::ProxmoxConfig;
 use crate::backend::{Backend as _, GuestPlan};
 use crate::outcome::Fault;
@@ -76,8 +79,8 @@ impl<'a> Collector<'a> {
         config: &'a ProxmoxConfig,
         progress: &'a mut (dyn FnMut(&str) + Send),
     ) -> Result<Self, SettingsError> {
-        // A person waits: an error is as good now as in a minute.
-        let hasty = ClientSettings { patience: Patience::NONE, ..config.client.clone() };
+        let hasty =
+            ClientSettings { patience: Patience::NONE, limits: hasty(config), ..config.client.clone() };
         let client = Client::new(hasty.clone())?;
         let backend = Proxmox::new(ProxmoxConfig { client: hasty, ..config.clone() })?;
         Ok(Self { config, client, backend, progress })
@@ -98,20 +101,27 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// All at once: an address that does not answer keeps nobody waiting for the others.
     async fn doors(&mut self) -> Vec<(String, Asked<Version>)> {
-        let mut doors = Vec::new();
-        for address in &self.config.client.addresses {
-            (self.progress)(&format!("asking {address}"));
+        let addresses = &self.config.client.addresses;
+        let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        (self.progress)(&format!("asking {}", names.join(", ")));
+        let mut asking = JoinSet::new();
+        for (number, address) in addresses.iter().enumerate() {
             let settings = ClientSettings {
                 addresses: vec![address.clone()],
                 patience: Patience::NONE,
+                limits: hasty(self.config),
                 ..self.config.client.clone()
             };
             // The same settings have made a client already: what is wrong with them was said.
             let Ok(client) = Client::new(settings) else { continue };
-            doors.push((address.to_string(), client.send(&ReadVersion).await));
+            asking.spawn(async move { (number, client.send(&ReadVersion).await) });
         }
-        doors
+        let mut answers = asking.join_all().await;
+        answers.sort_by_key(|(number, _)| *number);
+        let named = |(number, answer): (usize, Asked<Version>)| Some((names.get(number)?.clone(), answer));
+        answers.into_iter().filter_map(named).collect()
     }
 
     async fn cluster(&mut self, version: Version, asks: Vec<Ask>, plans: &[GuestPlan]) -> ClusterFacts {
@@ -197,6 +207,12 @@ impl<'a> Collector<'a> {
             name,
         }
     }
+}
+
+/// A person waits: an error is as good now as in a minute.
+fn hasty(config: &ProxmoxConfig) -> Limits {
+    let limits = config.client.limits;
+    Limits { connect: limits.connect.min(HASTY_CONNECT), ..limits }
 }
 
 /// The nodes that are asked for by name, or all if any will do; those that are not known to be offline.

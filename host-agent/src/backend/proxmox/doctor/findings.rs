@@ -54,7 +54,7 @@ fn judge_doors(facts: &Facts, findings: &mut Findings) {
             Class::NeverSent(Unsent::Unreachable) | Class::MaybeApplied if another => State::Warn,
             _ => State::Fail,
         };
-        let finding = findings.say(state, address, error.text.to_string());
+        let finding = findings.say(state, address, without_address(&error.text, address));
         match &error.class {
             Class::NeverSent(Unsent::WrongCertificate) => finding.with_fix([
                 "pvenode cert info".to_owned(),
@@ -73,6 +73,12 @@ fn judge_doors(facts: &Facts, findings: &mut Findings) {
     if facts.doors.is_empty() {
         findings.say(State::Unknown, "addresses", "none could be asked");
     }
+}
+
+/// It stands before the reason already.
+fn without_address(text: &str, address: &str) -> String {
+    let rest = text.strip_prefix(address).map(|rest| rest.trim_start_matches([':', ' ']));
+    rest.filter(|rest| !rest.is_empty()).unwrap_or(text).to_owned()
 }
 
 fn user_of(token: &str) -> &str {

@@ -125,6 +125,8 @@ pub(super) enum Area {
     },
     /// The same, and the pool's rights do not count.
     Number(u32),
+    /// The pool itself.
+    Pool(String),
     Storage(String),
     Bridge(String, Option<u16>),
     Node(String),
@@ -139,6 +141,7 @@ impl Area {
                 std::iter::once(format!("/vms/{vmid}")).chain(pool).collect()
             }
             Self::Number(vmid) => vec![format!("/vms/{vmid}")],
+            Self::Pool(pool) => vec![format!("/pool/{pool}")],
             Self::Storage(storage) => vec![format!("/storage/{storage}")],
             Self::Bridge(bridge, None) => vec![format!("/sdn/zones/localnetwork/{bridge}")],
             Self::Bridge(bridge, Some(vlan)) => vec![format!("/sdn/zones/localnetwork/{bridge}/{vlan}")],
@@ -149,7 +152,7 @@ impl Area {
     /// Where to grant them.
     pub(super) fn grant(&self) -> String {
         match self {
-            Self::Guests { pool: Some(pool), .. } => format!("/pool/{pool}"),
+            Self::Guests { pool: Some(pool), .. } | Self::Pool(pool) => format!("/pool/{pool}"),
             Self::Guests { pool: None, .. } | Self::Number(_) => "/vms".to_owned(),
             Self::Storage(storage) => format!("/storage/{storage}"),
             Self::Bridge(bridge, _) => format!("/sdn/zones/localnetwork/{bridge}"),
@@ -228,6 +231,14 @@ fn of_guests(ask: &Ask, version: Option<(u32, u32)>) -> Vec<Need> {
     let area = Area::Guests { vmid: ask.vmid, pool: ask.pool.clone() };
     let need = |(_, any, why)| Need { area: area.clone(), any, why, must: ask.must };
     let mut needs: Vec<Need> = table.into_iter().filter(|(asked, ..)| *asked).map(need).collect();
+    if let Some(pool) = &ask.pool {
+        needs.push(Need {
+            area: Area::Pool(pool.clone()),
+            any: vec!["Pool.Audit"],
+            why: "to see before anything is done that the pool is there",
+            must: false,
+        });
+    }
     if ask.pool.is_some() && ask.tags && !is_machine {
         needs.push(Need {
             area: Area::Number(ask.vmid),

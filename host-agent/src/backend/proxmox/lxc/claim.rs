@@ -15,7 +15,7 @@ impl Proxmox {
             Standing::Ours(ours) => ours,
             // With the guest, its claim is gone; and another's has none of ours.
             Standing::Free | Standing::Other(_) => return Ok(()),
-            Standing::Making(_) | Standing::Unfinished(_) | Standing::Hidden(_) => {
+            Standing::Making(_) | Standing::Nascent(_) | Standing::Unfinished(_) | Standing::Hidden(_) => {
                 return self.ours(placement).await.map(|_| ());
             }
         };
@@ -60,6 +60,10 @@ mod tests {
         assert_eq!(
             of(json!({"env": "A=1\0FIRSTLIGHT_CLAIM=x\0B="})),
             Some(Change { set: vec![("env".to_owned(), "A=1\0B=".to_owned())], delete: Vec::new() })
+        );
+        assert_eq!(
+            of(json!({"env": "A=1\0FIRSTLIGHT_SECRET_0=x"})),
+            Some(Change { set: vec![("env".to_owned(), "A=1".to_owned())], delete: Vec::new() })
         );
     }
 }

@@ -14,6 +14,7 @@
 mod check;
 mod claim;
 mod restore;
+mod secrets;
 mod start;
 mod steps;
 mod wanted;
@@ -46,9 +47,14 @@ impl Proxmox {
             (_, Standing::Ours(ours)) => self.probe_configured(stage, placement, &ours).await,
             (_, Standing::Other(what)) => Ok(Probe::Foreign(what)),
             // `act` says why it cannot be done.
-            (_, Standing::Free | Standing::Making(_) | Standing::Unfinished(_) | Standing::Hidden(_)) => {
-                Ok(Probe::Absent)
-            }
+            (
+                _,
+                Standing::Free
+                | Standing::Making(_)
+                | Standing::Nascent(_)
+                | Standing::Unfinished(_)
+                | Standing::Hidden(_),
+            ) => Ok(Probe::Absent),
         }
     }
 

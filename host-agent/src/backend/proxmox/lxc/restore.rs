@@ -1,18 +1,13 @@
 //! restore: one call that carries all that it can.
 
-use std::time::Duration;
-
 use super::check::{self, Losses};
 use super::{Act, Fault, Followed, Intent, Ours, Placement, Probe, Proxmox, Stage, Standing, Value};
-use crate::backend::ID_TAKEN;
 use crate::backend::proxmox::client::endpoint::lxc::RestoreLxc;
 use crate::backend::proxmox::client::upid::Upid;
-use crate::backend::proxmox::client::verdict::{ApiError, Class, Code};
-use crate::backend::proxmox::fault::{act_of, act_of_look};
+use crate::backend::proxmox::client::verdict::{ApiError, Class};
+use crate::backend::proxmox::fault::act_of_look;
+use crate::backend::proxmox::posts::elses;
 use crate::backend::proxmox::tasks::output;
-
-/// A request of ours that was thought lost, and is being carried out, has a guest before it has a task.
-const BEFORE_ITS_TASK: Duration = Duration::from_secs(1);
 
 impl Proxmox {
     pub(super) async fn probe_restored_container(
@@ -28,9 +23,11 @@ impl Proxmox {
             Standing::Making(upid) => Probe::InFlight(upid.to_string()),
             Standing::Other(what) if placement.plan.place.vmid.is_some() => Probe::Foreign(what),
             // Another VMID is chosen by `act`, or it says why it cannot go on.
-            Standing::Other(_) | Standing::Free | Standing::Unfinished(_) | Standing::Hidden(_) => {
-                Probe::Absent
-            }
+            Standing::Other(_)
+            | Standing::Nascent(_)
+            | Standing::Free
+            | Standing::Unfinished(_)
+            | Standing::Hidden(_) => Probe::Absent,
         })
     }
 
@@ -45,7 +42,8 @@ impl Proxmox {
                 };
             }
             Ok(Standing::Making(upid)) => return Act::Started(upid.to_string()),
-            Ok(Standing::Other(what)) => return Act::Refused(Fault::new(ID_TAKEN, what)),
+            Ok(Standing::Other(what)) => return Act::Refused(elses(what)),
+            Ok(Standing::Nascent(what)) => return Act::Unknown(Fault::new("in-flight", what)),
             Ok(Standing::Unfinished(unfinished)) => return Act::Refused(unfinished.fault()),
             Ok(Standing::Hidden(fault)) => return Act::Refused(fault),
             Err(fault) => return Act::Unknown(fault),
@@ -54,26 +52,8 @@ impl Proxmox {
             Ok((wanted, _)) => wanted,
             Err(fault) => return act_of_look(fault),
         };
-        match self.post_restore(wanted.restore()).await {
-            Ok(upid) => Act::Started(upid.to_string()),
-            // Ours, from a request whose answer was lost, or another's?
-            Err(error) if is_taken(&error) => match self.settled_standing(placement).await {
-                Ok(Standing::Other(what)) => Act::Refused(Fault::new(ID_TAKEN, what)),
-                _ => Act::Unknown(Fault::from(&error)),
-            },
-            Err(error) => act_of(&error),
-        }
-    }
-
-    /// A guest that is somebody else's is looked at twice.
-    async fn settled_standing(&self, placement: &Placement) -> Result<Standing, Fault> {
-        match self.standing(placement).await? {
-            Standing::Other(_) => {
-                tokio::time::sleep(BEFORE_ITS_TASK).await;
-                self.standing(placement).await
-            }
-            standing => Ok(standing),
-        }
+        let call = wanted.restore();
+        self.post(placement, call.vmid, self.post_restore(call)).await
     }
 
     /// Without what this token or this node does not take: each refusal comes before anything is made.
@@ -146,10 +126,6 @@ impl Proxmox {
 
 fn nowhere() -> Fault {
     Fault::new("internal", "a look ended as an action")
-}
-
-fn is_taken(error: &ApiError) -> bool {
-    matches!(error.class, Class::Rejected { code: Code::Exists, .. })
 }
 
 /// A token with rights on a pool alone may not set tags before the guest is in it; and tags may be registered ones.

@@ -4,6 +4,7 @@
 mod nets;
 mod volumes;
 
+use firstlight_shared::paths::SECRET_VARIABLE;
 use firstlight_shared::wire::{Claim, Intent};
 
 use super::super::archive::Archive;
@@ -149,7 +150,8 @@ fn variables(placement: &Placement, archive: &Archive) -> Result<String, Fault> 
 
 /// Of a variable as `NAME=TEXT`.
 pub(super) fn is_ours(line: &str) -> bool {
-    line.split_once('=').is_some_and(|(name, _)| name == CLAIM || name == UUID)
+    let is_one = |name: &str| name == CLAIM || name == UUID || name.starts_with(SECRET_VARIABLE);
+    line.split_once('=').is_some_and(|(name, _)| is_one(name))
 }
 
 #[cfg(test)]

@@ -18,5 +18,6 @@ pub(super) fn plan() -> GuestPlan {
         tags: Vec::new(),
         onboot: None,
         ephemeral: false,
+        secrets: Vec::new(),
     }
 }

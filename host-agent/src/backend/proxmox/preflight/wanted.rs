@@ -125,6 +125,14 @@ fn check_nic(nic: &Nic) -> Result<(), Fault> {
                 escape(address, 60)
             ),
         )),
+        Some(address) if nic.gateway_is_beyond() => {
+            let gateway = nic.gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
+            Err(field(
+                "nics.gateway",
+                format_args!("{gateway} is no host of the network of {}", escape(address, 60)),
+            )
+            .with_hint("an address of its own, with /32, may have any gateway: Proxmox makes a route to it"))
+        }
         _ => Ok(()),
     }
 }
@@ -190,11 +198,16 @@ mod tests {
             tags: Vec::new(),
             onboot: None,
             ephemeral: false,
+            secrets: Vec::new(),
         }
     }
 
     fn nic(address: &str) -> Nic {
         Nic { address: Some(address.to_owned()), ..Nic::default() }
+    }
+
+    fn nic_to(address: &str, gateway: &str) -> Nic {
+        Nic { gateway: gateway.parse().ok(), ..nic(address) }
     }
 
     fn mount(path: &str) -> Mount {
@@ -206,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_a_container_cannot_have_is_named() {
-        let table: [Row; 25] = [
+        let table: [Row; 28] = [
             ("as it is", |_| {}, ""),
             ("kind", |plan| plan.kind = Some(PlanKind::Lxc), ""),
             ("machine", |plan| plan.kind = Some(PlanKind::Vm), "kind: "),
@@ -230,6 +243,13 @@ mod tests {
             ("dhcp", |plan| plan.nics = vec![nic("dhcp"), nic("10.0.0.5/24")], ""),
             ("no length", |plan| plan.nics = vec![nic("10.0.0.5")], "nics.address: "),
             ("IPv6", |plan| plan.nics = vec![nic("fd00::1/64")], "nics.address: "),
+            ("gateway", |plan| plan.nics = vec![nic_to("10.0.0.5/24", "10.0.0.1")], ""),
+            (
+                "far gateway",
+                |plan| plan.nics = vec![nic_to("10.0.0.5/24", "10.9.0.1")],
+                "nics.gateway: 10.9.0.1",
+            ),
+            ("its own", |plan| plan.nics = vec![nic_to("10.0.0.5/32", "10.9.0.1")], ""),
             ("many", |plan| plan.nics = vec![Nic::default(); 33], "nics: "),
             ("mount", |plan| plan.mounts = vec![mount("/srv/a b"), mount("/srv/b")], ""),
             ("root", |plan| plan.mounts = vec![mount("/")], "mounts: `/`"),

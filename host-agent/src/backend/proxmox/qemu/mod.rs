@@ -32,7 +32,9 @@ impl super::Proxmox {
             Standing::Ours(ours) => ours,
             Standing::Other(what) => return Ok(Probe::Foreign(what)),
             // Whoever acts on it is told so.
-            Standing::Free | Standing::Unfinished(_) | Standing::Hidden(_) => return Ok(Probe::Absent),
+            Standing::Free | Standing::Nascent(_) | Standing::Unfinished(_) | Standing::Hidden(_) => {
+                return Ok(Probe::Absent);
+            }
             Standing::Making(upid) => {
                 return Err(Fault::new("in-flight", format!("the machine is still being made: {upid}")));
             }

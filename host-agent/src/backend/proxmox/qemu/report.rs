@@ -11,7 +11,7 @@ use crate::backend::proxmox::client::endpoint::config::ChangeConfig;
 use crate::backend::proxmox::client::endpoint::guest::Guest;
 use crate::backend::proxmox::client::verdict::{ApiError, Class, Code};
 use crate::backend::proxmox::standing::{Standing, target};
-use crate::backend::{GuestPlan, Placement};
+use crate::backend::{GuestPlan, Placement, Unseen};
 use crate::outcome::Fault;
 
 /// Where the guest's agent always leaves its report.
@@ -56,18 +56,20 @@ impl Proxmox {
         self.client.send(&ReadGuestFile { guest, file: REPORT.to_owned(), count, encoded }).await
     }
 
-    /// Where the machine has mounted its plan's disks, in its agent's words; nowhere, if there are none.
+    /// Where the machine has mounted its plan's disks, in its agent's words; nowhere, if there are none. And why the agent
+    /// has no words: that it is silent does not mean that nothing is mounted.
     pub(in crate::backend::proxmox) async fn mounted_in_machine(
         &self,
         plan: &GuestPlan,
         machine: &Guest,
-    ) -> Result<Vec<PathBuf>, Fault> {
+    ) -> Result<(Vec<PathBuf>, Option<Unseen>), Fault> {
         if plan.mounts.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         match self.client.send(&ReadFilesystems { guest: machine.clone() }).await {
-            Ok(seen) => Ok(disks::mounted(plan, &seen)),
-            Err(error) if shows_nothing(&error) => Ok(Vec::new()),
+            Ok(seen) => Ok((disks::mounted(plan, &seen), None)),
+            Err(error) if is_down(&error) => Ok((Vec::new(), None)),
+            Err(error) if shows_nothing(&error) => Ok((Vec::new(), Some(unseen(&error)))),
             Err(error) => Err(Fault::from(&error)),
         }
     }
@@ -79,7 +81,15 @@ impl Proxmox {
     ) -> Result<(), Fault> {
         let uuid = guest.allocation.slot.as_ref().and_then(|slot| slot.uuid.as_deref());
         for attempt in 1.. {
-            let Standing::Ours(ours) = self.standing(guest).await? else { return Ok(()) };
+            let ours = match self.standing(guest).await? {
+                Standing::Ours(ours) => ours,
+                // With the machine, its claim is gone; and another's has none of ours.
+                Standing::Free | Standing::Other(_) => return Ok(()),
+                Standing::Making(_)
+                | Standing::Nascent(_)
+                | Standing::Unfinished(_)
+                | Standing::Hidden(_) => return self.ours(guest).await.map(|_| ()),
+            };
             let written = ours.config.properties("smbios1").unwrap_or_default();
             let Some(rest) = smbios::without_claim(&written, uuid) else { return Ok(()) };
             let set = vec![("smbios1".to_owned(), rest.to_string())];
@@ -93,6 +103,16 @@ impl Proxmox {
         }
         Ok(())
     }
+}
+
+/// The machine is not there, or does not run: it has nothing mounted.
+fn is_down(error: &ApiError) -> bool {
+    matches!(error.class, Class::Gone | Class::Rejected { code: Code::NotRunning, .. })
+}
+
+fn unseen(error: &ApiError) -> Unseen {
+    let passes = matches!(error.class, Class::Rejected { code: Code::AgentSilent, .. });
+    Unseen { why: format!("the machine's QEMU agent does not tell: {}", error.text), passes }
 }
 
 fn is_unknown_parameter(error: &ApiError) -> bool {

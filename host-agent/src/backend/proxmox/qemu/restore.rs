@@ -11,19 +11,18 @@ use crate::backend::proxmox::client::endpoint::guest::{Destroy, Guest};
 use crate::backend::proxmox::client::endpoint::qemu::RestoreQemu;
 use crate::backend::proxmox::client::properties::Properties;
 use crate::backend::proxmox::client::task::TaskEnd;
-use crate::backend::proxmox::client::verdict::{Class, Code, classify_exit};
-use crate::backend::proxmox::fault::{act_of, act_of_look};
+use crate::backend::proxmox::client::verdict::{Class, classify_exit};
+use crate::backend::proxmox::fault::act_of_look;
+use crate::backend::proxmox::posts::elses;
 use crate::backend::proxmox::settings::Defaults;
 use crate::backend::proxmox::standing::{Standing, Unfinished, target};
 use crate::backend::proxmox::{Proxmox, stamp, tasks};
-use crate::backend::{ID_TAKEN, Placement, Stage};
+use crate::backend::{Placement, Stage};
 use crate::outcome::{Act, Fault, Probe};
 
 const MIB: u64 = 1 << 20;
 /// A removal takes less than a second, and waits for a lock for ten.
 const REMOVAL: Duration = Duration::from_secs(60);
-/// A request of ours that was thought lost, and is being carried out, has a machine before it has a task.
-const BEFORE_ITS_TASK: Duration = Duration::from_secs(1);
 
 impl Proxmox {
     pub(super) async fn probe_restored_machine(&self, guest: &Placement) -> Result<Probe, Fault> {
@@ -31,17 +30,20 @@ impl Proxmox {
             Standing::Ours(_) => Probe::Present(tasks::output(Stage::Restore, guest, Vec::new())),
             Standing::Making(upid) => Probe::InFlight(upid.to_string()),
             Standing::Other(what) if guest.plan.place.vmid.is_some() => Probe::Foreign(what),
-            // The request itself tells whether the VMID is taken, and then another one can be chosen. What a bad end left
-            // is told of by whoever acts.
-            Standing::Other(_) | Standing::Free | Standing::Unfinished(_) | Standing::Hidden(_) => {
-                Probe::Absent
-            }
+            // Another VMID is chosen by `act`, or it says why it cannot go on.
+            Standing::Other(_)
+            | Standing::Nascent(_)
+            | Standing::Free
+            | Standing::Unfinished(_)
+            | Standing::Hidden(_) => Probe::Absent,
         })
     }
 
     pub(super) async fn restore_machine(&self, guest: &Placement) -> Act {
-        match self.standing(guest).await {
-            Ok(Standing::Free | Standing::Other(_)) => {}
+        match self.settled_standing(guest).await {
+            Ok(Standing::Free) => {}
+            Ok(Standing::Other(what)) => return Act::Refused(elses(what)),
+            Ok(Standing::Nascent(what)) => return Act::Unknown(Fault::new("in-flight", what)),
             Ok(Standing::Ours(_)) => return Act::Applied(tasks::output(Stage::Restore, guest, Vec::new())),
             Ok(Standing::Making(upid)) => return Act::Started(upid.to_string()),
             Ok(Standing::Unfinished(left)) if is_untouched(&left) => {
@@ -65,29 +67,7 @@ impl Proxmox {
             Ok(request) => request,
             Err(fault) => return Act::Refused(fault),
         };
-        match self.client.send(&request).await {
-            Ok(upid) => Act::Started(upid.to_string()),
-            Err(error) => match error.class {
-                Class::Rejected { code: Code::Exists, .. } => {
-                    self.somebodys(guest, Fault::from(&error)).await
-                }
-                _ => act_of(&error),
-            },
-        }
-    }
-
-    /// The VMID is taken: by a request of ours whose answer was lost, or by somebody else.
-    async fn somebodys(&self, guest: &Placement, fault: Fault) -> Act {
-        if let Ok(Standing::Other(_)) = self.standing(guest).await {
-            tokio::time::sleep(BEFORE_ITS_TASK).await;
-        }
-        match self.standing(guest).await {
-            Ok(Standing::Other(what)) => {
-                Act::Refused(Fault::new(ID_TAKEN, what).with_hint("choose another `vmid`, or none"))
-            }
-            Ok(_) => Act::Unknown(fault),
-            Err(fault) => Act::Unknown(fault),
-        }
+        self.post(guest, target.vmid, self.client.send(&request)).await
     }
 
     /// Removes what a restore left that did not even begin.

@@ -106,6 +106,7 @@ mod tests {
             url: Some(url.to_owned()),
             pin: Some("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse().unwrap()),
             machine_id: Some("0123456789abcdef0123456789abcdef".parse::<MachineId>().unwrap().derived()),
+            secrets: Vec::new(),
         }
     }
 

@@ -44,5 +44,6 @@ pub(super) fn placement(fields: Value) -> Placement {
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }

@@ -43,8 +43,13 @@ impl Proxmox {
     }
 
     async fn unrestore(&self, guest: &Placement) -> Result<Undo, Fault> {
-        let machine = match self.standing(guest).await? {
+        let machine = match self.settled_standing(guest).await? {
             Standing::Free => return Ok(Undo::Absent),
+            Standing::Nascent(what) => return Err(Fault::new("in-flight", what)),
+            // Its end shows whose it was.
+            Standing::Making(upid) if !self.is_surely_ours(guest, &upid) => {
+                return Ok(Undo::Started(upid.to_string()));
+            }
             Standing::Other(what) => return self.leave_to_others(guest, what).await,
             Standing::Ours(Ours { guest, .. }) => guest,
             Standing::Unfinished(left) if left.removable => left.guest,

@@ -1,5 +1,7 @@
 //! Reads what is needed to decide, and no more: one call for a guest with our stamp.
 
+use std::time::Duration;
+
 use super::{Facts, Ours, Restoring, Seen, Standing, by_stamp, decide};
 use crate::backend::Placement;
 use crate::backend::proxmox::client::endpoint::cluster::ListGuests;
@@ -11,7 +13,12 @@ use crate::backend::proxmox::{Proxmox, kind};
 use crate::outcome::Fault;
 
 /// The step whose task makes the guest, as journals name it.
-const RESTORE: &str = "restore";
+pub(in crate::backend::proxmox) const RESTORE: &str = "restore";
+
+/// A request makes its guest first, and then starts the task that fills it. The proxy before the daemon gives a request up
+/// after 30 s: after that a guest without a task is not of one whose answer was lost.
+const SETTLES: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The guest that a placement is about, where it was to be made.
 pub(in crate::backend::proxmox) fn target(placement: &Placement) -> Result<Guest, Fault> {
@@ -40,7 +47,8 @@ impl Proxmox {
         if let Some(decided) = by_stamp(&placement.job, &config) {
             return Ok(decided);
         }
-        let restoring = self.restoring(placement, &target).await?;
+        let doubt = self.doubt(placement, target.vmid).is_some();
+        let restoring = self.restoring(placement, &target, doubt).await?;
         if let Restoring::Running(upid) = restoring {
             return Ok(Standing::Making(upid));
         }
@@ -54,7 +62,25 @@ impl Proxmox {
         if !free && config == Seen::Missing {
             config = self.see_elsewhere(&target).await?;
         }
-        Ok(decide(&placement.job, &target, Facts { config, restoring, free }))
+        Ok(decide(&placement.job, &target, Facts { config, restoring, free, doubt }))
+    }
+
+    /// As [`Proxmox::standing`], once it is clear whose a guest is that nobody has written anything into.
+    pub(in crate::backend::proxmox) async fn settled_standing(
+        &self,
+        placement: &Placement,
+    ) -> Result<Standing, Fault> {
+        loop {
+            let what = match self.standing(placement).await? {
+                Standing::Nascent(what) => what,
+                standing => return Ok(standing),
+            };
+            let since = self.doubt(placement, target(placement)?.vmid);
+            if since.is_none_or(|since| since.elapsed() > SETTLES) {
+                return Ok(Standing::Other(what));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// As [`Proxmox::standing`], by a look of a moment ago where nothing of ours has changed the guest since.
@@ -78,6 +104,7 @@ impl Proxmox {
             Standing::Ours(ours) => Ok(ours),
             Standing::Free => Err(Fault::new("guest-gone", format!("guest {vmid} is not there any more"))),
             Standing::Other(what) => Err(Fault::new("foreign", what)),
+            Standing::Nascent(what) => Err(Fault::new("in-flight", what)),
             Standing::Making(upid) => {
                 Err(Fault::new("in-flight", format!("guest {vmid} is still being made: {upid}")))
             }
@@ -109,18 +136,25 @@ impl Proxmox {
         }
     }
 
-    /// The restore that made the guest, or is at it: the journaled one, or the last that is ours.
-    async fn restoring(&self, placement: &Placement, target: &Guest) -> Result<Restoring, Fault> {
+    /// The restore that made the guest, or is at it: the last one that an answer or the journal names. While an answer is
+    /// missing (`doubt`), the last that may be ours.
+    async fn restoring(
+        &self,
+        placement: &Placement,
+        target: &Guest,
+        doubt: bool,
+    ) -> Result<Restoring, Fault> {
         let kind = match target.kind {
             Kind::Lxc => "vzrestore",
             Kind::Qemu => "qmrestore",
         };
-        if let Some(upid) = placement.tasks.get(RESTORE).and_then(|text| text.parse().ok()) {
+        if let Some(upid) = self.known_task(placement, target.vmid) {
             let question = ReadTask { upid };
             match self.client.send(&question).await {
                 Ok(status) if status.status == "stopped" => {
                     // One that was asked for after it, and whose name was lost, may be at work.
-                    return Ok(match self.running_task(placement, target, kind).await? {
+                    let other = if doubt { self.running_task(placement, target, kind).await? } else { None };
+                    return Ok(match other {
                         Some(upid) => Restoring::Running(upid),
                         None => Restoring::Ended(question.upid, status.exitstatus.unwrap_or_default()),
                     });
@@ -130,6 +164,9 @@ impl Proxmox {
                 Err(error) if error.class == Class::Gone => {}
                 Err(error) => return Err(Fault::from(&error)),
             }
+        }
+        if !doubt {
+            return Ok(Restoring::Never);
         }
         let last = self.last_task(placement, target, kind).await?;
         Ok(match last {

@@ -31,6 +31,7 @@ fn word(standing: &Standing) -> &'static str {
         Standing::Unfinished(Unfinished { removable: true, .. }) => "unfinished",
         Standing::Unfinished(_) => "unfinished, for root",
         Standing::Hidden(_) => "hidden",
+        Standing::Nascent(_) => "nascent",
         Standing::Other(_) => "other",
     }
 }
@@ -78,8 +79,32 @@ fn whose_a_guest_is() {
     for (number, (config, restoring, free, expected)) in table.into_iter().enumerate() {
         let kind = if let Seen::Config(guest, _) = &config { guest.kind } else { Kind::Lxc };
         let shown = format!("row {number}: {config:?} {restoring:?} {free}");
-        let standing = decide(JOB, &guest(kind), Facts { config, restoring, free });
+        let standing = decide(JOB, &guest(kind), Facts { config, restoring, free, doubt: false });
         assert_eq!(word(&standing), expected, "{shown}");
+    }
+}
+
+#[test]
+fn while_an_answer_is_missing_an_empty_guest_is_not_yet_anybodys() {
+    let lxc = |value| config(Kind::Lxc, value);
+    let never = || Restoring::Never;
+    for (number, (config, restoring, expected)) in [
+        (lxc(json!({"digest": "0", "lock": "create"})), never(), "nascent"),
+        (config(Kind::Qemu, json!({"digest": "0", "memory": "128"})), never(), "nascent"),
+        (lxc(json!({"digest": "0", "lock": "create"})), ended("OK"), "nascent"),
+        (Seen::Hidden("no".to_owned()), never(), "nascent"),
+        (lxc(json!({"digest": "0", "lock": "create"})), ended("unexpected status"), "unfinished, for root"),
+        (lxc(json!({"hostname": "db"})), never(), "other"),
+        (lxc(json!({"description": stamp::stamped("ffff", "db")})), never(), "other"),
+        (lxc(json!({"description": stamp::stamped(JOB, "web-01")})), never(), "ours"),
+        (Seen::Missing, never(), "other"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let kind = if let Seen::Config(guest, _) = &config { guest.kind } else { Kind::Lxc };
+        let facts = Facts { config, restoring, free: false, doubt: true };
+        assert_eq!(word(&decide(JOB, &guest(kind), facts)), expected, "row {number}");
     }
 }
 

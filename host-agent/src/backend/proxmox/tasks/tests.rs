@@ -24,6 +24,7 @@ fn placement() -> Placement {
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }
 

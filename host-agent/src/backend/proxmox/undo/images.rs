@@ -31,6 +31,9 @@ impl Proxmox {
     /// What is left of restores of ours whose guest is gone. Nothing is looked for while somebody has the VMID.
     pub(super) async fn remove_images(&self, placement: &Placement) -> Result<Undo, Fault> {
         let guest = target(placement)?;
+        if !self.was_asked_for(placement, guest.vmid) {
+            return Ok(Undo::Absent);
+        }
         let tasks = self.own_tasks(placement, &guest, restore_task(placement)).await?;
         let ended_well = |exit: &str| matches!(Exit::parse(Some(exit)), Exit::Ok | Exit::Warnings(_));
         // A whole guest takes its images along, and an ordinary failure its own.

@@ -125,6 +125,9 @@ pub struct GuestLine {
     pub lock: Option<String>,
     #[serde(default, deserialize_with = "lenient::flag")]
     pub template: bool,
+    /// What it may take at most, in bytes.
+    #[serde(default, deserialize_with = "lenient::number")]
+    pub maxmem: Option<u64>,
 }
 
 impl Endpoint for ListGuests {

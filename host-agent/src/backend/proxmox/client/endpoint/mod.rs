@@ -12,6 +12,7 @@ pub mod guest;
 pub mod lxc;
 pub mod node;
 pub mod qemu;
+pub mod snapshot;
 pub mod storage;
 pub mod task;
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use rustls::pki_types::ServerName;
 
+use crate::backend::link::host_port;
+
 /// Proxmox's API server.
 const PORT: u16 = 8006;
 
@@ -34,11 +36,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        host_port::write(f, &self.host, self.port)
     }
 }
 
@@ -47,27 +45,10 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let wrong = || AddressError(firstlight_shared::text::escape(text, 120));
-        let rest = text.strip_prefix("https://").unwrap_or(text);
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = split(rest).ok_or_else(wrong)?;
+        let (host, port) = host_port::read(text, PORT).ok_or_else(wrong)?;
         let address = Self { host: host.to_owned(), port };
         address.server_name().map_err(|_| wrong())?;
         Ok(address)
-    }
-}
-
-fn split(text: &str) -> Option<(&str, u16)> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let (host, port) = inner.split_once(']')?;
-        return match port {
-            "" => Some((host, PORT)),
-            port => Some((host, port.strip_prefix(':')?.parse().ok()?)),
-        };
-    }
-    match text.split_once(':') {
-        None => Some((text, PORT)),
-        Some((_, port)) if port.contains(':') => Some((text, PORT)),
-        Some((host, port)) => Some((host, port.parse().ok()?)),
     }
 }
 

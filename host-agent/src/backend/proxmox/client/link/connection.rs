@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use super::address::Address;
-use super::tls::WrongCertificate;
+use crate::backend::link::tls::WrongCertificate;
 use crate::backend::proxmox::client::call::{Call, Limits};
 use crate::backend::proxmox::client::verdict::{Answer, Failure, FailureKind};
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::{Address, AddressError};
-use super::pin::Fingerprint;
+use crate::backend::link::pin::Fingerprint;
 use crate::tls::{Judge, Verifier, provider, spki};
 
 /// The server has proved that it holds the key; whose it is, is for a person to say.

@@ -5,15 +5,12 @@ mod connection;
 mod fetch;
 mod gate;
 mod nodes;
-mod pin;
-mod tls;
 mod token;
 
 pub use address::{Address, AddressError};
 pub use fetch::{FetchError, Presented, fetch_certificate};
-pub use pin::{Fingerprint, Pin, PinError};
-pub use tls::WrongCertificate;
 pub use token::{ApiToken, TokenError};
 
+pub use crate::backend::link::pin::{Fingerprint, Pin, PinError};
+pub use crate::backend::link::tls::WrongCertificate;
 pub(super) use nodes::Nodes;
-pub(super) use tls::connector;

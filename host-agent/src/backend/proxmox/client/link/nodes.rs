@@ -1,11 +1,13 @@
 //! The addresses of a cluster: which is asked first, and the connections that are kept to them.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use rustls::pki_types::ServerName;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::address::{Address, AddressError};
@@ -21,6 +23,8 @@ const KEPT_FOR_READS: Duration = Duration::from_secs(3);
 const KEPT_FOR_CHANGES: Duration = Duration::from_secs(1);
 /// Kept per address at most.
 const KEPT: usize = 4;
+/// So long an address has for a connection before the next one is begun beside it.
+const SLOW: Duration = Duration::from_millis(300);
 /// An address that could not be reached is asked last for so long.
 const AVOIDED: Duration = Duration::from_secs(10);
 
@@ -46,6 +50,13 @@ struct Node {
     address: Address,
     name: ServerName<'static>,
     state: Mutex<State>,
+}
+
+/// A connection to an address.
+enum Door {
+    /// The server may have ended it meanwhile.
+    Kept(Wire),
+    New(Wire),
 }
 
 #[derive(Default)]
@@ -79,34 +90,75 @@ impl Nodes {
         self.token.id()
     }
 
-    /// One attempt: every address in turn, as long as surely nothing was sent.
-    pub(in crate::backend::proxmox::client) async fn attempt(&self, call: &Call) -> Reply {
+    /// One attempt: every address, as long as surely nothing was sent; none is waited for long while another may answer.
+    /// The failure names each address with its reason.
+    pub(in crate::backend::proxmox::client) async fn attempt(&self, call: &Call, connect: Duration) -> Reply {
         let _passed = self.gate.pass(call).await;
-        let mut last: Option<Failure> = None;
-        for node in self.order(call) {
-            match self.ask(node, call).await {
+        let longest = if call.method.changes() { KEPT_FOR_CHANGES } else { KEPT_FOR_READS };
+        let mut left: VecDeque<&Node> = self.order(call).into();
+        let mut failures: Vec<Failure> = Vec::new();
+        while let Some((node, door)) = self.first_open(&mut left, &mut failures, longest, connect).await {
+            match self.ask(node, door, call, connect).await {
                 Ok(answer) => {
                     node.lock().avoided_until = None;
                     return Reply::Answer(self.redacted(answer));
                 }
                 Err(failure) => {
                     node.avoid(&failure);
-                    let is_worst = failure.kind == FailureKind::WrongCertificate;
                     if failure.sent {
                         return Reply::Failure(failure);
                     }
-                    if is_worst || last.as_ref().is_none_or(|last| last.kind != FailureKind::WrongCertificate)
-                    {
-                        last = Some(failure);
-                    }
+                    failures.push(failure);
                 }
             }
         }
-        Reply::Failure(last.unwrap_or_else(|| Failure {
-            kind: FailureKind::Connection,
-            sent: false,
-            text: "no address is configured".to_owned(),
-        }))
+        Reply::Failure(joined(failures))
+    }
+
+    /// The first address with a connection, of those that are `left`: a kept one, or a new one. The next address is begun
+    /// when the one before has failed or is slow; slow ones are asked last for a while, also in this attempt.
+    async fn first_open<'a>(
+        &'a self,
+        left: &mut VecDeque<&'a Node>,
+        failures: &mut Vec<Failure>,
+        longest: Duration,
+        connect: Duration,
+    ) -> Option<(&'a Node, Door)> {
+        let mut opening = JoinSet::new();
+        let mut begun: Vec<Option<&Node>> = Vec::new();
+        let won = loop {
+            if let Some(node) = left.pop_front() {
+                if let Some(wire) = node.take(longest) {
+                    break (node, Door::Kept(wire));
+                }
+                let (number, address, name) = (begun.len(), node.address.clone(), node.name.clone());
+                let connector = self.connector.clone();
+                opening.spawn(async move { (number, Wire::open(&address, name, &connector, connect).await) });
+                begun.push(Some(node));
+            }
+            let patience = if left.is_empty() { Duration::MAX } else { SLOW };
+            // Slow: the next one is begun. An end that cannot be read is none that there could be.
+            let Ok(next) = timeout(patience, opening.join_next()).await else { continue };
+            let Some(Ok((number, opened))) = next else {
+                if left.is_empty() && next.is_none() {
+                    return None;
+                }
+                continue;
+            };
+            let Some(node) = begun.get_mut(number).and_then(Option::take) else { continue };
+            match opened {
+                Ok(wire) => break (node, Door::New(wire)),
+                Err(failure) => {
+                    node.avoid(&failure);
+                    failures.push(failure);
+                }
+            }
+        };
+        for slow in begun.into_iter().flatten() {
+            slow.lock().avoided_until = Some(Instant::now() + AVOIDED);
+            left.push_back(slow);
+        }
+        Some(won)
     }
 
     /// Those that work before those that did not, and among them the node itself that the call is about.
@@ -121,9 +173,14 @@ impl Nodes {
         order
     }
 
-    async fn ask(&self, node: &Node, call: &Call) -> Result<Answer, Failure> {
+    /// On this connection; where a kept one turns out to have ended, on another.
+    async fn ask(&self, node: &Node, door: Door, call: &Call, connect: Duration) -> Result<Answer, Failure> {
         let longest = if call.method.changes() { KEPT_FOR_CHANGES } else { KEPT_FOR_READS };
-        while let Some(wire) = node.take(longest) {
+        let mut kept = match door {
+            Door::New(wire) => return self.exchange(node, wire, call).await,
+            Door::Kept(wire) => Some(wire),
+        };
+        while let Some(wire) = kept {
             match self.exchange(node, wire, call).await {
                 // The server hung up in between. Nothing was sent, or only a question.
                 Err(failure)
@@ -131,8 +188,9 @@ impl Nodes {
                         && (!failure.sent || !call.method.changes()) => {}
                 ended => return ended,
             }
+            kept = node.take(longest);
         }
-        let wire = Wire::open(&node.address, node.name.clone(), &self.connector, self.limits.connect).await?;
+        let wire = Wire::open(&node.address, node.name.clone(), &self.connector, connect).await?;
         self.exchange(node, wire, call).await
     }
 
@@ -153,6 +211,21 @@ impl Nodes {
             ..answer
         }
     }
+}
+
+/// One failure for all: a server that is not the pinned one is the worst of them.
+fn joined(failures: Vec<Failure>) -> Failure {
+    let kinds = [FailureKind::WrongCertificate, FailureKind::Connection];
+    let has = |kind: &FailureKind| failures.iter().any(|failure| failure.kind == *kind);
+    let kind = kinds.into_iter().find(has).unwrap_or(FailureKind::TimedOut);
+    let mut texts: Vec<String> = Vec::new();
+    for Failure { text, .. } in failures {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    let text = if texts.is_empty() { "no address is configured".to_owned() } else { texts.join("; ") };
+    Failure { kind, sent: false, text }
 }
 
 impl Node {

@@ -6,7 +6,7 @@ use firstlight_shared::text::escape;
 use serde_json::Value;
 
 use super::text::{Place, judge};
-use super::{ApiError, Class, Code, Unsent};
+use super::{ApiError, Class, Code, Failure, FailureKind, Unsent};
 use crate::backend::proxmox::client::call::Method;
 
 /// As it came over the wire, the token taken out of it.
@@ -16,25 +16,6 @@ pub struct Answer {
     /// The status line's words.
     pub reason: String,
     pub body: Vec<u8>,
-}
-
-/// No answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub kind: FailureKind,
-    /// Whether a byte of the request may have left.
-    pub sent: bool,
-    pub text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// No connection, or it ended before the answer was whole.
-    Connection,
-    WrongCertificate,
-    TimedOut,
-    /// More than we take.
-    TooLarge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

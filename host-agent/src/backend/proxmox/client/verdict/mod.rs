@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub(super) use classify::unreadable;
-pub use classify::{Answer, Failure, FailureKind, Reply, classify};
+pub use classify::{Answer, Reply, classify};
 pub use code::Code;
-pub use retry::{Patience, Retry, retry};
+pub use retry::retry;
 pub use text::classify_exit;
 
 use super::call::Method;
+pub use crate::backend::link::{Failure, FailureKind, Patience, Retry};
 use crate::outcome::Fault;
 
 /// How a call ended that did not end well.
@@ -111,6 +112,9 @@ impl ApiError {
         match &self.class {
             Class::NeverSent(Unsent::WrongCertificate) => {
                 Some("compare with `pvenode cert info` on the node itself before changing the pin".to_owned())
+            }
+            Class::NeverSent(Unsent::Unreachable) => {
+                Some("`firstlight doctor` asks each address, and says what is wrong".to_owned())
             }
             Class::Denied { path: Some(path), privileges } if !privileges.is_empty() => Some(format!(
                 "give {} on {path} to the token and to its user: a token has only what both have",

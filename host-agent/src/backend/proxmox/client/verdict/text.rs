@@ -132,6 +132,7 @@ const TEXTS: &[(&str, &str, Code)] = &[
     ("connection check for storage '", "", Code::StorageOffline),
     ("storage '", " (Container)", Code::WrongContent), // does not allow content type 'rootdir'
     ("pool '", "' does not exist", Code::NoPool),
+    ("no such pool '", "'", Code::NoPool),
     ("unable to get any free VMID in range ", "", Code::NoVmid),
     ("ERROR: file '", "' does not exist", Code::NoVolume),
     ("can't find file '", "", Code::NoVolume),
@@ -180,6 +181,7 @@ mod tests {
             (put, "storage 'x' does not allow content type 'rootdir' (Container)", "rejected wrong-content"),
             (put, "connection check for storage 'nfs' failed - timeout", "rejected storage-offline"),
             (put, "pool 'lab' does not exist", "rejected no-pool"),
+            (put, "no such pool 'lab'", "rejected no-pool"),
             (put, "bridge 'vmbr9' does not exist", "rejected no-bridge kept"),
             (Place::Task("vzstart"), "bridge 'vmbr9' does not exist", "rejected no-bridge"),
             (read, "missing privileges to access local:backup/x.tar.zst", "denied -"),

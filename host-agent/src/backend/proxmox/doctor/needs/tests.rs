@@ -65,6 +65,7 @@ fn rights_are_granted_where_they_are_narrowest() {
         (Area::Guests { vmid: 9, pool: None }, "/vms"),
         (Area::Guests { vmid: 9, pool: Some("lab/web".into()) }, "/pool/lab/web"),
         (Area::Number(9), "/vms"),
+        (Area::Pool("lab".into()), "/pool/lab"),
         (Area::Storage("thin".into()), "/storage/thin"),
         (Area::Bridge("vmbr0".into(), Some(3)), "/sdn/zones/localnetwork/vmbr0"),
         (Area::Node("pve1".into()), "/nodes/pve1"),
@@ -115,7 +116,7 @@ fn the_role_that_the_page_shows_is_enough() {
     let page = include_str!("../../../../../../docs/proxmox.md");
     let line = page.lines().find(|line| line.starts_with("pveum role add")).unwrap();
     let role: BTreeSet<&str> = line.split('"').nth(1).unwrap().split(' ').collect();
-    let defaults = Defaults { storage: Some("thin".into()), ..Defaults::default() };
+    let defaults = Defaults { storage: Some("thin".into()), pool: Some("lab".into()), ..Defaults::default() };
     let needed = needs(&asks(None, &defaults), &["pve1".to_owned()], Some((9, 2)));
     let needed: BTreeSet<&str> = needed.iter().map(|need| need.any[0]).chain(["VM.Backup"]).collect();
     assert_eq!(role, needed);

@@ -32,6 +32,7 @@ fn placement(more: Value) -> Placement {
         made: false,
         adopted: false,
         tasks: std::collections::BTreeMap::new(),
+        unsure: false,
     }
 }
 

@@ -8,7 +8,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of a certificate, written `AA:BB:..` as Proxmox shows it.
+use crate::tls::spki;
+
+/// SHA-256 of a certificate, written `AA:BB:..` as hypervisors show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -43,11 +45,11 @@ impl FromStr for Fingerprint {
 /// Several values, because every node of a cluster has its own key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pin {
-    /// Certificates that sign the nodes' (`/etc/pve/pve-root-ca.pem`); the address has to be in the node's.
+    /// Certificates that sign the nodes' (Proxmox: `/etc/pve/pve-root-ca.pem`); the address has to be in the node's.
     Authority(Vec<CertificateDer<'static>>),
     /// Keys of nodes: they outlive their certificates.
     Keys(Vec<SpkiPin>),
-    /// Certificates of nodes. Proxmox renews them: taken, and warned about.
+    /// Certificates of nodes. They are renewed: taken, and warned about.
     Leaves(Vec<Fingerprint>),
 }
 
@@ -74,6 +76,17 @@ impl Pin {
         if found.is_empty() { Err(PinError::NoCertificate) } else { Ok(Self::Authority(found)) }
     }
 
+    /// The keys of servers' own certificates, of the content of a PEM file: Incus' `server.crt`, and what its own command
+    /// keeps in `servercerts/`.
+    ///
+    /// # Errors
+    /// As [`Pin::authority`].
+    pub fn servers(pem: &[u8]) -> Result<Self, PinError> {
+        let Self::Authority(found) = Self::authority(pem)? else { return Err(PinError::NoCertificate) };
+        let keys: Result<Vec<_>, _> = found.iter().map(spki).collect();
+        keys.map(Self::Keys).map_err(|_| PinError::BadCertificate)
+    }
+
     /// Of keys (`sha256//..`) or certificates (`AA:BB:..`), all of one kind.
     ///
     /// # Errors
@@ -97,8 +110,8 @@ impl Pin {
     /// Why this kind is not the best.
     pub fn warning(&self) -> Option<&'static str> {
         matches!(self, Self::Leaves(_)).then_some(
-            "a certificate is pinned: Proxmox renews it before its two years are over, and then nothing works until the pin \
-             is changed; its key (sha256//..) or the cluster's authority would stay",
+            "a certificate is pinned: it is renewed some day (Proxmox: before its two years are over), and then nothing \
+             works until the pin is changed; its key (sha256//..) or the authority behind it would stay",
         )
     }
 }
@@ -127,6 +140,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_server_is_known_by_the_key_of_its_certificate() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made =
+            rcgen::CertificateParams::new(vec!["incus".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let expected = spki(made.der()).unwrap();
+        assert_eq!(Pin::servers(made.pem().as_bytes()), Ok(Pin::Keys(vec![expected])));
+    }
+
+    #[test]
     fn pins_are_of_one_kind() {
         let leaf = Fingerprint::of(b"leaf");
         let key = SpkiPin::of(b"key").to_string();
@@ -139,6 +161,7 @@ mod tests {
         }
         assert!(Pin::parse::<&str>(&[]).is_err());
         assert_eq!(Pin::authority(b"no pem"), Err(PinError::NoCertificate));
+        assert_eq!(Pin::servers(b"no pem"), Err(PinError::NoCertificate));
         assert!(Pin::parse(&[leaf.to_string()]).unwrap().warning().is_some());
         assert!(Pin::parse(&[key]).unwrap().warning().is_none());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, Error, OtherError, RootCertStore};
 use tokio_rustls::TlsConnector;
 
@@ -27,7 +27,7 @@ pub struct WrongCertificate {
 
 impl WrongCertificate {
     /// Out of what tokio-rustls gives.
-    pub(super) fn of(error: &std::io::Error) -> Option<&Self> {
+    pub fn of(error: &std::io::Error) -> Option<&Self> {
         match error.get_ref()?.downcast_ref::<Error>()? {
             Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => inner.downcast_ref(),
             _ => None,
@@ -87,9 +87,12 @@ impl Judge for Pinned {
     }
 }
 
+/// Who we are to the server: certificates, our own first, and the key.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// # Errors
-/// An authority's certificate is none.
-pub(in crate::backend::proxmox::client) fn connector(pin: &Pin) -> Result<TlsConnector, Error> {
+/// An authority's certificate is none, or the key is not that of our own.
+pub(crate) fn connector(pin: &Pin, identity: Option<Identity>) -> Result<TlsConnector, Error> {
     let provider = provider();
     let chain = match pin {
         Pin::Authority(certificates) => Some(chain_verifier(certificates, &provider)?),
@@ -99,8 +102,11 @@ pub(in crate::backend::proxmox::client) fn connector(pin: &Pin) -> Result<TlsCon
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let config = match identity {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
+        None => config.with_no_client_auth(),
+    };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

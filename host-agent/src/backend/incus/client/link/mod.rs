@@ -1,0 +1,16 @@
+//! How the server is reached: its socket, or its address with pins, our certificate and a proxy.
+
+mod address;
+mod connection;
+mod dial;
+mod identity;
+mod proxy;
+mod remote;
+
+pub use address::{Address, AddressError};
+pub use identity::{ClientCertificate, IdentityError};
+pub use proxy::{Proxy, ProxyError};
+pub use remote::{Place, Server};
+
+pub(super) use dial::Stream;
+pub(super) use remote::Remote;

@@ -1,0 +1,178 @@
+//! What is done with a guest that is there: commands, memory, snapshots, keeping it.
+
+use std::time::Duration;
+
+use firstlight_shared::text::escape;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::check::Change;
+use super::client::Client;
+use super::client::endpoint::exec::Exec;
+use super::client::endpoint::instance::Instance;
+use super::client::endpoint::snapshot::{ListSnapshots, RemoveSnapshot, RestoreSnapshot, TakeSnapshot};
+use super::client::endpoint::state::{Action, ChangeState};
+use super::client::operation::{OperationEnd, OperationId};
+use super::client::verdict::{ApiError, Class, Code};
+use super::fault::{act_of, act_of_look, decides_nothing};
+use super::wanted::{Config, size_text};
+use super::{Incus, LONGEST};
+use crate::backend::{Placement, Ran};
+use crate::outcome::{Act, Fault};
+
+/// Of each output of a command, in bytes.
+const OUTPUT: usize = 1 << 20;
+/// A guest that has not shut down by then is stopped.
+const SHUTDOWN: Duration = Duration::from_secs(60);
+
+impl Incus {
+    pub(super) async fn run_in(
+        &self,
+        placement: &Placement,
+        command: &[&str],
+        limit: Duration,
+    ) -> Result<Ran, Fault> {
+        let client = self.site(&placement.plan.place)?;
+        let instance = self.ours(&client, placement).await?;
+        let exec = Exec {
+            instance: instance.name.clone(),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            cwd: "/".to_owned(),
+            ..Exec::default()
+        };
+        let ran =
+            client.exec(&exec, OUTPUT, Instant::now() + limit).await.map_err(|error| Fault::from(&error))?;
+        Ok(Ran { status: ran.status, stdout: ran.stdout, stderr: ran.stderr })
+    }
+
+    pub(super) async fn change_memory(&self, placement: &Placement, bytes: u64) -> Act {
+        settle(self.try_to_change_memory(placement, bytes).await)
+    }
+
+    async fn try_to_change_memory(&self, placement: &Placement, bytes: u64) -> Result<(), Act> {
+        let (client, instance) = self.there(placement).await?;
+        let wanted = Config::from([("limits.memory".to_owned(), size_text(bytes))]);
+        let is_so = wanted.iter().all(|(key, value)| instance.config.get(key) == Some(value));
+        if !is_so {
+            if instance.ephemeral {
+                return Err(Act::Refused(
+                    Fault::new("ephemeral-guest", "an ephemeral guest is gone once it stops")
+                        .with_hint("`firstlight keep` makes it one that stays"),
+                ));
+            }
+            if instance.is_running() {
+                stop(&client, &instance).await?;
+            }
+            let change = Change { config: wanted, ..Change::default() };
+            self.patch(&client, &instance.name, change, None).await.map_err(|error| act_of(&error))?;
+        }
+        // One that was interrupted in between is stopped, and has its memory.
+        let (client, instance) = self.there(placement).await?;
+        if instance.is_running() {
+            return Ok(());
+        }
+        followed(&client, client.send(&change_state(&instance, Action::Start, false)).await).await
+    }
+
+    pub(super) async fn keep_guest(&self, placement: &Placement) -> Act {
+        settle(self.try_to_keep(placement).await)
+    }
+
+    async fn try_to_keep(&self, placement: &Placement) -> Result<(), Act> {
+        let (client, instance) = self.there(placement).await?;
+        if !instance.ephemeral {
+            return Ok(());
+        }
+        let patched = self.patch(&client, &instance.name, Change::default(), Some(false)).await;
+        patched.map_err(|error| act_of(&error))
+    }
+
+    pub(super) async fn take_snapshot(&self, placement: &Placement, snapshot: &str) -> Act {
+        settle(self.try_to_take(placement, snapshot).await)
+    }
+
+    async fn try_to_take(&self, placement: &Placement, snapshot: &str) -> Result<(), Act> {
+        let (client, instance) = self.there(placement).await?;
+        if has_snapshot(&client, &instance, snapshot).await? {
+            return Ok(());
+        }
+        let take = TakeSnapshot { instance: instance.name.clone(), name: snapshot.to_owned() };
+        followed(&client, client.send(&take).await).await
+    }
+
+    pub(super) async fn set_back(&self, placement: &Placement, snapshot: &str) -> Act {
+        settle(self.try_to_set_back(placement, snapshot).await)
+    }
+
+    async fn try_to_set_back(&self, placement: &Placement, snapshot: &str) -> Result<(), Act> {
+        let (client, instance) = self.there(placement).await?;
+        if !has_snapshot(&client, &instance, snapshot).await? {
+            let fault = Fault::new("no-snapshot", format!("it has no snapshot `{}`", escape(snapshot, 80)));
+            return Err(Act::Refused(fault.with_hint("`incus info INSTANCE` shows those that it has")));
+        }
+        let restore = RestoreSnapshot { instance: instance.name.clone(), name: snapshot.to_owned() };
+        followed(&client, client.send(&restore).await).await
+    }
+
+    pub(super) async fn drop_snapshot(&self, placement: &Placement, snapshot: &str) -> Act {
+        settle(self.try_to_drop(placement, snapshot).await)
+    }
+
+    async fn try_to_drop(&self, placement: &Placement, snapshot: &str) -> Result<(), Act> {
+        let (client, instance) = self.there(placement).await?;
+        let remove = RemoveSnapshot { instance: instance.name.clone(), name: snapshot.to_owned() };
+        match client.send(&remove).await {
+            Err(error) if is_missing(&error) => Ok(()),
+            sent => followed(&client, sent).await,
+        }
+    }
+
+    async fn there(&self, placement: &Placement) -> Result<(Client, Box<Instance>), Act> {
+        self.recent.forget(&placement.job);
+        let client = self.site(&placement.plan.place).map_err(Act::Refused)?;
+        let instance = self.ours(&client, placement).await.map_err(act_of_look)?;
+        Ok((client, instance))
+    }
+}
+
+fn settle(ended: Result<(), Act>) -> Act {
+    ended.map_or_else(|act| act, |()| Act::Applied(json!({})))
+}
+
+fn is_missing(error: &ApiError) -> bool {
+    matches!(error.class, Class::Gone | Class::Rejected(Code::NoSnapshot))
+}
+
+async fn has_snapshot(client: &Client, instance: &Instance, snapshot: &str) -> Result<bool, Act> {
+    let list = ListSnapshots { instance: instance.name.clone() };
+    let found = client.send(&list).await.map_err(|error| act_of_look(Fault::from(&error)))?;
+    Ok(found.iter().any(|one| one.name == snapshot))
+}
+
+fn change_state(instance: &Instance, action: Action, force: bool) -> ChangeState {
+    ChangeState { name: instance.name.clone(), action, timeout: Some(SHUTDOWN), force }
+}
+
+/// Asks it to shut down, and pulls the plug if it does not.
+async fn stop(client: &Client, instance: &Instance) -> Result<(), Act> {
+    let asked = client.send(&change_state(instance, Action::Stop, false)).await;
+    if followed(client, asked).await.is_ok() {
+        return Ok(());
+    }
+    match client.send(&change_state(instance, Action::Stop, true)).await {
+        Err(error) if error.class == Class::AlreadySo => Ok(()),
+        sent => followed(client, sent).await,
+    }
+}
+
+async fn followed(client: &Client, sent: Result<OperationId, ApiError>) -> Result<(), Act> {
+    let operation = sent.map_err(|error| act_of(&error))?;
+    match client.follow(&operation, Instant::now() + LONGEST).await {
+        OperationEnd::Done(_) => Ok(()),
+        OperationEnd::Failed { class, text } => {
+            let fault = Fault::new(class.code(), text);
+            Err(if decides_nothing(class) { Act::Unknown(fault) } else { Act::Refused(fault) })
+        }
+        OperationEnd::Unknown { text } => Err(Act::Unknown(Fault::new("operation-unknown", text))),
+    }
+}

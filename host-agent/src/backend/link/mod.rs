@@ -1,0 +1,10 @@
+//! What the clients of remote hypervisors have in common: pinned servers, and how a connection can fail. Knows none of them.
+
+mod failure;
+pub mod host_port;
+mod patience;
+pub mod pin;
+pub mod tls;
+
+pub use failure::{Failure, FailureKind};
+pub use patience::{Patience, Retry};

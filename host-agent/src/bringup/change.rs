@@ -1,0 +1,298 @@
+//! Changes of guests that are ready: a job of their own, with a step for each thing that is done, beside the guest's.
+//!
+//! One guest has one change at a time, and none while its own job is asked for something: the store holds to that.
+//!
+//! | change | steps | if it fails |
+//! |---|---|---|
+//! | memory | look, snapshot (where asked for), memory, up | the memory is what it was, the snapshot is removed |
+//! | snapshot | look, snapshot | the snapshot is removed |
+//! | remove-snapshot | look, remove-snapshot | it stays as it is |
+//! | rollback | look, rollback, up | it needs an operator: nobody knows a way back |
+//! | promote | promote, record | it stays ephemeral |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::service::{Bringups, store_fault};
+use super::steps::Changing;
+use super::submit::new_id;
+use crate::backend::{Placement, Snapshot};
+use crate::clock::now_ms;
+use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, RequestKind, State};
+use crate::outcome::Fault;
+use crate::store::JobRow;
+
+/// What a change may take beside the guest's own start.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// The shortest memory that any guest could boot with.
+const LEAST_MEMORY: u64 = 16 << 20;
+/// How often to ask again, when the guest's own job is just being left by whoever drove it.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What is to be changed of a guest that is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// It is stopped, changed and started.
+    Memory {
+        bytes: u64,
+        /// Taken before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<String>,
+    },
+    Snapshot {
+        name: String,
+    },
+    RemoveSnapshot {
+        name: String,
+    },
+    Rollback {
+        name: String,
+    },
+    /// An ephemeral guest becomes a kept one, for ever.
+    Promote,
+}
+
+/// What the journal of a change keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ChangeSpec {
+    pub(super) change: Change,
+}
+
+impl ChangeSpec {
+    pub(super) fn of(spec: &JobSpec) -> Result<Self, Fault> {
+        serde_json::from_value(spec.spec.clone())
+            .map_err(|error| Fault::new("spec-unreadable", format!("the change cannot be read: {error}")))
+    }
+}
+
+impl Change {
+    /// Nobody knows a way back.
+    fn is_one_way(&self) -> bool {
+        matches!(self, Self::Rollback { .. })
+    }
+
+    /// The name of the snapshot that it is about.
+    pub(super) fn snapshot(&self) -> Option<&str> {
+        match self {
+            Self::Memory { snapshot, .. } => snapshot.as_deref(),
+            Self::Snapshot { name } | Self::RemoveSnapshot { name } | Self::Rollback { name } => Some(name),
+            Self::Promote => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if let Some(name) = self.snapshot().filter(|name| !is_snapshot_name(name)) {
+            let name = firstlight_shared::text::escape(name, 60);
+            return Err(Fault::new("bad-request", format!("`{name}` is no name of a snapshot")).with_hint(
+                "2 to 40 letters, digits, `-` and `_` are wanted, a letter first; `current` is taken",
+            ));
+        }
+        match self {
+            Self::Memory { bytes, .. } if *bytes < LEAST_MEMORY || bytes % (1 << 20) != 0 => {
+                Err(Fault::new("bad-request", format!("{bytes} bytes of memory cannot be given"))
+                    .with_hint("whole MiB are wanted, 16M or more: `512M`, `2G`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// As Proxmox has them (Incus takes more): `current` is the guest as it is now.
+pub(super) fn is_snapshot_name(name: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (2..=40).contains(&name.len())
+        && name.as_bytes()[0].is_ascii_alphabetic()
+        && name.bytes().all(word)
+        && !["current", "vzdump"].contains(&name)
+}
+
+impl Bringups {
+    /// Begins a change of a guest that is ready; asked again while it goes on, it is the same change. Answers the job to
+    /// follow.
+    pub async fn change(&self, guest: &str, change: &Change, by: &str) -> Result<String, Fault> {
+        change.check()?;
+        let _alone = self.counting.lock().await;
+        for attempt in 1.. {
+            let row = self.changeable(guest).await?;
+            self.check_room(&row, change).await?;
+            let spec = self.spec_of_change(&row, change, by).await?;
+            let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(spec.clone()) };
+            let job = NewJob { id: new_id(), created };
+            match self.store.create(std::slice::from_ref(&job)).await {
+                Ok(()) => return Ok(job.id),
+                Err(JournalError::NameTaken { job: other, .. }) => {
+                    let state = self.state(&other).await.map_err(store_fault)?;
+                    match state.filter(|state| state.spec.change_of.as_deref() == Some(&row.id)) {
+                        Some(state) if state.spec.spec == spec.spec && !state.phase.is_final() => {
+                            return Ok(other);
+                        }
+                        Some(state) => return Err(in_the_way(&row, &other, &state)),
+                        None if attempt < ATTEMPTS => tokio::time::sleep(PAUSE).await,
+                        None => {
+                            let message = format!("guest {} is being worked on by its own job", row.guest);
+                            return Err(Fault::new("guest-busy", message).with_hint("try again in a moment"));
+                        }
+                    }
+                }
+                Err(error) => {
+                    let chain = firstlight_shared::error::Chain(&error).to_string();
+                    return Err(Fault::new("journal", format!("the change was not recorded: {chain}")));
+                }
+            }
+        }
+        Err(Fault::new("guest-busy", "the guest is busy"))
+    }
+
+    /// So much more memory than it has must fit.
+    async fn check_room(&self, row: &JobRow, change: &Change) -> Result<(), Fault> {
+        let Change::Memory { bytes, .. } = change else { return Ok(()) };
+        let state = self.state(&row.id).await.map_err(store_fault)?;
+        let state =
+            state.ok_or_else(|| Fault::new("journal-unreadable", "the guest's journal cannot be read"))?;
+        let spec = self.changed(&row.id, super::sagas::spec_of(&state)?).await?;
+        let more = bytes.saturating_sub(spec.plan.size.memory_bytes.unwrap_or(0));
+        match more {
+            0 => Ok(()),
+            more => self.check_memory(&spec, Some(more), &mut Default::default()).await,
+        }
+    }
+
+    /// The guest's own job, if the guest is ready and ours.
+    async fn changeable(&self, guest: &str) -> Result<JobRow, Fault> {
+        let row = self.row(guest).await?;
+        if row.change_of.is_some() {
+            let message = format!("job {} changes guest {}: name the guest", row.id, row.guest);
+            return Err(Fault::new("not-a-guest", message));
+        }
+        if row.phase != Phase::Done {
+            let message = format!("guest {} is not ready but {}", row.guest, row.phase.as_str());
+            return Err(Fault::new("guest-not-ready", message)
+                .with_hint(format!("`firstlight show {}` tells how it stands", row.guest)));
+        }
+        if self.is_adopted(&row.id).await? {
+            let message = format!("guest {} was made by somebody else: it is not ours to change", row.guest);
+            return Err(Fault::new("guest-not-ours", message));
+        }
+        match self.store.open_request(&row.id).await.map_err(store_fault)? {
+            Some(open) if matches!(open.kind, RequestKind::Unwind | RequestKind::Anew { .. }) => {
+                let message = format!("guest {} is being destroyed", row.guest);
+                Err(Fault::new("guest-unwinding", message))
+            }
+            _ => Ok(row),
+        }
+    }
+
+    async fn spec_of_change(&self, row: &JobRow, change: &Change, by: &str) -> Result<JobSpec, Fault> {
+        let backend = self.backend(&row.backend)?;
+        let state = self.state(&row.id).await.map_err(store_fault)?;
+        let state =
+            state.ok_or_else(|| Fault::new("journal-unreadable", "the guest's journal cannot be read"))?;
+        let plan = super::sagas::spec_of(&state)?.plan;
+        let spec = serde_json::to_value(ChangeSpec { change: change.clone() })
+            .map_err(|error| Fault::new("spec-unwritable", error.to_string()))?;
+        let resources = backend.resources(&plan);
+        let steps =
+            Changing::new(self.me.clone(), Arc::clone(&backend), change.clone(), "", &row.id).step_infos();
+        Ok(JobSpec {
+            guest: row.guest.clone(),
+            backend: row.backend.clone(),
+            spec,
+            steps,
+            keep_on_failure: change.is_one_way(),
+            batch: new_id(),
+            resources,
+            deadline_ms: u64::try_from(DEADLINE.as_millis()).ok(),
+            retry_of: None,
+            by: by.to_owned(),
+            change_of: Some(row.id.clone()),
+            destroy_after_ms: None,
+            ephemeral: false,
+        })
+    }
+
+    /// The snapshots of a guest that is ready, as the hypervisor lists them.
+    pub async fn snapshots(&self, guest: &str) -> Result<Vec<Snapshot>, Fault> {
+        let row = self.changeable(guest).await?;
+        let backend = self.backend(&row.backend)?;
+        backend.snapshots(&self.placed(&row.id).await?).await
+    }
+
+    /// A guest that is ready, as the steps of changes work on it.
+    pub(super) async fn placed(&self, job: &str) -> Result<Placement, Fault> {
+        let state = self.state(job).await.map_err(store_fault)?;
+        let state = state.filter(|state| state.phase == Phase::Done);
+        let state = state.ok_or_else(|| Fault::new(GONE, "the guest is not there any more"))?;
+        let spec = super::sagas::spec_of(&state)?;
+        let allocated = super::steps::Allocated::of(&state)
+            .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest"))?;
+        Ok(allocated.placement(job, spec.plan, &state))
+    }
+
+    /// The change of a guest that goes on, if there is one: it is stopped, since the guest is to go.
+    pub(super) async fn cancel_change_of(&self, job: &str, by: &str, reason: &str) -> Result<(), Fault> {
+        let Some(change) = self.store.open_change_of(job).await.map_err(store_fault)? else { return Ok(()) };
+        let row = self.row(&change).await?;
+        self.ask(row, RequestKind::Unwind, by, reason).await.map(drop)
+    }
+
+    /// The guest's spec as it is after all changes that were made since.
+    pub(super) async fn changed(
+        &self,
+        job: &str,
+        mut spec: super::GuestSpec,
+    ) -> Result<super::GuestSpec, Fault> {
+        for event in self.store.changes_made(job).await.map_err(store_fault)? {
+            let Event::Created(made) = event else { continue };
+            match ChangeSpec::of(&made)?.change {
+                Change::Memory { bytes, .. } => spec.plan.size.memory_bytes = Some(bytes),
+                Change::Promote => spec.plan.ephemeral = false,
+                Change::Snapshot { .. } | Change::RemoveSnapshot { .. } | Change::Rollback { .. } => {}
+            }
+        }
+        Ok(spec)
+    }
+}
+
+/// Code of a guest that is not there any more: nothing is to be done to it, nor to be undone.
+pub(super) const GONE: &str = "guest-gone";
+
+fn in_the_way(row: &JobRow, job: &str, state: &State) -> Fault {
+    let message =
+        format!("guest {} is being changed already: job {job} is {}", row.guest, state.phase.as_str());
+    Fault::new("change-in-progress", message).with_hint(match state.phase {
+        Phase::NeedsOperator => {
+            format!("see why with `firstlight show {job}`; then `firstlight retry {job}` or `firstlight abandon {job}`")
+        }
+        _ => format!("`firstlight watch {job}` follows it, `firstlight cancel {job}` stops it"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_sizes_that_no_backend_has_are_refused_at_once() {
+        for (name, fits) in [
+            ("before-upgrade", true),
+            ("a1", true),
+            ("A_b", true),
+            ("a", false),
+            ("1a", false),
+            ("current", false),
+            ("a b", false),
+            ("", false),
+            ("a/../b", false),
+        ] {
+            assert_eq!(Change::Snapshot { name: name.into() }.check().is_ok(), fits, "{name}");
+        }
+        assert!(!is_snapshot_name(&"a".repeat(41)));
+        for (bytes, fits) in [(512 << 20, true), (1 << 20, false), ((512 << 20) + 1, false)] {
+            assert_eq!(Change::Memory { bytes, snapshot: None }.check().is_ok(), fits, "{bytes}");
+        }
+    }
+}

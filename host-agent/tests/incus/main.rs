@@ -1,0 +1,14 @@
+//! The client of Incus against what a real server answered, and against one with faults.
+
+#![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
+
+mod calls;
+mod contract;
+mod events;
+mod fake;
+mod faults;
+mod following;
+#[cfg(feature = "e2e")]
+mod real;
+mod secrecy;
+mod tls;

@@ -1,0 +1,206 @@
+//! A companion and a project of a test's own on a real server. Names of guests are a test's own, too: on a network that
+//! several projects share, Incus starts no second instance of a name.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use firstlight_tests::golden::LOGIN_KEY;
+use firstlight_tests::rig::incus::IncusServer;
+use firstlight_tests::rig::{Companion, free_port, leftovers};
+use firstlight_tests::run::{self, Ran};
+use firstlight_tests::{paths, wait};
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[derive(Debug)]
+pub(super) struct Site<'a> {
+    // In the order of their ends.
+    companion: Daemon,
+    pub(super) server: &'a IncusServer,
+    pub(super) project: String,
+    before: Value,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Site<'static> {
+    /// On the server that tests share.
+    pub(super) fn start(project: &str) -> Self {
+        Self::on(IncusServer::shared(), project, &[])
+    }
+}
+
+impl<'a> Site<'a> {
+    /// `settings` are the project's.
+    pub(super) fn on(server: &'a IncusServer, project: &str, settings: &[&str]) -> Self {
+        let mut site = Self::without_companion(server, project, settings);
+        site.serve(&site.by_socket());
+        site
+    }
+
+    pub(super) fn without_companion(server: &'a IncusServer, project: &str, settings: &[&str]) -> Self {
+        server.project(project, settings).unwrap();
+        let folder = tempfile::Builder::new().prefix("firstlight-site-").tempdir().unwrap();
+        fs::create_dir(folder.path().join("state")).unwrap();
+        let before = server.inventory(project).unwrap();
+        let (companion, project) = (Daemon(None), project.to_owned());
+        Self { companion, server, project, before, port: free_port(), folder }
+    }
+
+    /// What the companion is told where it speaks over the server's socket.
+    pub(super) fn by_socket(&self) -> String {
+        format!("[incus]\nsocket = \"{}\"\nproject = \"{}\"\n", self.server.socket().display(), self.project)
+    }
+
+    /// Starts the companion with this configuration; guests report to it over their network.
+    pub(super) fn serve(&mut self, configuration: &str) {
+        let reports = format!("[reports]\nurl = \"https://{}:{}\"\n", self.server.gateway(), self.port);
+        fs::write(self.state().with_extension("toml"), reports + configuration).unwrap();
+        let program = paths::given(paths::COMPANION_VARIABLE);
+        let companion = Companion::start(&program, &self.state(), ([0, 0, 0, 0], self.port).into()).unwrap();
+        self.companion = Daemon(Some(companion));
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    pub(super) fn run(&self, words: &[&str]) -> Ran {
+        let mut command = run::command(["sh", "-c", r#"exec "$0" "$@""#]);
+        command.arg(paths::given(paths::COMPANION_VARIABLE)).args(words);
+        run::run(command.env("FIRSTLIGHT_STATE", self.state())).unwrap()
+    }
+
+    /// The document of a command, whatever its exit code.
+    pub(super) fn json(&self, words: &[&str]) -> Value {
+        let ran = self.run(words);
+        serde_json::from_str(&ran.stdout)
+            .unwrap_or_else(|error| panic!("{words:?} printed no JSON ({error}): {}", ran.said()))
+    }
+
+    /// A spec of one `[[guest]]` with these lines besides.
+    pub(super) fn spec(&self, name: &str, golden: &str, more: &str) -> String {
+        let path = self.path(&format!("{}.toml", name.replace(['{', '}'], "_")));
+        let text = format!(
+            "[[guest]]\nname = \"{name}\"\nbackend = \"incus\"\ngolden = \"{golden}\"\nproject = \"{}\"\n{more}\n",
+            self.project
+        );
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Brings guests up, which must all become ready and be attested; the document that `up` prints.
+    pub(super) fn up(&self, name: &str, golden: &str, more: &str) -> Value {
+        let ran = self.run(&["up", &self.spec(name, golden, more), "--json"]);
+        assert!(ran.ok(), "up failed: {}\n{}", ran.said(), self.said());
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        for guest in document["guests"].as_array().unwrap() {
+            assert_eq!((&guest["state"], &guest["trust"]), (&"done".into(), &"attested".into()), "{guest:#}");
+        }
+        document
+    }
+
+    /// Brings one up that cannot become ready; the document's guest.
+    pub(super) fn up_in_vain(&self, name: &str, golden: &str, more: &str) -> Value {
+        let ran = self.run(&["up", &self.spec(name, golden, more), "--json"]);
+        assert_eq!(ran.code, 1, "{}\n{}", ran.said(), self.said());
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        document["guests"][0].clone()
+    }
+
+    /// `up` refuses before it makes anything; what it says.
+    pub(super) fn refused(&self, name: &str, golden: &str, more: &str) -> String {
+        let ran = self.run(&["up", &self.spec(name, golden, more)]);
+        assert_eq!(ran.code, 3, "{}\n{}", ran.said(), self.said());
+        ran.stderr
+    }
+
+    pub(super) fn destroy(&self, names: &[&str]) {
+        let words: Vec<&str> = ["destroy"].iter().chain(names).copied().collect();
+        let ran = self.run(&words);
+        assert!(ran.ok(), "{}\n{}", ran.said(), self.said());
+    }
+
+    /// `incus` in this project; what it prints.
+    pub(super) fn incus(&self, words: &[&str]) -> String {
+        let all: Vec<&str> = ["--project", &self.project].into_iter().chain(words.iter().copied()).collect();
+        self.server.must(&all).unwrap_or_else(|error| panic!("{error:#}\n{}", self.said()))
+    }
+
+    /// An instance as the server has it.
+    pub(super) fn instance(&self, name: &str) -> Value {
+        self.server.get(&format!("/1.0/instances/{name}?project={}", self.project)).unwrap()
+    }
+
+    /// The state of a guest's newest job, and of its step that is at work.
+    pub(super) fn at(&self, guest: &str) -> (String, String) {
+        let shown = self.json(&["show", guest, "--json"]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&shown["job"]["state"]), text(&shown["job"]["step"]))
+    }
+
+    pub(super) fn await_state(&self, guest: &str, wanted: &[&str]) -> String {
+        let found = wait::until(&format!("{guest} to be {wanted:?}"), Duration::from_secs(120), || {
+            let (state, _) = self.at(guest);
+            wanted.contains(&state.as_str()).then_some(state)
+        });
+        found.unwrap_or_else(|error| panic!("{error}; it is {:?}\n{}", self.at(guest), self.said()))
+    }
+
+    /// Logs in with what `known-hosts` prints and nothing else.
+    pub(super) fn log_in(&self, address: &str, words: &[&str]) -> Ran {
+        let known_hosts = self.path("known_hosts");
+        fs::write(&known_hosts, self.run(&["known-hosts"]).stdout).unwrap();
+        let mut ssh = run::command(["ssh", "-F", "/dev/null", "-i"]);
+        ssh.arg(paths::given(paths::GOLDENS_VARIABLE).join(LOGIN_KEY));
+        for option in [
+            "StrictHostKeyChecking=yes",
+            "GlobalKnownHostsFile=/dev/null",
+            "BatchMode=yes",
+            "ConnectTimeout=10",
+        ] {
+            ssh.args(["-o", option]);
+        }
+        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
+        run::run(ssh.arg(format!("root@{address}")).args(words)).unwrap()
+    }
+
+    /// For messages.
+    pub(super) fn said(&self) -> String {
+        let log = self.companion.0.as_ref().map(Companion::log).unwrap_or_default();
+        format!("{log}\n--- incusd\n{}", self.server.log())
+    }
+
+    /// The server is as it was before the test.
+    pub(super) fn assert_clean(&self) {
+        let now = self.server.inventory(&self.project).unwrap();
+        assert_eq!(now, self.before, "{}", self.said());
+    }
+
+    /// Ends all, and demands that nothing is left on the server and on this machine.
+    pub(super) fn end(mut self) {
+        let companion = self.companion.0.take();
+        companion.map_or(Ok(()), Companion::stop).unwrap();
+        self.assert_clean();
+        self.server.must(&["project", "delete", &self.project]).unwrap();
+        let left = leftovers::find(&self.state());
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+}
+
+/// After a failure, too, it ends.
+#[derive(Debug)]
+struct Daemon(Option<Companion>);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(companion) = self.0.take() {
+            companion.kill();
+        }
+    }
+}
