@@ -43,7 +43,7 @@ struct Demo {
 /// What lives as long as the demo.
 #[derive(Debug)]
 enum Hypervisor {
-    Simulated(Cluster),
+    Simulated(Box<Cluster>),
     Incus(incus::Server),
 }
 
@@ -54,7 +54,7 @@ impl Hypervisor {
             DemoBackend::ProxmoxSim => {
                 let cluster = Cluster::start(state, golden)?;
                 cluster.configure(state, port)?;
-                Some(Self::Simulated(cluster))
+                Some(Self::Simulated(Box::new(cluster)))
             }
             DemoBackend::Incus => {
                 let server = incus::Server::start(golden)?;

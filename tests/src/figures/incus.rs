@@ -152,7 +152,8 @@ impl Monitor {
     fn ready(&self) -> Result<BTreeMap<String, u64>> {
         let mut ready = BTreeMap::new();
         for line in fs::read_to_string(&self.events)?.lines() {
-            let event: Value = serde_json::from_str(line)?;
+            // Lines are apart by empty ones, and the last may be half written.
+            let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
             if event["metadata"]["action"] != "instance-ready" {
                 continue;
             }

@@ -9,7 +9,7 @@ use firstlight_shared::wire::Intent;
 
 use crate::backend::incus::golden::is_export;
 use crate::backend::incus::wanted::{Base, nic_names};
-use crate::backend::{GuestPlan, Mount, Nic};
+use crate::backend::{GuestPlan, Kind, Mount, Nic};
 use crate::outcome::Fault;
 
 const MIB: u64 = 1 << 20;
@@ -39,12 +39,34 @@ pub(super) fn check(plan: &GuestPlan) -> Result<(), Fault> {
     if let Some(tag) = plan.tags.iter().find(|tag| tag.contains([',', '\n'])) {
         return Err(field("tags", format_args!("`{}` has a comma in it", escape(tag, 60))));
     }
+    check_secrets(plan)?;
     check_sizes(plan)?;
     if plan.intent == Intent::Restore {
         return check_restore(plan);
     }
     plan.nics.iter().enumerate().try_for_each(|(number, nic)| check_nic(number, nic))?;
     check_mounts(&plan.mounts)
+}
+
+/// The step itself refuses the same, but only once the instance is made.
+fn check_secrets(plan: &GuestPlan) -> Result<(), Fault> {
+    let Some(first) = plan.secrets.first() else { return Ok(()) };
+    let shown = |path: &Path| escape(&path.to_string_lossy(), 120);
+    if plan.kind == Some(Kind::Vm) {
+        let message =
+            format!("secrets: {} cannot be written into a machine before it runs", shown(&first.path));
+        return Err(Fault::new("no-safe-channel", message)
+            .with_hint("a container takes it; or encrypt for the guest's own host key once it is ready"));
+    }
+    let on_volume = |path: &Path| plan.mounts.iter().any(|mount| path.starts_with(&mount.path));
+    match plan.secrets.iter().find(|secret| on_volume(&secret.path)) {
+        None => Ok(()),
+        Some(secret) => Err(Fault::new(
+            "secret-hidden",
+            format!("secrets: {} lies on a volume, which is mounted over it", shown(&secret.path)),
+        )
+        .with_hint("choose a place on the guest's root disk")),
+    }
 }
 
 fn check_restore(plan: &GuestPlan) -> Result<(), Fault> {
@@ -147,6 +169,15 @@ mod tests {
 
     fn code(keys: Value) -> Option<String> {
         check(&plan(keys)).err().map(|fault| fault.code)
+    }
+
+    #[test]
+    fn a_secret_goes_onto_a_containers_own_disk() {
+        let secrets = json!([{ "path": "/srv/data/key", "source": { "file": "/k" } }]);
+        let mounts = json!([{ "path": "/srv/data", "size_bytes": null }]);
+        assert_eq!(code(json!({ "secrets": secrets })), None);
+        assert_eq!(code(json!({ "secrets": secrets, "mounts": mounts })).as_deref(), Some("secret-hidden"));
+        assert_eq!(code(json!({ "secrets": secrets, "kind": "vm" })).as_deref(), Some("no-safe-channel"));
     }
 
     #[test]
