@@ -349,12 +349,19 @@ fn uncommented() -> String {
     SAMPLE.lines().map(|line| key(line).unwrap_or(line).to_owned() + "\n").collect()
 }
 
+const PINS: [&str; 4] = ["\nkeys =", "\nserver_certificate =", "\nca =", "\nfingerprints ="];
+
 /// What the sample sets with every key written, of the pins this one only.
 fn sample_with_pin(pin: &&str) -> Vec<Row> {
-    let mut text = uncommented().replace("= \"adm\"", "= \"root\"");
-    for other in ["\nkeys =", "\nca =", "\nfingerprints ="].iter().filter(|other| *other != pin) {
-        text = text.replace(other, &other.replace('\n', "\n#"));
-    }
+    let text = uncommented().replace("= \"adm\"", "= \"root\"");
+    let with = |text: &str, pin: &str| {
+        let others = PINS.iter().filter(|other| **other != pin);
+        others.fold(text.to_owned(), |text, other| text.replace(other, &other.replace('\n', "\n#")))
+    };
+    let (before, remote) = text.split_once("[[incus.remote]]").unwrap();
+    // Proxmox has one kind less.
+    let of_proxmox = if *pin == "\nserver_certificate =" { "\nkeys =" } else { pin };
+    let text = format!("{}[[incus.remote]]{}", with(before, of_proxmox), with(remote, pin));
     load(&sources(&[("main", &text)]).1).unwrap().rows()
 }
 
@@ -364,8 +371,7 @@ fn the_sample_is_the_defaults_and_shows_every_key() {
     assert_eq!(load(&plain).unwrap().settings, only("").unwrap().settings, "as it is, it sets nothing");
 
     // One kind of pin at a time.
-    let shown: Vec<Row> =
-        ["\nkeys =", "\nca =", "\nfingerprints ="].iter().flat_map(sample_with_pin).collect();
+    let shown: Vec<Row> = PINS.iter().flat_map(sample_with_pin).collect();
     let defaults = only("").unwrap();
     for key in KEYS {
         let of_key = |path: &str| {
