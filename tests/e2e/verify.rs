@@ -149,7 +149,7 @@ fn a_guest_holds_until_something_in_it_breaks_and_the_file_proves_it_to_anybody(
         let ran = check(&rig, &tampered, &known);
         assert_eq!(ran.code, 3, "{from}: {}", ran.said());
         assert!(ran.stderr.contains("was changed after it was signed"), "{}", ran.said());
-        assert_eq!(ssh_keygen(&rig, &tampered, &known)[0], false);
+        assert!(!ssh_keygen(&rig, &tampered, &known)[0]);
     }
     let only_guest = rig.path("only-guest");
     fs::write(&only_guest, rig.run(&["known-hosts", GUEST]).stdout).unwrap();

@@ -315,8 +315,9 @@ mod tests {
         let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: true, is_it: false };
         let owners: BTreeMap<Surveyed, Owner> = [(copy.clone(), owner)].into();
         let (mut seen, now) = (Sightings::default(), Instant::now());
-        assert_eq!(seen.judge(std::slice::from_ref(&copy), &owners, now).strangers, [copy.clone()]);
-        assert_eq!(seen.judge(&[copy], &owners, now + GRACE * 9), Verdict::default());
+        let found = [copy];
+        assert_eq!(seen.judge(&found, &owners, now).strangers, found);
+        assert_eq!(seen.judge(&found, &owners, now + GRACE * 9), Verdict::default());
     }
 
     #[test]
