@@ -42,7 +42,7 @@ pub struct Statement {
     pub asked: Asked,
     /// Milliseconds since the Unix epoch, by the companion's clock.
     pub answered_at_ms: u64,
-    /// `firstlight VERSION`
+    /// The program that made it, and its version.
     pub companion: String,
     /// The guest's own words, signed with its host key: a [`firstlight_shared::wire::Evidence`].
     pub evidence: Signed,
