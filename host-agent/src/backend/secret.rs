@@ -8,6 +8,7 @@ use firstlight_shared::ids::GuestName;
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::ExpectedSecret;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// How many a guest may have.
 const MOST: usize = 32;
@@ -254,6 +255,21 @@ fn source_problem(source: &SecretSource) -> Option<(&'static str, &'static str)>
                 "its `command` is to be a program by its absolute path, then its arguments; there is no shell",
             ))
         }
+    }
+}
+
+/// A secret on its way into one guest. Never journaled, logged or kept; no `Debug` output holds the content.
+pub struct SecretFile {
+    /// Absolute path in the guest.
+    pub path: PathBuf,
+    pub mode: FileMode,
+    pub owner: Owner,
+    pub content: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for SecretFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SecretFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
 

@@ -15,6 +15,7 @@ use super::client::endpoint::Endpoint;
 use super::client::endpoint::cluster::{
     GuestLine, ListGuests, ListNodes, NodeLine, ReadOptions, ReadVersion,
 };
+use super::client::endpoint::guest::Guest;
 use super::client::endpoint::node::{BridgeLine, ReadTime};
 use super::client::endpoint::storage::{ListContent, ListStorages, StorageState, VolumeLine};
 use super::client::verdict::{ApiError, Class};
@@ -241,6 +242,14 @@ impl super::Proxmox {
     pub(super) async fn listed_guests(&self) -> Result<Arc<[GuestLine]>, Fault> {
         let ask = async { Ok(self.ask(&ListGuests).await?.into()) };
         self.cluster.guests.or_ask(self.joins(), (), GUESTS_FRESH, ask).await
+    }
+
+    /// Where the guest is now, if somebody has moved it to another node.
+    pub(super) async fn moved(&self, guest: &Guest) -> Result<Option<Guest>, Fault> {
+        let listed = self.listed_guests().await?;
+        let there = listed.iter().find(|line| line.vmid == guest.vmid && line.node != guest.node);
+        let there = there.filter(|line| line.kind == guest.kind.as_str());
+        Ok(there.map(|line| Guest { node: line.node.clone(), ..guest.clone() }))
     }
 
     /// The same, asked for now.

@@ -72,9 +72,19 @@ impl super::Proxmox {
     /// soon enough.
     pub(super) async fn look_at_guest(&self, placement: &Placement) -> Result<Look, Fault> {
         let guest = target(placement)?;
+        match self.look_there(&placement.job, &guest).await {
+            Err(fault) if fault.code == "proxmox-gone" => match self.moved(&guest).await? {
+                Some(guest) => self.look_there(&placement.job, &guest).await,
+                None => Err(fault),
+            },
+            looked => looked,
+        }
+    }
+
+    async fn look_there(&self, job: &str, guest: &Guest) -> Result<Look, Fault> {
         match guest.kind {
-            Kind::Lxc => self.look_at_container(&placement.job, guest).await,
-            Kind::Qemu => self.look_at_machine(&guest).await,
+            Kind::Lxc => self.look_at_container(job, guest.clone()).await,
+            Kind::Qemu => self.look_at_machine(guest).await,
         }
     }
 

@@ -58,10 +58,7 @@ impl super::Proxmox {
             Err(error) if error.class == Class::Gone => {}
             Err(error) => return Err(Fault::from(&error)),
         }
-        let listed = self.listed_guests().await?;
-        let moved = listed.iter().find(|line| line.vmid == guest.vmid && line.node != guest.node);
-        let Some(line) = moved.filter(|line| line.kind == guest.kind.as_str()) else { return Ok(None) };
-        let guest = Guest { node: line.node.clone(), ..guest };
+        let Some(guest) = self.moved(&guest).await? else { return Ok(None) };
         match self.client.send(&read(guest.clone())).await {
             Ok(config) => Ok(Some((guest, config))),
             Err(error) if error.class == Class::Gone => Ok(None),

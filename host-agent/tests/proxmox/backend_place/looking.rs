@@ -54,6 +54,21 @@ async fn a_container_shows_its_beacon_once_it_runs() {
 }
 
 #[tokio::test]
+async fn a_guest_that_was_moved_is_looked_at_where_it_is() {
+    let rig = Rig::new(2, |_| {});
+    let net = format!("name=eth0,bridge=vmbr0,hwaddr={MAC},ip=dhcp,type=veth");
+    rig.put(
+        101,
+        Kind::Lxc,
+        "pve2",
+        &[("hostname", "web-01"), ("net0", &net), ("description", &stamp("job-1"))],
+    );
+    rig.start("pve2", GuestKind::Lxc, 101).await;
+    let look = rig.backend.look(&placement(101, "pve1", "job-1", plan(json!({})))).await.unwrap();
+    assert!(look.running && decode(&look.addresses).unwrap().is_some(), "{look:?}");
+}
+
+#[tokio::test]
 async fn a_machine_shows_its_beacon_through_its_agent() {
     let rig = Rig::new(1, |_| {});
     machine(&rig, "1");

@@ -1,0 +1,132 @@
+//! What a hypervisor shows and tells of guests.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use firstlight_shared::ids::{GuestName, MacAddress};
+use serde::{Deserialize, Serialize};
+
+use super::{Allocation, Kind};
+use crate::outcome::Fault;
+
+/// What a hypervisor lists of a running guest, without trusting it or any network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    pub running: bool,
+    /// All of them, `lo`'s included: among them the beacon's (see [`firstlight_shared::beacon`]).
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How often guests may be looked at: a look costs the hypervisor something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookBudget {
+    /// Looks per second on one node, whatever the number of guests.
+    pub per_second: u32,
+    /// No guest of this backend has a beacon earlier after its start.
+    pub not_before: Duration,
+}
+
+/// What a command in a guest came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// None: a signal ended it.
+    pub status: Option<i32>,
+    /// Bounded by the backend.
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// Memory of what runs where a guest would, ours or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryInUse {
+    /// The project or host that is counted, in words for people.
+    pub of: String,
+    /// What running guests may take at most; those without a limit count with what they have now.
+    pub bytes: u64,
+    /// All that the host has.
+    pub total_bytes: u64,
+}
+
+/// Something that keeps work from going on, and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Trouble {
+    pub fault: Fault,
+    /// Milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// None: in some seconds.
+    #[serde(default)]
+    pub next_try_ms: Option<u64>,
+}
+
+/// A state of a guest that it can be set back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Snapshot {
+    pub name: String,
+    /// Milliseconds since the Unix epoch, by the hypervisor's clock.
+    #[serde(default)]
+    pub taken_at_ms: Option<u64>,
+}
+
+/// What a hypervisor tells without being asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The guest of that name says that it is ready: a reason to look, and nothing more.
+    Ready(String),
+    /// Anything may have been missed.
+    Anything,
+}
+
+/// The guest as the hypervisor sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    pub running: bool,
+    pub mac: Option<MacAddress>,
+    pub addresses: Vec<IpAddr>,
+    /// Paths in the guest where a volume of ours is mounted.
+    pub mounts: Vec<PathBuf>,
+    /// It has no interface, as it is wanted: no MAC is asked for.
+    #[serde(default)]
+    pub no_network: bool,
+    /// Whoever would tell what the guest has mounted tells nothing: `mounts` says nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts_unseen: Option<Unseen>,
+}
+
+/// Why something of a guest cannot be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub why: String,
+    /// It may be seen in a moment.
+    pub passes: bool,
+}
+
+/// One guest (or a part of one) with our stamp, as a survey found it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Surveyed {
+    /// The job of the stamp. None: a part that carries this instance's mark and the guest's name, and no stamp (any more).
+    pub job: Option<String>,
+    pub guest: String,
+    /// What it is to the hypervisor (a VMID). None: the backend finds its guests by name. A copy of a guest carries the same
+    /// stamp, and has another id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The guest's own processes (or its machine) are at work.
+    pub running: bool,
+}
+
+impl Surveyed {
+    /// Whether it is the job's guest itself: by the stamp, and by the id where both are known.
+    pub fn is_of(&self, job: &str, id: Option<&str>) -> bool {
+        self.job.as_deref() == Some(job)
+            && self.id.as_deref().zip(id).is_none_or(|(found, chosen)| found == chosen)
+    }
+}
+
+/// A guest that somebody else made, as the hypervisor has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    pub name: GuestName,
+    pub kind: Option<Kind>,
+    pub allocation: Allocation,
+}
