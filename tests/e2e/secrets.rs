@@ -246,7 +246,7 @@ fn what_cannot_be_delivered_is_said_and_leaves_nothing() {
         ("{ path = \"/var/run/k\", command = [\"KEYS/print\"] }", "mounts something over it"),
     ] {
         let ran = rig.run(&["up", &ground.spec("failing", secret)]);
-        assert_eq!(ran.code, 1, "{secret}: {}", ran.said());
+        assert_eq!(ran.code, 3, "{secret}: {}", ran.said());
         assert!(ran.said().contains(said), "{secret}: {}", ran.said());
         ground.assert_free("the failure", ran.said().as_bytes());
         let shown = rig.run(&["show", "failing", "--json"]).stdout;

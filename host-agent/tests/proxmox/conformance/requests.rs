@@ -5,7 +5,7 @@ use std::time::Duration;
 use firstlight::backend::proxmox::client::call::Call;
 use firstlight::backend::proxmox::client::endpoint::guest::{Guest, Kind};
 use firstlight::backend::proxmox::client::endpoint::{
-    Endpoint as _, access, agent, cluster, config, guest, lxc, node, qemu, storage, task,
+    Endpoint as _, access, agent, cluster, config, guest, lxc, node, qemu, snapshot, storage, task,
 };
 use firstlight::backend::proxmox::client::properties::Properties;
 
@@ -21,10 +21,24 @@ pub(super) fn all() -> Vec<Call> {
     calls.extend(machines());
     for kind in [Kind::Lxc, Kind::Qemu] {
         for vmid in [LEAST_VMID, MOST_VMID] {
-            calls.extend(powers(&Guest { node: NODE.to_owned(), kind, vmid }));
+            let guest = Guest { node: NODE.to_owned(), kind, vmid };
+            calls.extend(powers(&guest));
+            calls.extend(snapshots(&guest));
         }
     }
     calls.extend(reads());
+    calls
+}
+
+fn snapshots(guest: &Guest) -> Vec<Call> {
+    let guest = || guest.clone();
+    let mut calls = vec![snapshot::ListSnapshots { guest: guest() }.call()];
+    // As short and as long as names may be.
+    for name in ["ab".to_owned(), format!("Before-the_change{}", "x".repeat(23))] {
+        calls.push(snapshot::TakeSnapshot { guest: guest(), name: name.clone() }.call());
+        calls.push(snapshot::Rollback { guest: guest(), name: name.clone() }.call());
+        calls.push(snapshot::RemoveSnapshot { guest: guest(), name }.call());
+    }
     calls
 }
 
