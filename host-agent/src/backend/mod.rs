@@ -1,5 +1,6 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
+mod chosen;
 pub mod incus;
 pub mod link;
 pub mod local;
@@ -9,6 +10,8 @@ pub mod proxmox;
 mod refusal;
 mod secret;
 mod seen;
+#[cfg(test)]
+mod testing;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
 pub use placement::{Allocation, Placement, Slot, Taken};
 pub use plan::{GuestPlan, Kind, Mount, Nic, Place, Size};
+use refusal::after_task;
 pub use refusal::{ID_TAKEN, blames_plan, is_silence};
 pub use secret::{FileMode, Owner, SecretFile, SecretPlan, SecretSource, account_number, secrets_problem};
 pub use seen::{

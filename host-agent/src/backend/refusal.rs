@@ -1,8 +1,26 @@
 //! Codes of faults that mean more to a bring-up than their words.
 
+use super::Stage;
+use crate::outcome::{Fault, Followed, Probe};
+
 /// [`crate::outcome::Act::Refused`] with this code: the id of the slot is somebody else's, nothing was made. Another one is chosen, and it
 /// is tried again.
 pub const ID_TAKEN: &str = "id-taken";
+
+/// A task of this stage has ended well: what that comes to, by a look at what it should have done.
+pub(super) fn after_task(stage: Stage, probed: Result<Probe, Fault>) -> Followed {
+    match probed {
+        Ok(Probe::Present(output)) => Followed::Done(output),
+        Ok(Probe::Absent) if stage == Stage::Start => {
+            Followed::Failed(Fault::new("stopped-again", "it started, and stopped again at once"))
+        }
+        Ok(Probe::Foreign(what)) => Followed::Failed(Fault::new("foreign", what)),
+        Ok(Probe::Absent | Probe::InFlight(_)) => {
+            Followed::Unknown(Fault::new("not-all-yet", "there is more to do"))
+        }
+        Err(fault) => Followed::Unknown(fault),
+    }
+}
 
 /// Whether what [`super::Backend::preflight`] refuses with this code is for what the plan says: another spec or golden mends it.
 /// All other refusals want something of the machine, the hypervisor or the token.

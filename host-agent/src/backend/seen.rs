@@ -78,7 +78,7 @@ pub enum Told {
 }
 
 /// The guest as the hypervisor sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     pub running: bool,
     pub mac: Option<MacAddress>,

@@ -27,12 +27,7 @@ pub(super) async fn keep(session: &Session, arguments: &KeepArguments) -> Result
         say("recorded; it counts as soon as a companion has taken it up");
         return Ok(Exit::Ok);
     }
-    let mut interrupts = Interrupts::listen()?;
-    if interrupts.unless(follow(&session.client, &jobs)).await?.is_none() {
-        session.place.tell_detached(&jobs);
-        return Ok(Exit::Interrupted);
-    }
-    let summary = summaries(&session.client, &jobs).await?;
+    let Some(summary) = followed(session, &jobs).await? else { return Ok(Exit::Interrupted) };
     let all = || render::list(&summary["guests"]);
     if let Some(gone) =
         all().find(|guest| matches!(guest["state"].as_str(), Some("rolled-back" | "unwinding")))
@@ -46,6 +41,16 @@ pub(super) async fn keep(session: &Session, arguments: &KeepArguments) -> Result
     let now = crate::clock::now_ms();
     let line = |guest: &Value| format!("{}: {}\n", render::text(&guest["name"]), render::life(guest, now));
     print(&all().map(line).collect::<String>())
+}
+
+/// How these jobs ended. None: the person went away before, and was told how to come back.
+async fn followed(session: &Session, jobs: &[String]) -> Result<Option<Value>, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    if interrupts.unless(follow(&session.client, jobs)).await?.is_none() {
+        session.place.tell_detached(jobs);
+        return Ok(None);
+    }
+    summaries(&session.client, jobs).await.map(Some)
 }
 
 /// Asks for a change, and follows it to its end.
@@ -68,12 +73,7 @@ pub(super) async fn change(
         ));
         return Ok(Exit::Ok);
     }
-    let mut interrupts = Interrupts::listen()?;
-    if interrupts.unless(follow(&session.client, &jobs)).await?.is_none() {
-        session.place.tell_detached(&jobs);
-        return Ok(Exit::Interrupted);
-    }
-    let summary = summaries(&session.client, &jobs).await?;
+    let Some(summary) = followed(session, &jobs).await? else { return Ok(Exit::Interrupted) };
     if how.json {
         print(&render::json(&summary))?;
     }

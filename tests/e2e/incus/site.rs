@@ -5,9 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use firstlight_tests::golden::LOGIN_KEY;
 use firstlight_tests::rig::incus::IncusServer;
-use firstlight_tests::rig::{Companion, free_port, leftovers};
+use firstlight_tests::rig::{Companion, free_port, leftovers, ssh};
 use firstlight_tests::run::{self, Ran};
 use firstlight_tests::{paths, wait};
 use serde_json::Value;
@@ -156,18 +155,8 @@ impl<'a> Site<'a> {
     pub(super) fn log_in(&self, address: &str, words: &[&str]) -> Ran {
         let known_hosts = self.path("known_hosts");
         fs::write(&known_hosts, self.run(&["known-hosts"]).stdout).unwrap();
-        let mut ssh = run::command(["ssh", "-F", "/dev/null", "-i"]);
-        ssh.arg(paths::given(paths::GOLDENS_VARIABLE).join(LOGIN_KEY));
-        for option in [
-            "StrictHostKeyChecking=yes",
-            "GlobalKnownHostsFile=/dev/null",
-            "BatchMode=yes",
-            "ConnectTimeout=10",
-        ] {
-            ssh.args(["-o", option]);
-        }
-        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
-        run::run(ssh.arg(format!("root@{address}")).args(words)).unwrap()
+        let mut ssh = run::command(["ssh"]);
+        ssh::log_in_at(&mut ssh, address, &known_hosts, &[], words).unwrap()
     }
 
     /// For messages.

@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use firstlight_tests::golden::{LOGIN_KEY, Variant};
+use firstlight_tests::golden::Variant;
 use firstlight_tests::paths;
-use firstlight_tests::rig::{Companion, free_port, leftovers};
+use firstlight_tests::rig::{Companion, free_port, leftovers, ssh};
 use firstlight_tests::run::{self, Ran};
 use firstlight_tests::simpve::example::{CONTAINER_GOLDEN, SECRET, TOKEN};
 use serde_json::Value;
@@ -80,27 +80,8 @@ impl Site {
     pub(super) fn log_in(&self, address: &str, words: &[&str]) -> Ran {
         let known_hosts = self.folder.path().join("known_hosts");
         fs::write(&known_hosts, self.run(&["known-hosts"]).stdout).unwrap();
-        let mut ssh = run::command([
-            "ip",
-            "netns",
-            "exec",
-            self.cluster.guests.namespace(),
-            "ssh",
-            "-F",
-            "/dev/null",
-            "-i",
-        ]);
-        ssh.arg(paths::given(paths::GOLDENS_VARIABLE).join(LOGIN_KEY));
-        for option in [
-            "StrictHostKeyChecking=yes",
-            "GlobalKnownHostsFile=/dev/null",
-            "BatchMode=yes",
-            "ConnectTimeout=10",
-        ] {
-            ssh.args(["-o", option]);
-        }
-        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
-        run::run(ssh.arg(format!("root@{address}")).args(words)).unwrap()
+        let mut ssh = run::command(["ip", "netns", "exec", self.cluster.guests.namespace(), "ssh"]);
+        ssh::log_in_at(&mut ssh, address, &known_hosts, &[], words).unwrap()
     }
 
     /// For messages.

@@ -1,6 +1,7 @@
 //! The real `ssh`, which trusts only what it is given.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -16,16 +17,25 @@ pub fn log_in(rig: &Rig, guest: &Value, known_hosts: &Path, more: &[&str], words
     let shown = rig.json(&["show", name, "--json"]);
     let reach = shown["job"]["reach"].as_str().context("`show` says how to reach the guest")?;
     let mut reach = reach.split_whitespace();
-    let mut ssh = std::process::Command::new(reach.next().context("`reach` is a command")?);
+    let mut ssh = Command::new(reach.next().context("`reach` is a command")?);
     ssh.args(reach.filter(|word| *word != "ssh"));
-    ssh.args(["ssh", "-F", "/dev/null", "-i"])
-        .arg(paths::given(paths::GOLDENS_VARIABLE).join(golden::LOGIN_KEY));
+    log_in_at(ssh.arg("ssh"), address, known_hosts, more, words)
+}
+
+/// The same by a command that ends with `ssh`, so far without options.
+pub fn log_in_at(
+    ssh: &mut Command,
+    address: &str,
+    known_hosts: &Path,
+    more: &[&str],
+    words: &[&str],
+) -> Result<Ran> {
+    ssh.args(["-F", "/dev/null", "-i"]).arg(paths::given(paths::GOLDENS_VARIABLE).join(golden::LOGIN_KEY));
     for option in
         ["StrictHostKeyChecking=yes", "GlobalKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=10"]
     {
         ssh.args(["-o", option]);
     }
     ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
-    ssh.args(more).arg(format!("root@{address}")).args(words);
-    run::run(&mut ssh)
+    run::run(ssh.args(more).arg(format!("root@{address}")).args(words))
 }

@@ -39,14 +39,7 @@ impl Incus {
     pub(super) async fn observe_guest(&self, placement: &Placement) -> Result<Observed, Fault> {
         let client = self.site(&placement.plan.place)?;
         let Some(instance) = read(&client, name_of(placement)).await? else {
-            return Ok(Observed {
-                running: false,
-                mac: None,
-                addresses: Vec::new(),
-                mounts: Vec::new(),
-                mounts_unseen: None,
-                no_network: false,
-            });
+            return Ok(Observed::default());
         };
         // A guest that somebody else made may be a copy of one of ours, stamp and all.
         if !placement.adopted && stamp::job_of(&instance.config) != Some(&placement.job) {

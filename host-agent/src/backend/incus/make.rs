@@ -20,6 +20,7 @@ use super::site::name_of;
 use super::standing::Standing;
 use super::wanted::{Volume, Wanted};
 use super::{Incus, LONGEST, client, stamp};
+use crate::backend::after_task;
 use crate::backend::{Placement, Stage};
 use crate::outcome::{Act, Fault, Followed, Probe};
 
@@ -203,17 +204,7 @@ impl Incus {
 
     /// Its operation has ended well: whether what it should have done is so.
     pub(super) async fn verify(&self, stage: Stage, placement: &Placement) -> Followed {
-        match self.probe_stage(stage, placement).await {
-            Ok(Probe::Present(output)) => Followed::Done(output),
-            Ok(Probe::Absent) if stage == Stage::Start => {
-                Followed::Failed(Fault::new("stopped-again", "it started, and stopped again at once"))
-            }
-            Ok(Probe::Foreign(what)) => Followed::Failed(Fault::new("foreign", what)),
-            Ok(Probe::Absent | Probe::InFlight(_)) => {
-                Followed::Unknown(Fault::new("not-all-yet", "there is more to do"))
-            }
-            Err(fault) => Followed::Unknown(fault),
-        }
+        after_task(stage, self.probe_stage(stage, placement).await)
     }
 }
 

@@ -13,7 +13,7 @@ use super::client::endpoint::instance::Kind;
 use super::client::verdict::{Class, Code};
 use super::fault::{act_of, act_of_look};
 use super::golden::kind;
-use crate::backend::{Owner, Placement, SecretFile};
+use crate::backend::{Owner, Placement, SecretFile, account_number};
 use crate::outcome::{Act, Fault};
 
 /// In bytes, of /etc/passwd and /etc/group.
@@ -97,18 +97,9 @@ fn numbers(secret: &SecretFile, users: &str, groups: &str) -> Result<Numbers, Fa
     })
 }
 
-/// Of a line `name:x:NUMBER:..`; a number is itself.
+/// The golden need not name root.
 fn number(accounts: &str, name: &str) -> Option<u32> {
-    if let Ok(number) = name.parse() {
-        return Some(number);
-    }
-    if name == "root" {
-        return Some(0);
-    }
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
-    })
+    if name == "root" { Some(0) } else { account_number(accounts, name) }
 }
 
 /// From the topmost on, without `/`.

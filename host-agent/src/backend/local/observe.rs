@@ -20,14 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Local {
     pub(super) async fn observe_guest(&self, guest: &Placement) -> Result<Observed, Fault> {
-        let mut observed = Observed {
-            running: false,
-            mac: None,
-            addresses: Vec::new(),
-            mounts: Vec::new(),
-            mounts_unseen: None,
-            no_network: false,
-        };
+        let mut observed = Observed::default();
         if stamp::standing(&self.names, guest) != Standing::Ours {
             return Ok(observed);
         }

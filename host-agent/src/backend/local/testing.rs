@@ -1,9 +1,9 @@
 //! Values for this backend's unit tests.
 
 use firstlight_shared::ids::MacAddress;
-use firstlight_shared::wire::{Claim, Intent};
+use firstlight_shared::wire::Claim;
 
-use crate::backend::{Allocation, GuestPlan, Place, Placement, Size};
+use crate::backend::{Allocation, GuestPlan, Placement, testing};
 
 pub(super) fn placement(name: &str, job: &str) -> Placement {
     let claim: Claim =
@@ -11,20 +11,7 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
             .unwrap();
     Placement {
         job: job.to_owned(),
-        plan: GuestPlan {
-            name: name.parse().unwrap(),
-            golden: "/golden.tar".into(),
-            intent: Intent::Provision,
-            kind: None,
-            place: Place::default(),
-            nics: Vec::new(),
-            mounts: Vec::new(),
-            size: Size::default(),
-            tags: Vec::new(),
-            onboot: None,
-            ephemeral: false,
-            secrets: Vec::new(),
-        },
+        plan: GuestPlan { name: name.parse().unwrap(), golden: "/golden.tar".into(), ..testing::plan() },
         allocation: Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x57], [0, 0, 1]),
             addresses: vec!["10.77.0.10".parse().unwrap()],

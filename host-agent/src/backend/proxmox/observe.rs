@@ -20,14 +20,7 @@ impl super::Proxmox {
     pub(super) async fn observe_guest(&self, placement: &Placement) -> Result<Observed, Fault> {
         let guest = target(placement)?;
         let Some((guest, config)) = self.config_of(guest).await? else {
-            return Ok(Observed {
-                running: false,
-                mac: None,
-                addresses: Vec::new(),
-                mounts: Vec::new(),
-                mounts_unseen: None,
-                no_network: false,
-            });
+            return Ok(Observed::default());
         };
         // A guest that somebody else made may be a copy of one of ours, notes and all.
         if !placement.adopted {

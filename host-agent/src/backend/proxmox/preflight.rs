@@ -7,8 +7,6 @@ mod carried;
 mod place;
 mod pool;
 mod secrets;
-#[cfg(test)]
-mod testing;
 mod wanted;
 
 pub(super) use pool::PoolFacts;

@@ -30,6 +30,7 @@ use super::fault::act_of_look;
 use super::standing::{Ours, Standing};
 use super::tasks::output;
 use super::{Proxmox, standing};
+use crate::backend::after_task;
 use crate::backend::{Placement, Stage};
 use crate::outcome::{Act, Fault, Followed, Probe};
 
@@ -99,14 +100,7 @@ impl Proxmox {
         };
         match probed {
             Ok(Probe::Present(_)) => Followed::Done(output(stage, placement, remarks)),
-            Ok(Probe::Absent) if stage == Stage::Start => {
-                Followed::Failed(Fault::new("stopped-again", "it started, and stopped again at once"))
-            }
-            Ok(Probe::Foreign(what)) => Followed::Failed(Fault::new("foreign", what)),
-            Ok(Probe::Absent | Probe::InFlight(_)) => {
-                Followed::Unknown(Fault::new("not-all-yet", "there is more to do"))
-            }
-            Err(fault) => Followed::Unknown(fault),
+            other => after_task(stage, other),
         }
     }
 

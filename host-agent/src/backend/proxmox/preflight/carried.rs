@@ -237,8 +237,8 @@ pub(super) fn shown(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::super::client::endpoint::node::ArchiveConfig;
-    use super::super::testing::plan;
     use super::*;
+    use crate::backend::testing::plan;
     use crate::backend::{Mount, Size};
 
     const CONTAINER: &str = "hostname: golden\nrootfs: local:9100/a.raw,size=4G\nunprivileged: 1\nmp0: local:9100/b.raw,mp=/srv/,size=2G\n";

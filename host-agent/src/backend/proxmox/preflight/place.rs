@@ -144,8 +144,8 @@ pub(super) fn check_bridges(
 mod tests {
 
     use super::super::super::client::endpoint::node::ArchiveConfig;
-    use super::super::testing::plan;
     use super::*;
+    use crate::backend::testing::plan;
     use crate::backend::{Mount, Nic, Size};
 
     fn storage(name: &str, content: &str, active: bool) -> StorageState {

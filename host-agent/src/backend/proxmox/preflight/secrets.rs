@@ -44,8 +44,8 @@ fn shown(secret: &SecretPlan) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::plan;
     use super::*;
+    use crate::backend::testing::plan;
     use crate::backend::{FileMode, Kind as PlanKind, Owner, SecretSource};
 
     #[test]

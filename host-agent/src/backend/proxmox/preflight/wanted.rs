@@ -176,30 +176,15 @@ fn check_mount(mount: &Mount) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    use firstlight_shared::ids::GuestName;
-
     use super::super::super::archive::golden;
     use super::*;
-    use crate::backend::{Kind as PlanKind, Place, Size};
+    use crate::backend::{Kind as PlanKind, testing};
 
     const CONTAINER: &str = "local:backup/vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst";
     const MACHINE: &str = "local:backup/vzdump-qemu-9200-2026_11_21-12_00_00.vma.zst";
 
     fn plan(golden: &str, kind: Option<PlanKind>) -> GuestPlan {
-        GuestPlan {
-            name: "web-01".parse::<GuestName>().unwrap(),
-            golden: golden.to_owned(),
-            intent: Intent::Provision,
-            kind,
-            place: Place::default(),
-            nics: Vec::new(),
-            mounts: Vec::new(),
-            size: Size::default(),
-            tags: Vec::new(),
-            onboot: None,
-            ephemeral: false,
-            secrets: Vec::new(),
-        }
+        GuestPlan { golden: golden.to_owned(), kind, ..testing::plan() }
     }
 
     fn nic(address: &str) -> Nic {

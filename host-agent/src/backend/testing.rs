@@ -1,11 +1,11 @@
-//! What tests of this folder work on.
+//! What unit tests of the backends work on.
 
 use firstlight_shared::wire::Intent;
 
-use crate::backend::{GuestPlan, Place, Size};
+use super::{GuestPlan, Place, Size};
 
 /// A guest that asks for nothing.
-pub(super) fn plan() -> GuestPlan {
+pub(in crate::backend) fn plan() -> GuestPlan {
     GuestPlan {
         name: "web-01".parse().unwrap(),
         golden: String::new(),
