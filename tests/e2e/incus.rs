@@ -3,6 +3,8 @@
 mod bring_up;
 mod faults;
 mod outages;
+mod proof;
 mod remote;
 mod rig;
+mod secrets;
 mod site;
