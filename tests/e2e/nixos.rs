@@ -35,7 +35,8 @@ fn the_example_makes_the_units_and_checks_that_it_speaks_of() {
     let ran = nix(&["--eval", "--strict", "--json", "--readonly-mode"], "tests/e2e/nixos/stub.nix");
     assert!(ran.ok(), "{}", ran.said());
     let found: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(found["undescribed"], json!([]));
+    assert_eq!((&found["undescribed"], &found["mistyped"]), (&json!([]), &json!([])));
+    assert_eq!(found["taken"], json!([]), "the stub lets through what nixpkgs refuses");
     assert_eq!(found["off"], json!({}), "a module that is off does something");
 
     let systemd = &found["example"]["systemd"];
