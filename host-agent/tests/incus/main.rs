@@ -8,6 +8,7 @@ mod events;
 mod fake;
 mod faults;
 mod following;
+mod matrix;
 #[cfg(feature = "e2e")]
 mod real;
 mod secrecy;
