@@ -156,7 +156,10 @@ impl Case {
             }
             Work::Removal => {
                 let job = companion.up(&spec()).await;
-                companion.ended(&job, LIMIT).await;
+                let ended = companion.ended(&job, LIMIT).await;
+                if ended.state() != "done" {
+                    return (Err(format!("nothing is wrong yet: {ended:#?}\n{}", companion.log())), true);
+                }
                 ground.between.meet(&self.spot, self.fate);
                 destroy(&companion).await;
                 job
@@ -190,8 +193,7 @@ impl Case {
 }
 
 async fn destroy(companion: &Companion) {
-    let (status, answer) = companion.post("/v1/destroy", &json!({ "guests": [GUEST] })).await;
-    assert!(status.is_success(), "{answer:#}");
+    companion.insist("/v1/destroy", &json!({ "guests": [GUEST] })).await;
 }
 
 /// With a volume.

@@ -3,6 +3,7 @@
 #[path = "../../hypervisor/call.rs"]
 #[allow(dead_code, reason = "why there is no answer is shown by others")]
 mod call;
+#[allow(dead_code, reason = "each program uses its part")]
 mod companion;
 mod guests;
 mod place;

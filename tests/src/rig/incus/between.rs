@@ -30,9 +30,10 @@ impl Spot {
         self.method != "GET"
     }
 
-    /// Nobody asks about an operation whose end was told before.
+    /// Nobody asks about an operation whose end was told before; and lists are asked for from time to time, whatever is
+    /// being done.
     pub fn may_not_come(&self) -> bool {
-        self.path == "/1.0/operations/*"
+        self.path == "/1.0/operations/*" || (self.path == "/1.0/instances" && !self.changes())
     }
 }
 
