@@ -28,7 +28,8 @@ use refusal::after_task;
 pub use refusal::{ID_TAKEN, blames_plan, is_silence};
 pub use secret::{FileMode, Owner, SecretFile, SecretPlan, SecretSource, account_number, secrets_problem};
 pub use seen::{
-    Adopted, Look, LookBudget, MemoryInUse, Observed, Ran, Snapshot, Surveyed, Told, Trouble, Unseen,
+    Adopted, Look, LookBudget, MemoryInUse, Observed, Ran, RunningGuest, Snapshot, Surveyed, Told, Trouble,
+    Unseen,
 };
 
 /// How a claim comes to a guest of this backend.
@@ -184,7 +185,17 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         Err(Fault::new("no-commands", format!("`{}` can run nothing in its guests", self.name())))
     }
 
-    /// Memory in use where this guest would be. None: not known by this backend.
+    /// What a guest's memory counts for. `node`: the one that was chosen; None: it is not yet.
+    async fn memory_at(&self, plan: &GuestPlan, _node: Option<&str>) -> Result<Vec<String>, Fault> {
+        Ok(self.resources(plan))
+    }
+
+    /// The resource that this one is a part of: of all nodes, for one. What counts for a part counts for the whole.
+    fn whole_of(&self, _resource: &str) -> Option<String> {
+        None
+    }
+
+    /// Memory in use where this guest would be. None: this backend holds guests to no memory.
     async fn memory_in_use(&self, _plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
         Ok(None)
     }

@@ -94,7 +94,7 @@ async fn a_paused_companion_writes_nothing_more_to_jobs_that_others_took_over() 
 async fn a_companion_that_is_asked_to_go_hands_its_jobs_over_at_once() {
     let rig = Rig::new();
     // Nobody could wait for this lease.
-    let terms = Terms { lease: 300, grace: 300 };
+    let terms = Terms { lease: 300, grace: 300, ..SHORT };
     let mut one = rig.companion_with("one", terms).await;
     rig.hypervisor.change(|manner| manner.silent = true);
     let guests = names(6);

@@ -38,7 +38,11 @@ impl Incus {
     pub(super) fn resources_of(&self, plan: &GuestPlan) -> Vec<String> {
         let Ok(client) = self.site(&plan.place) else { return Vec::new() };
         let pool = plan.place.storage.as_deref().or(self.defaults.pool.as_deref()).unwrap_or("default");
-        vec![format!("node:{}", node(&client, plan)), format!("storage:{}/{pool}", client.remote())]
+        vec![
+            format!("node:{}", node(&client, plan)),
+            format!("project:{}/{}", client.remote(), client.project()),
+            format!("storage:{}/{pool}", client.remote()),
+        ]
     }
 }
 

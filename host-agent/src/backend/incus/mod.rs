@@ -44,7 +44,7 @@ use self::client::link::Place;
 use self::client::{Client, SettingsError};
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed,
-    Placement, Ran, ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Told,
+    Placement, Ran, ReportEndpoint, SecretFile, Snapshot, Stage, Surveyed, Taken, Told,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -196,8 +196,22 @@ impl Backend for Incus {
         self.run_in(guest, command, limit).await
     }
 
+    fn whole_of(&self, resource: &str) -> Option<String> {
+        // A member is a part of its remote.
+        let (whole, _) = resource.strip_prefix("node:")?.split_once('/')?;
+        Some(format!("node:{whole}"))
+    }
+
     async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
-        self.memory_where(plan).await
+        self.memory_where(plan).await.map(Some)
+    }
+
+    async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
+        self.memory_of(guest).await
+    }
+
+    async fn snapshots(&self, guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        self.snapshots_of(guest).await
     }
 
     async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {

@@ -211,6 +211,14 @@ impl Backend for Proxmox {
         }
     }
 
+    async fn memory_at(&self, plan: &GuestPlan, node: Option<&str>) -> Result<Vec<String>, Fault> {
+        self.memory_counts_at(plan, node).await
+    }
+
+    fn whole_of(&self, resource: &str) -> Option<String> {
+        resource.starts_with("node:").then(|| allocate::ALL_NODES.to_owned())
+    }
+
     async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
         self.memory_of_node(plan).await
     }

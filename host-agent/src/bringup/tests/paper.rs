@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backend::{
-    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
-    ReportEndpoint, SecretFile, Slot, Snapshot, Stage, Surveyed, Taken, Unseen,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed,
+    Placement, ReportEndpoint, RunningGuest, SecretFile, Slot, Snapshot, Stage, Surveyed, Taken, Unseen,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -357,6 +357,23 @@ impl Backend for Paper {
 
     async fn remove_claim(&self, _: &Placement) -> Result<(), Fault> {
         Ok(())
+    }
+
+    async fn memory_in_use(&self, _: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+        tokio::task::yield_now().await;
+        let world = self.world();
+        let guest = |job: Option<&String>, object: &Object| RunningGuest {
+            job: job.cloned(),
+            at: vec!["node:paper".to_owned()],
+            bytes: object.memory,
+            ..RunningGuest::default()
+        };
+        let ours = world.objects.iter().map(|(job, object)| (Some(job), object));
+        let all = ours.chain(world.others.values().map(|object| (None, object)));
+        let guests: Vec<RunningGuest> =
+            all.filter(|(_, object)| object.running).map(|(job, object)| guest(job, object)).collect();
+        let bytes = guests.iter().map(|guest| guest.bytes).sum();
+        Ok(Some(MemoryInUse { of: "paper".to_owned(), bytes, total_bytes: 0, guests }))
     }
 
     async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
