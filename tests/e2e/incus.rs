@@ -5,6 +5,8 @@ mod exports;
 mod faults;
 mod lives;
 mod outages;
+mod proof;
 mod remote;
 mod rig;
+mod secrets;
 mod site;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use firstlight::backend::incus::client::call::Limits;
 use firstlight::backend::incus::client::endpoint::exec::Exec;
 use firstlight::backend::incus::client::endpoint::file::{
-    FileKind, ReadConsole, ReadFile, RemoveFile, WriteFile,
+    FileKind, LookAtFile, ReadConsole, ReadFile, RemoveFile, WriteFile,
 };
 use firstlight::backend::incus::client::endpoint::image::{ReadAlias, ReadImage};
 use firstlight::backend::incus::client::endpoint::instance::{
@@ -184,6 +184,21 @@ async fn files_of_a_stopped_one(client: &Client) {
     assert_eq!(client.send(&folder).await.unwrap().kind, FileKind::Directory);
     assert_eq!(refused(client, &ReadFile { most: 3, ..read("/root/age/key") }).await, "rejected too-large");
     assert_eq!(refused(client, &read("/nope")).await, "rejected no-guest-file");
+    let kind = async |path: &str| {
+        let look = LookAtFile { instance: "life-01".to_owned(), path: path.to_owned() };
+        client.send(&look).await.map_err(|error| error.class.to_string())
+    };
+    assert_eq!(kind("/root/age").await, Ok(FileKind::Directory));
+    assert_eq!(kind("/root/age/key").await, Ok(FileKind::File));
+    assert_eq!(kind("/root/age/link").await, Ok(FileKind::Symlink));
+    for nothing in ["/nope", "/nope/key"] {
+        assert_eq!(kind(nothing).await, Err("gone".to_owned()), "{nothing}");
+    }
+    // Why a secret's path is looked at first: a file that is there keeps its mode, and a link is followed.
+    let open = WriteFile { mode: 0o600, ..write("/root/age/link", FileKind::File, "other") };
+    client.send(&open).await.unwrap();
+    let file = client.send(&read("/root/age/key")).await.unwrap();
+    assert_eq!((file.mode, &file.content[..]), (0o400, &b"other"[..]));
     let remove = RemoveFile { instance: "life-01".to_owned(), path: "/root/age/key".to_owned() };
     client.send(&remove).await.unwrap();
     assert_eq!(refused(client, &remove).await, "rejected no-guest-file");

@@ -54,6 +54,8 @@ impl<'a> Site<'a> {
 
     /// Starts the companion with this configuration; guests report to it over their network.
     pub(super) fn serve(&mut self, configuration: &str) {
+        // One that runs has the port.
+        self.companion = Daemon(None);
         let reports = format!("[reports]\nurl = \"https://{}:{}\"\n", self.server.gateway(), self.port);
         fs::write(self.state().with_extension("toml"), reports + configuration).unwrap();
         let program = paths::given(paths::COMPANION_VARIABLE);
@@ -65,8 +67,13 @@ impl<'a> Site<'a> {
         self.folder.path().join(name)
     }
 
-    fn state(&self) -> PathBuf {
+    pub(super) fn state(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// Where guests reach the companion.
+    pub(super) fn reports(&self) -> String {
+        format!("{}:{}", self.server.gateway(), self.port)
     }
 
     pub(super) fn run(&self, words: &[&str]) -> Ran {

@@ -6,7 +6,7 @@ mod call;
 mod companion;
 mod guests;
 #[path = "../../hypervisor/post.rs"]
-mod post;
+pub(crate) mod post;
 #[path = "../../hypervisor/report.rs"]
 pub(crate) mod report;
 
@@ -44,7 +44,7 @@ pub(crate) const MOUNT: &str = "/mnt/spike-test";
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     /// Where the companion takes reports.
-    reports: SocketAddr,
+    pub(crate) reports: SocketAddr,
 }
 
 impl Place {
