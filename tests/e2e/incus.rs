@@ -2,6 +2,7 @@
 
 mod bring_up;
 mod faults;
+mod operator;
 mod outages;
 mod remote;
 mod rig;
