@@ -11,6 +11,8 @@ mod fake;
 mod faults;
 mod following;
 #[cfg(feature = "e2e")]
+mod places;
+#[cfg(feature = "e2e")]
 mod proxies;
 #[cfg(feature = "e2e")]
 mod real;

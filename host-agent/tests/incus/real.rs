@@ -58,7 +58,7 @@ pub(crate) fn settings(place: Place, project: &str) -> Settings {
     }
 }
 
-fn create(name: &str) -> CreateInstance {
+pub(crate) fn create(name: &str) -> CreateInstance {
     CreateInstance {
         name: name.to_owned(),
         kind: Kind::Container,
@@ -80,7 +80,7 @@ async fn end<E: Endpoint<Answer = OperationId>>(client: &Client, endpoint: &E) -
     client.follow(&id, Instant::now() + Duration::from_secs(60)).await
 }
 
-async fn done<E: Endpoint<Answer = OperationId>>(client: &Client, endpoint: &E) -> Operation {
+pub(crate) async fn done<E: Endpoint<Answer = OperationId>>(client: &Client, endpoint: &E) -> Operation {
     match end(client, endpoint).await {
         OperationEnd::Done(operation) => *operation,
         other => panic!("{other:?}"),

@@ -65,7 +65,7 @@ fn a_token_leads_to_the_first_guest() {
         assert_eq!(said(&found, what).0, "ok", "{what}: {found:#?}");
     }
     assert!(said(&found, "golden golden").1.starts_with("image "));
-    assert_eq!(said(&found, "listener for reports").0, "ok");
+    assert_eq!(said(&found, "address for reports").0, "ok", "{found:#?}");
     let missing = doctor(&site, &["--spec", &site.spec("first", "no-such", "")], 1);
     assert_eq!(said(&missing, "golden no-such").0, "fail");
     site.up("first", GOLDEN, "[guest.readiness]\ntimeout = \"120s\"\n");

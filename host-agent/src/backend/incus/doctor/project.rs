@@ -105,8 +105,12 @@ fn judge_interfaces(facts: &ProjectFacts, config: &Config, what: &str, findings:
     }
     let allowed = word(config, "restricted.networks.access", "");
     for (name, network) in &facts.networks {
-        let managed = network.as_ref().is_ok_and(|network| network.managed);
-        if !managed && rule == "managed" {
+        // One that is not shown to us may well be Incus' own.
+        let is_hosts = match network {
+            Ok(network) => !network.managed,
+            Err(error) => matches!(error.class, Class::Gone | Class::Rejected(Code::NoNetwork)),
+        };
+        if is_hosts && rule == "managed" {
             let why =
                 format!("restricted.devices.nic is managed: `{name}`, a bridge of the host, is refused");
             findings.say(State::Fail, what, why).with_fix([set("restricted.devices.nic=allow")]);

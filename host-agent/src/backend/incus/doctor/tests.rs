@@ -283,6 +283,14 @@ fn what_a_project_forbids_of_what_we_send_is_named() {
             State::Fail,
             "limits.memory is reached: 10 of 10",
         ),
+        (
+            Box::new(|one| {
+                one.project = Ok(of(json!({ "name": "lab", "config": { "restricted": "true" } })));
+                one.networks[0].1.as_mut().unwrap().managed = false;
+            }),
+            State::Fail,
+            "`br0`, a bridge of the host, is refused",
+        ),
         (Box::new(|one| one.events = Err("403".to_owned())), State::Warn, "does not open: 403"),
         (Box::new(|one| one.asks.kinds = vec![Kind::Vm]), State::Fail, "can run no machines"),
     ];
