@@ -1,6 +1,7 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
 mod chosen;
+pub mod findings;
 pub mod incus;
 pub mod link;
 pub mod local;
@@ -82,8 +83,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// size that the backend cannot give.
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault>;
 
-    /// Whose the name is already, in words for people; none: it is free. Looks only.
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault>;
+    /// Whose the name is already where the guest would be, in words for people; none: it is free. Looks only.
+    async fn namesake(&self, name: &GuestName, place: &Place) -> Result<Option<String>, Fault>;
 
     /// What changes when the golden's content does, in words for people (its size and time of change, for one: reading
     /// the whole of it would cost as much as a restore). Looks only.
@@ -91,6 +92,12 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// Makes ready what all guests share. Idempotent.
     async fn prepare(&self) -> Result<ReportEndpoint, Fault>;
+
+    /// Where a guest of this place reports to. `usual`: what [`Backend::prepare`] said, for all places that are not reached
+    /// another way.
+    async fn report_url(&self, _place: &Place, usual: String) -> Result<String, Fault> {
+        Ok(usual)
+    }
 
     /// Removes what all guests share, if no guest is left. Idempotent.
     async fn release(&self) -> Result<(), Fault>;

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use firstlight_shared::ids::GuestName;
-
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
 use super::budget::Count;
 use super::decide::{Decision, There, decide};
@@ -12,7 +10,7 @@ use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
-use crate::backend::{Backend, blames_plan, is_silence};
+use crate::backend::{Backend, GuestPlan, blames_plan, is_silence};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind};
 use crate::outcome::Fault;
@@ -131,7 +129,7 @@ impl Bringups {
             return Err(fault);
         }
         let backend = self.hasty_backend(&spec.backend)?;
-        refuse_namesake(&*backend, &spec.plan.name).await?;
+        refuse_namesake(&*backend, &spec.plan).await?;
         look_ahead(&spec.plan, &self.secrets)?;
         backend.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
@@ -252,7 +250,7 @@ impl Bringups {
         guest.steps = job.steps.into_iter().map(|step| step.name).collect();
         guest.resources = job.resources;
         let backend = backend.hasty().unwrap_or(backend);
-        match refuse_namesake(&*backend, &spec.plan.name).await {
+        match refuse_namesake(&*backend, &spec.plan).await {
             Err(fault) if fault.code == FOREIGN => guest.problems.push(fault),
             looked => looked?,
         }
@@ -277,9 +275,9 @@ pub(super) fn overtaken() -> Fault {
         .with_hint("nothing was done; try again")
 }
 
-async fn refuse_namesake(backend: &dyn Backend, name: &GuestName) -> Result<(), Fault> {
-    let Some(whose) = backend.namesake(name).await? else { return Ok(()) };
-    let message = format!("something called {name} is there already, and belongs to: {whose}");
+async fn refuse_namesake(backend: &dyn Backend, plan: &GuestPlan) -> Result<(), Fault> {
+    let Some(whose) = backend.namesake(&plan.name, &plan.place).await? else { return Ok(()) };
+    let message = format!("something called {} is there already, and belongs to: {whose}", plan.name);
     Err(Fault::new(FOREIGN, message).with_hint("choose another name, or remove what is there yourself"))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight::backend::{
-    Adopted, Allocation, Backend, GuestPlan, MemoryInUse, Observed, Placement, ReportEndpoint, RunningGuest,
-    Slot, Snapshot, Stage, Surveyed, Taken,
+    Adopted, Allocation, Backend, GuestPlan, MemoryInUse, Observed, Place, Placement, ReportEndpoint,
+    RunningGuest, Slot, Snapshot, Stage, Surveyed, Taken,
 };
 use firstlight::outcome::{Act, Fault, Followed, Probe, Undo};
 use firstlight_shared::ids::{GuestName, MacAddress};
@@ -109,7 +109,7 @@ impl Backend for Paper {
         Ok(())
     }
 
-    async fn namesake(&self, _: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, _: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         Ok(None)
     }
 

@@ -57,7 +57,7 @@ impl<'a> Site<'a> {
         // One that runs has the port.
         self.companion = Daemon(None);
         let reports = format!("[reports]\nurl = \"https://{}:{}\"\n", self.server.gateway(), self.port);
-        fs::write(self.state().with_extension("toml"), reports + configuration).unwrap();
+        fs::write(self.configuration(), reports + configuration).unwrap();
         let program = paths::given(paths::COMPANION_VARIABLE);
         let companion = Companion::start(&program, &self.state(), ([0, 0, 0, 0], self.port).into()).unwrap();
         self.companion = Daemon(Some(companion));
@@ -65,6 +65,11 @@ impl<'a> Site<'a> {
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The companion's, once it was served.
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.state().with_extension("toml")
     }
 
     pub(super) fn state(&self) -> PathBuf {

@@ -40,7 +40,7 @@ use self::client::endpoint::guest::Kind;
 use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
-    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Place, Placement,
     ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
 };
 use crate::backend::{MemoryInUse, Snapshot};
@@ -103,7 +103,7 @@ impl Backend for Proxmox {
         self.check_plan(plan).await
     }
 
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, name: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         self.guest_called(name).await
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backend::{
-    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed, Place,
     Placement, ReportEndpoint, RunningGuest, SecretFile, Slot, Snapshot, Stage, Surveyed, Taken, Unseen,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
@@ -140,7 +140,7 @@ impl Backend for Paper {
         }
     }
 
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, name: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         let world = self.world();
         let found = world.objects.iter().find(|(_, object)| object.guest == name.as_str());
         Ok(found.map(|(job, _)| format!("job {job}")))

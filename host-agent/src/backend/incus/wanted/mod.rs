@@ -3,7 +3,7 @@
 mod disks;
 mod nics;
 
-pub(in crate::backend::incus) use disks::{Volume, pools};
+pub(in crate::backend::incus) use disks::{Volume, pools, root};
 pub(in crate::backend::incus) use nics::{interfaces, macs_of, nic_names};
 
 use std::collections::BTreeMap;
@@ -35,7 +35,8 @@ impl Base {
     }
 }
 
-fn is_true(value: &str) -> bool {
+/// As Incus reads it.
+pub(in crate::backend::incus) fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
 }
 
