@@ -4,6 +4,7 @@ mod bring_up;
 mod exports;
 mod faults;
 mod lives;
+mod matrix;
 mod operator;
 mod outages;
 mod proof;

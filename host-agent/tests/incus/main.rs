@@ -10,6 +10,7 @@ mod events;
 mod fake;
 mod faults;
 mod following;
+mod matrix;
 #[cfg(feature = "e2e")]
 mod places;
 #[cfg(feature = "e2e")]

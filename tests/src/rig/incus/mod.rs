@@ -10,6 +10,7 @@
 //! Not as elsewhere: no way out to other networks, no AppArmor, on a machine with cgroups of version 1 no limits, and
 //! without KVM no machines (their API works).
 
+mod between;
 mod daemon;
 mod holder;
 mod serve;
@@ -29,6 +30,7 @@ use super::subnet::Subnet;
 use crate::golden::{self, Layer, Variant};
 use crate::paths;
 use crate::run::{self, Ran};
+pub use between::{Between, Fate, Onward, Spot};
 pub use serve::serve;
 
 /// Alias of the image that guests are made from: Debian 13 that asks for an address, the agent in it.
