@@ -4,6 +4,7 @@ mod bring_up;
 mod exports;
 mod faults;
 mod lives;
+mod machines;
 mod matrix;
 mod operator;
 mod outages;
