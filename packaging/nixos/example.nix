@@ -1,11 +1,20 @@
-# NixOS on Incus, rebuilt from git with one secret. Firstlight brings the machine up (`backend = "incus"`), lays the one age
-# key down before the first boot ([secrets] of the spec), and knows by the checks below when it is whole:
+# NixOS on Incus, rebuilt from git with one secret. Firstlight brings the guest up, lays the one age key down before its
+# first boot, and knows by the checks below when it is whole:
 #
 #   [[guest]]
 #   name = "stack-01"
 #   backend = "incus"
-#   kind = "vm"
 #   golden = "nixos-stack"
+#   memory = "8G"
+#
+#   [guest.readiness]
+#   timeout = "50m"
+#
+#   [[guest.secrets]]
+#   path = "/var/lib/sops-nix/key.txt"
+#   file = "/etc/firstlight/secrets/{name}.age"
+#
+# A container: before a machine (`kind = "vm"`) runs, Incus can write nothing into it, and a spec with a secret is refused.
 #
 # Afterwards `firstlight verify stack-01 --out stack-01.evidence` says the same again, signed, for whoever asks.
 { pkgs, ... }:
@@ -22,7 +31,7 @@ in
 {
   imports = [
     ./module.nix
-    # <nixpkgs/nixos/modules/virtualisation/incus-virtual-machine.nix>, sops-nix and the stacks themselves
+    # <nixpkgs/nixos/modules/virtualisation/lxc-container.nix>, sops-nix and the stacks themselves
   ];
 
   services.openssh.enable = true;

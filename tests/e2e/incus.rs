@@ -3,8 +3,13 @@
 mod bring_up;
 mod exports;
 mod faults;
+mod lives;
+mod machines;
 mod matrix;
+mod operator;
 mod outages;
+mod proof;
 mod remote;
 mod rig;
+mod secrets;
 mod site;

@@ -64,27 +64,29 @@ impl Ground {
         self.rig.spec(name, Variant::Agent, &format!("secrets = [{secrets}]"))
     }
 
-    /// The secrets, parts of them, and what encodings make of them.
-    fn needles(&self) -> Vec<Vec<u8>> {
-        let whole = format!("# one per guest\n{}\n", self.key);
-        let mut needles = Vec::new();
-        for text in [self.key.as_str(), &self.key[20..52], self.password.as_str(), whole.as_str()] {
-            let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-            let encoded = BASE64_STANDARD.encode(text).trim_end_matches('=').to_owned();
-            needles.extend([text.as_bytes().to_vec(), encoded.into_bytes(), hex.into_bytes()]);
-        }
-        needles
-    }
-
     #[track_caller]
     fn assert_free(&self, what: &str, content: &[u8]) {
-        for needle in self.needles() {
-            assert!(!holds(content, &needle), "{what} holds a secret");
-        }
+        let whole = format!("# one per guest\n{}\n", self.key);
+        assert_free(&[&self.key, &self.key[20..52], &self.password, &whole], what, content);
     }
 }
 
-fn random_digits() -> String {
+/// Neither these texts nor what encodings make of them.
+#[track_caller]
+pub(crate) fn assert_free(secrets: &[&str], what: &str, content: &[u8]) {
+    for needle in secrets.iter().flat_map(|secret| encoded(secret)) {
+        assert!(!holds(content, needle.as_bytes()), "{what} holds a secret");
+    }
+}
+
+/// A text as it may stand somewhere.
+pub(crate) fn encoded(text: &str) -> [String; 3] {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = BASE64_STANDARD.encode(text).trim_end_matches('=').to_owned();
+    [text.to_owned(), base64, hex]
+}
+
+pub(crate) fn random_digits() -> String {
     let mut bytes = [0; 16];
     fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
@@ -97,7 +99,7 @@ fn holds(content: &[u8], needle: &[u8]) -> bool {
 }
 
 /// Regular files below a folder that were written since then, links not followed.
-fn files_since(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
+pub(crate) fn files_since(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
@@ -203,11 +205,8 @@ fn assert_nothing_tells(ground: &Ground, began: SystemTime) {
         "the log tells all: {}",
         run::tail(&log, 20)
     );
-    for process in fs::read_dir("/proc").unwrap().flatten() {
-        for name in ["cmdline", "environ"] {
-            let content = fs::read(process.path().join(name)).unwrap_or_default();
-            ground.assert_free(&process.path().join(name).display().to_string(), &content);
-        }
+    for (name, content) in said_by_processes() {
+        ground.assert_free(&name, &content);
     }
     // What the guest sees beside its disk: credentials, /run, /tmp.
     if let Some(guest) = firstlight_tests::guest::Leader::of(&rig.guest_root("sealed")) {
@@ -220,6 +219,13 @@ fn assert_nothing_tells(ground: &Ground, began: SystemTime) {
             }
         }
     }
+}
+
+/// Command lines and environments of all processes, those of guests among them.
+pub(crate) fn said_by_processes() -> Vec<(String, Vec<u8>)> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let files = processes.flat_map(|process| ["cmdline", "environ"].map(|name| process.path().join(name)));
+    files.map(|path| (path.display().to_string(), fs::read(&path).unwrap_or_default())).collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use firstlight_tests::golden::Variant;
+use firstlight_tests::paths;
 use firstlight_tests::rig::Rig;
 use firstlight_tests::run::{self, Ran};
 use serde_json::Value;
@@ -61,7 +62,7 @@ fn verify(rig: &Rig, more: &[&str]) -> (Ran, Value) {
 }
 
 /// What does not hold, as the file has it.
-fn broken(answer: &Value) -> Vec<String> {
+pub(crate) fn broken(answer: &Value) -> Vec<String> {
     let text = answer["file"]["text"].as_str().unwrap_or_else(|| panic!("no file in {answer:#}"));
     let statement: Value = serde_json::from_str(text).unwrap();
     let lines = statement["comparison"].as_array().unwrap().iter().filter(|one| one["holds"] == false);
@@ -79,12 +80,15 @@ fn known_keys(rig: &Rig) -> PathBuf {
     known
 }
 
-/// As a second operator: another folder, no state, no companion.
 fn check(rig: &Rig, file: &Path, known: &Path) -> Ran {
-    let elsewhere = rig.path("elsewhere");
-    fs::create_dir_all(&elsewhere).unwrap();
-    let mut command = rig.command(&["verify", "--file"]);
-    command.arg(file).arg("--known-keys").arg(known).current_dir(&elsewhere);
+    second_operator(&rig.path("elsewhere"), file, known)
+}
+
+/// Somebody with another folder, no state and no companion.
+pub(crate) fn second_operator(elsewhere: &Path, file: &Path, known: &Path) -> Ran {
+    fs::create_dir_all(elsewhere).unwrap();
+    let mut command = Command::new(paths::given(paths::COMPANION_VARIABLE));
+    command.args(["verify", "--file"]).arg(file).arg("--known-keys").arg(known).current_dir(elsewhere);
     command.env("FIRSTLIGHT_STATE", elsewhere.join("no-state"));
     let ran = run::run(&mut command).unwrap();
     assert!(!elsewhere.join("no-state").exists(), "a state folder was made");

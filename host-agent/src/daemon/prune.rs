@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::config::RetentionSettings;
-use crate::store::Store;
+use crate::store::{Pruned, Store};
 
 /// After the start, when interrupted jobs have been taken up.
 const FIRST: Duration = Duration::from_secs(60);
@@ -22,9 +22,10 @@ pub(super) async fn prune(store: Store, retention: watch::Receiver<RetentionSett
         let kept = retention.borrow().clone();
         if kept.jobs.is_some() || kept.reports.is_some() {
             match store.prune(kept.jobs.unwrap_or(FOR_EVER), kept.reports.unwrap_or(FOR_EVER)).await {
-                Ok(pruned) if pruned.jobs + pruned.reports + pruned.refusals > 0 => tracing::info!(
+                Ok(pruned) if pruned != Pruned::default() => tracing::info!(
                     jobs = pruned.jobs,
                     reports = pruned.reports,
+                    evidence = pruned.evidence,
                     refusals = pruned.refusals,
                     "forgot what was kept long enough"
                 ),

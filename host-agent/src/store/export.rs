@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use firstlight_shared::wire::Signed;
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::evidence::{Heard, StoredEvidence};
 use super::lists::JobFilter;
 use super::reports::StoredReport;
 use super::{Store, StoreError};
@@ -30,6 +32,10 @@ pub struct Exported {
     /// The whole journal: `seq`, `at_ms`, `event`.
     pub events: Vec<Recorded>,
     pub report: Option<ExportedReport>,
+    /// What `firstlight verify` made, newest first.
+    pub evidence: Vec<ExportedEvidence>,
+    /// What the guest sent by itself last, asked for or not.
+    pub heard: Option<ExportedHeard>,
 }
 
 /// The report that the guest sent: as it was signed, and how it was bound to the guest.
@@ -40,6 +46,40 @@ pub struct ExportedReport {
     pub source: String,
     pub trust: firstlight_shared::wire::Trust,
     pub envelope: firstlight_shared::wire::Envelope,
+}
+
+/// An evidence file: `file` is what `firstlight verify --file` reads.
+#[derive(Debug, Serialize)]
+pub struct ExportedEvidence {
+    pub sha256: String,
+    pub at_ms: u64,
+    pub holds: bool,
+    /// Who asked for it.
+    pub by: String,
+    pub file: Signed,
+}
+
+impl From<StoredEvidence> for ExportedEvidence {
+    fn from(stored: StoredEvidence) -> Self {
+        let StoredEvidence { sha256, at_ms, holds, by, file, .. } = stored;
+        Self { sha256, at_ms, holds, by, file }
+    }
+}
+
+/// A guest's own words, signed with its host key.
+#[derive(Debug, Serialize)]
+pub struct ExportedHeard {
+    pub sha256: String,
+    pub at_ms: u64,
+    pub source: String,
+    pub evidence: Signed,
+}
+
+impl From<Heard> for ExportedHeard {
+    fn from(heard: Heard) -> Self {
+        let Heard { sha256, at_ms, source, evidence, .. } = heard;
+        Self { sha256, at_ms, source, evidence }
+    }
 }
 
 impl From<StoredReport> for ExportedReport {
@@ -65,6 +105,8 @@ impl Store {
             let (jobs, next) = self.list_jobs(&filter).await?;
             for job in jobs {
                 let report = self.report_of_job(&job.id).await?;
+                let evidence = self.list_evidence(None, Some(&job.id), usize::MAX).await?;
+                let heard = self.heard(&job.id).await?;
                 let line = Exported {
                     version: 1,
                     events: self.events(&job.id).await?,
@@ -77,6 +119,8 @@ impl Store {
                     created_at_ms: job.created_ms,
                     ended_at_ms: job.ended_ms,
                     report: report.map(ExportedReport::from),
+                    evidence: evidence.into_iter().map(ExportedEvidence::from).collect(),
+                    heard: heard.map(ExportedHeard::from),
                 };
                 let mut line = super::rows::text("an exported job", &line)?;
                 line.push('\n');

@@ -20,12 +20,14 @@ pub struct Pruned {
     pub events: u64,
     pub claims: u64,
     pub reports: u64,
+    /// Files of `firstlight verify`, and what guests sent by themselves.
+    pub evidence: u64,
     pub refusals: u64,
 }
 
 impl Store {
-    /// Forgets jobs that were rolled back or abandoned longer ago than `jobs`, with their events, claims and reports; and
-    /// reports of guests that are gone, and refusals, older than `reports`. Whatever belongs to a guest that still is
+    /// Forgets jobs that were rolled back or abandoned longer ago than `jobs`, with their events, claims, reports and
+    /// evidence; and reports and evidence of guests that are gone, and refusals, older than `reports`. Whatever belongs to a guest that still is
     /// stays. Host keys of guests that are gone are remembered for ever: a second guest with one of them is a copy.
     pub async fn prune(&self, jobs: Duration, reports: Duration) -> Result<Pruned, StoreError> {
         let (jobs, reports) = (before(jobs), before(reports));
@@ -36,6 +38,7 @@ impl Store {
             all.events += some.events;
             all.claims += some.claims;
             all.reports += some.reports;
+            all.evidence += some.evidence;
             if some.jobs == 0 {
                 break;
             }
@@ -43,6 +46,7 @@ impl Store {
         let old = self.write(move |writing| Box::pin(async move { forget_reports(writing, reports).await }));
         let old = old.await?;
         all.reports += old.reports;
+        all.evidence += old.evidence;
         all.refusals += old.refusals;
         Ok(all)
     }
@@ -87,15 +91,19 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
             .map_err(failed("forget old jobs"))?;
         *count = done.rows_affected();
     }
-    let [events, claims, _, reports, _, _, _, _, jobs] = counts;
-    Ok(Pruned { jobs, events, claims, reports, refusals: 0 })
+    let [events, claims, _, reports, _, _, evidence, heard, jobs] = counts;
+    Ok(Pruned { jobs, events, claims, reports, evidence: evidence + heard, refusals: 0 })
 }
 
 async fn forget_reports(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreError> {
-    let mut forgotten = [0; 2];
+    let mut forgotten = [0; 4];
     let statements = [
         "DELETE FROM reports WHERE received_at_ms < $1 \
          AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = reports.job AND jobs.live = 1)",
+        "DELETE FROM evidence WHERE at_ms < $1 \
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = evidence.job AND jobs.live = 1)",
+        "DELETE FROM heard WHERE at_ms < $1 \
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = heard.job AND jobs.live = 1)",
         "DELETE FROM refusals WHERE at_ms < $1",
     ];
     for (count, statement) in forgotten.iter_mut().zip(statements) {
@@ -106,6 +114,6 @@ async fn forget_reports(writing: &mut Writing<'_>, before: i64) -> Result<Pruned
             .map_err(failed("forget old reports"))?;
         *count = done.rows_affected();
     }
-    let [reports, refusals] = forgotten;
-    Ok(Pruned { reports, refusals, ..Pruned::default() })
+    let [reports, evidence, heard, refusals] = forgotten;
+    Ok(Pruned { reports, evidence: evidence + heard, refusals, ..Pruned::default() })
 }

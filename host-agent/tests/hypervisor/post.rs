@@ -24,18 +24,32 @@ pub(crate) async fn post(
     source: IpAddr,
     report: String,
 ) -> anyhow::Result<(u16, String)> {
+    post_to(target, source, REPORT_ENDPOINT, report).await
+}
+
+/// The same to another of the listener's places.
+pub(crate) async fn post_to(
+    target: SocketAddr,
+    source: IpAddr,
+    place: &str,
+    body: String,
+) -> anyhow::Result<(u16, String)> {
     let stream = connect(target, source).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let response = sender.send_request(request(report)?).await?;
+    let response = sender.send_request(request_to(place, body)?).await?;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 pub(crate) fn request(report: String) -> anyhow::Result<Request<Full<Bytes>>> {
-    let request = Request::post(REPORT_ENDPOINT).header("host", "companion");
-    Ok(request.header("content-type", "application/json").body(Full::new(Bytes::from(report)))?)
+    request_to(REPORT_ENDPOINT, report)
+}
+
+fn request_to(place: &str, body: String) -> anyhow::Result<Request<Full<Bytes>>> {
+    let request = Request::post(place).header("host", "companion");
+    Ok(request.header("content-type", "application/json").body(Full::new(Bytes::from(body)))?)
 }
 
 /// TLS, whoever answers: pins are tested elsewhere, with real guests.

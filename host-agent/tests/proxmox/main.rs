@@ -29,4 +29,5 @@ mod standstill;
 mod tasks;
 mod trust;
 mod two;
+mod verify;
 mod waits;

@@ -101,3 +101,28 @@ async fn the_accepted_way_is_emptied_and_nothing_else_holds_the_secret() {
     }
     assert!(looked >= 4, "store, log, configuration and more: {looked}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_environment_cannot_take_is_refused() {
+    // Containers have none before 9.1: seen before anything is made.
+    let old = cluster();
+    old.sim.with_world(|world| world.version = "8.4.14".to_owned());
+    let companion = old.companion().await;
+    let guests = json!({ "guests": [wanted(&old, Kind::Lxc, true)], "by": "test" });
+    let (status, answer) = companion.post("/v1/up", &guests).await;
+    assert!(status.is_client_error() && answer.to_string().contains("9.1"), "{status} {answer}");
+    assert!(answer.to_string().contains("no-safe-channel") && old.is_as_before(), "{answer}");
+
+    // And nobody knows how much there is before the sources are read.
+    let cluster = cluster();
+    let companion = cluster.companion().await;
+    cluster.place.write("keys/age.txt", &"x".repeat((16 << 10) + 1));
+    let job = companion.up(&wanted(&cluster, Kind::Lxc, true)).await;
+    let ended = companion.ended(&job, LIMIT).await;
+    assert_eq!(
+        (ended.state(), &ended.0["failure"]["code"]),
+        ("rolled-back", &json!("secret-too-large")),
+        "{ended:#?}"
+    );
+    assert!(cluster.is_as_before());
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use firstlight::job::JobStore;
-use firstlight::store::StoreError;
+use firstlight::store::{Heard, StoreError, StoredEvidence};
 use firstlight_shared::secret::Secret;
+use firstlight_shared::wire::Signed;
 use serde_json::Value;
 
 use crate::reports::{claimed, report};
@@ -21,13 +22,37 @@ pub(crate) async fn all_companions_get_the_same_listener_key(rig: &Rig) {
     rig.other.ping().await.unwrap();
 }
 
-/// Jobs `done`, `gone`, `held` (gone, but at work again), `open`, each with a claim and a report.
+fn signed(text: &str) -> Signed {
+    Signed { version: 1, text: text.into(), signature: "sig".into(), signing_key: "key".into() }
+}
+
+fn evidence(job: &str, at_ms: u64) -> StoredEvidence {
+    let file = signed(&format!("a file of {job}"));
+    let sha256 = format!("{job} {at_ms}");
+    StoredEvidence { sha256, job: job.into(), guest: job.into(), at_ms, holds: true, by: "me".into(), file }
+}
+
+fn heard(job: &str) -> Heard {
+    let evidence = signed(&format!("words of {job}"));
+    let (sha256, source) = ("0".into(), "192.0.2.1".into());
+    Heard { job: job.into(), sha256, guest: job.into(), at_ms: 6_000, source, evidence }
+}
+
+/// How many files are kept of a job, and whether its guest's own words are.
+async fn kept(rig: &Rig, job: &str) -> (usize, bool) {
+    let files = rig.store.list_evidence(None, Some(&job.to_owned()), 0).await.unwrap();
+    (files.len(), rig.store.heard(job).await.unwrap().is_some())
+}
+
+/// Jobs `done`, `gone`, `held` (gone, but at work again), `open`, each with a claim, a report and evidence.
 async fn furnish(rig: &Rig) {
     for (number, name) in ["done", "gone", "held", "open"].into_iter().enumerate() {
         create(&rig.store, name).await;
         claimed(&rig.store, name, name).await;
         let report = report(name, name, &number.to_string());
         rig.store.take_report(&report, &[("ssh-host-key", format!("key of {name}"))]).await.unwrap();
+        rig.store.keep_evidence(&evidence(name, 6_000)).await.unwrap();
+        assert!(rig.store.hear(&heard(name)).await.unwrap());
     }
     for claimed in JobStore::claim(&rig.store, &claimant("here", 10)).await.unwrap() {
         let mut job = Driven::of(&claimed);
@@ -51,6 +76,8 @@ pub(crate) async fn pruning_keeps_whatever_still_is(rig: &Rig) {
 
     let pruned = rig.store.prune(year, age + year * 2).await.unwrap();
     assert_eq!((pruned.jobs, pruned.claims, pruned.reports), (1, 1, 1), "{pruned:?}");
+    assert_eq!(pruned.evidence, 2, "{pruned:?}");
+    assert_eq!((kept(rig, "gone").await, kept(rig, "held").await), ((0, false), (1, true)));
     assert!(pruned.events >= 2);
     assert!(rig.store.job("gone").await.unwrap().is_none());
     assert!(rig.store.report_of_job("gone").await.unwrap().is_none());
@@ -64,11 +91,14 @@ pub(crate) async fn pruning_keeps_whatever_still_is(rig: &Rig) {
 
     let pruned = rig.store.prune(age + year * 2, year).await.unwrap();
     assert_eq!((pruned.jobs, pruned.reports), (0, 1), "the report of the guest that is gone");
+    assert_eq!((pruned.evidence, kept(rig, "held").await), (2, (0, false)), "and what it said later");
+    assert_eq!((kept(rig, "done").await, kept(rig, "open").await), ((1, true), (1, true)));
     assert!(rig.store.report_of_job("done").await.unwrap().is_some());
 }
 
 pub(crate) async fn an_export_can_be_read_again(rig: &Rig) {
     furnish(rig).await;
+    rig.store.keep_evidence(&evidence("done", 7_000)).await.unwrap();
     let mut file = Vec::new();
     assert_eq!(rig.store.export(&mut file).await.unwrap(), 3);
     let text = String::from_utf8(file).unwrap();
@@ -81,6 +111,13 @@ pub(crate) async fn an_export_can_be_read_again(rig: &Rig) {
     let events: Vec<firstlight::job::Recorded> = serde_json::from_value(done["events"].clone()).unwrap();
     assert_eq!(events, JobStore::events(&rig.store, "done").await.unwrap());
     assert_eq!(done["report"]["envelope"]["report"], "{\"signed\": \"bytes\"}");
+    let files = done["evidence"].as_array().unwrap();
+    let times: Vec<_> = files.iter().map(|one| one["at_ms"].as_u64().unwrap()).collect();
+    assert_eq!(times, [7_000, 6_000], "newest first");
+    // Each as it was given out.
+    assert_eq!(serde_json::from_value::<Signed>(files[1]["file"].clone()).unwrap(), signed("a file of done"));
+    assert_eq!((&files[1]["holds"], &files[1]["by"]), (&Value::from(true), &Value::from("me")));
+    assert_eq!(done["heard"]["evidence"]["text"], "words of done");
 }
 
 pub(crate) async fn a_sound_store_has_no_problems_and_a_false_state_is_found(rig: &Rig) {

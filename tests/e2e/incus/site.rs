@@ -60,8 +60,10 @@ impl<'a> Site<'a> {
 
     /// Starts the companion with this configuration; guests report to it over their network.
     pub(super) fn serve(&mut self, configuration: &str) {
+        // One that runs has the port.
+        self.companion = Daemon(None);
         let reports = format!("[reports]\nurl = \"https://{}:{}\"\n", self.server.gateway(), self.port);
-        fs::write(self.state().with_extension("toml"), reports + configuration).unwrap();
+        fs::write(self.configuration(), reports + configuration).unwrap();
         self.serve_again();
     }
 
@@ -81,8 +83,18 @@ impl<'a> Site<'a> {
         self.folder.path().join(name)
     }
 
-    fn state(&self) -> PathBuf {
+    /// The companion's, once it was served.
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.state().with_extension("toml")
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// Where guests reach the companion.
+    pub(super) fn reports(&self) -> String {
+        format!("{}:{}", self.server.gateway(), self.port)
     }
 
     pub(super) fn run(&self, words: &[&str]) -> Ran {

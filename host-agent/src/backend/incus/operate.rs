@@ -17,7 +17,7 @@ use super::client::verdict::{ApiError, Class, Code};
 use super::fault::{act_of, act_of_look, decides_nothing};
 use super::wanted::{Config, size_text};
 use super::{Incus, LONGEST};
-use crate::backend::{Placement, Ran};
+use crate::backend::{Placement, Ran, Snapshot};
 use crate::outcome::{Act, Fault};
 
 /// Of each output of a command, in bytes.
@@ -34,15 +34,17 @@ impl Incus {
     ) -> Result<Ran, Fault> {
         let client = self.site(&placement.plan.place)?;
         let instance = self.ours(&client, placement).await?;
+        can_answer(&instance.name, &instance.status)?;
         let exec = Exec {
             instance: instance.name.clone(),
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             cwd: "/".to_owned(),
             ..Exec::default()
         };
-        let ran =
-            client.exec(&exec, OUTPUT, Instant::now() + limit).await.map_err(|error| Fault::from(&error))?;
-        Ok(Ran { status: ran.status, stdout: ran.stdout, stderr: ran.stderr })
+        match client.exec(&exec, OUTPUT, Instant::now() + limit).await {
+            Ok(ran) => Ok(Ran { status: ran.status, stdout: ran.stdout, stderr: ran.stderr }),
+            Err(error) => not_run(&instance.name, &error),
+        }
     }
 
     pub(super) async fn change_memory(&self, placement: &Placement, bytes: u64) -> Act {
@@ -57,7 +59,7 @@ impl Incus {
             if instance.ephemeral {
                 return Err(Act::Refused(
                     Fault::new("ephemeral-guest", "an ephemeral guest is gone once it stops")
-                        .with_hint("`firstlight keep` makes it one that stays"),
+                        .with_hint("`firstlight promote` makes it one that stays"),
                 ));
             }
             if instance.is_running() {
@@ -87,6 +89,15 @@ impl Incus {
         patched.map_err(|error| act_of(&error))
     }
 
+    pub(super) async fn snapshots_of(&self, placement: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        let client = self.site(&placement.plan.place)?;
+        let instance = self.ours(&client, placement).await?;
+        let list = ListSnapshots { instance: instance.name.clone() };
+        let mut found = client.send(&list).await.map_err(|error| Fault::from(&error))?;
+        found.sort_by_key(|one| (one.taken_at_ms(), one.name.clone()));
+        Ok(found.into_iter().map(|one| Snapshot { taken_at_ms: one.taken_at_ms(), name: one.name }).collect())
+    }
+
     pub(super) async fn take_snapshot(&self, placement: &Placement, snapshot: &str) -> Act {
         settle(self.try_to_take(placement, snapshot).await)
     }
@@ -111,7 +122,9 @@ impl Incus {
             return Err(Act::Refused(fault.with_hint("`incus info INSTANCE` shows those that it has")));
         }
         let restore = RestoreSnapshot { instance: instance.name.clone(), name: snapshot.to_owned() };
-        followed(&client, client.send(&restore).await).await
+        followed(&client, client.send(&restore).await).await?;
+        // What it was then comes back with all its configuration: one that was promoted since stays promoted.
+        if placement.plan.ephemeral { Ok(()) } else { self.try_to_keep(placement).await }
     }
 
     pub(super) async fn drop_snapshot(&self, placement: &Placement, snapshot: &str) -> Act {
@@ -132,6 +145,40 @@ impl Incus {
         let client = self.site(&placement.plan.place).map_err(Act::Refused)?;
         let instance = self.ours(&client, placement).await.map_err(act_of_look)?;
         Ok((client, instance))
+    }
+}
+
+fn can_answer(name: &str, status: &str) -> Result<(), Fault> {
+    match status {
+        "Stopped" | "Error" => Err(stopped(name)),
+        "Frozen" => {
+            let message = format!("guest {name} is frozen: nothing can be run in it");
+            Err(Fault::new("guest-does-not-answer", message)
+                .with_hint(format!("`incus resume {name}` lets it run on")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stopped(name: &str) -> Fault {
+    Fault::new("guest-stopped", format!("guest {name} does not run"))
+        .with_hint(format!("`incus info {name} --show-log` may tell why"))
+}
+
+/// Why nothing ran; or how a shell would have put it.
+fn not_run(name: &str, error: &ApiError) -> Result<Ran, Fault> {
+    match error.class {
+        // Meanwhile.
+        Class::Rejected(Code::NotRunning) => Err(stopped(name)),
+        Class::Rejected(Code::NoCommand) => {
+            Ok(Ran { status: Some(127), stdout: Vec::new(), stderr: error.text.as_bytes().to_vec() })
+        }
+        // The guest's own timer may speak for it.
+        Class::Rejected(Code::NoAgent) => Err(Fault::new(
+            "no-commands",
+            "nothing can be run in it: Incus' agent does not run in the machine",
+        )),
+        _ => Err(Fault::from(error)),
     }
 }
 
@@ -174,5 +221,32 @@ async fn followed(client: &Client, sent: Result<OperationId, ApiError>) -> Resul
             Err(if decides_nothing(class) { Act::Unknown(fault) } else { Act::Refused(fault) })
         }
         OperationEnd::Unknown { text } => Err(Act::Unknown(Fault::new("operation-unknown", text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::call::Method;
+    use super::*;
+
+    #[test]
+    fn a_guest_in_which_nothing_can_be_run_is_told_from_one_that_lacks_the_program() {
+        let told = |class| {
+            let (method, path, text) = (Method::Post, "/1.0/x".into(), "what it says".into());
+            match not_run("web-01", &ApiError { method, path, class, status: None, text }) {
+                Ok(ran) => format!("{:?} {}", ran.status, String::from_utf8_lossy(&ran.stderr)),
+                Err(fault) => fault.code,
+            }
+        };
+        assert_eq!(told(Class::Rejected(Code::NoCommand)), "Some(127) what it says");
+        assert_eq!(told(Class::Rejected(Code::NoAgent)), "no-commands");
+        assert_eq!(told(Class::Rejected(Code::NotRunning)), "guest-stopped");
+        assert_eq!(told(Class::Denied), "incus-denied");
+        for (status, code) in [("Stopped", "guest-stopped"), ("Frozen", "guest-does-not-answer")] {
+            assert_eq!(can_answer("web-01", status).unwrap_err().code, code);
+        }
+        for status in ["Running", "Ready"] {
+            assert_eq!(can_answer("web-01", status), Ok(()));
+        }
     }
 }

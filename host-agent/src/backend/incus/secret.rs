@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Incus;
 use super::client::Client;
-use super::client::endpoint::file::{FileKind, ReadFile, WriteFile};
+use super::client::endpoint::file::{FileKind, LookAtFile, ReadFile, RemoveFile, WriteFile};
 use super::client::endpoint::instance::Kind;
 use super::client::verdict::{Class, Code};
 use super::fault::{act_of, act_of_look};
@@ -110,29 +110,80 @@ fn folders(path: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The server follows links in the guest's root, wherever they lead: so each part of the path is looked at before anything
+/// is written. A stopped guest changes nothing meanwhile.
 async fn write(client: &Client, instance: &str, secret: &SecretFile, owner: Numbers) -> Result<(), Act> {
     for folder in folders(&secret.path) {
-        let folder = WriteFile {
-            instance: instance.to_owned(),
-            path: folder.to_string_lossy().into_owned(),
-            kind: FileKind::Directory,
-            uid: 0,
-            gid: 0,
-            mode: FOLDER,
-            content: Secret::new(Vec::new()),
-        };
-        client.send(&folder).await.map_err(|error| act_of(&error))?;
+        match look(client, instance, &folder).await? {
+            Some(FileKind::Directory) => {}
+            None => {
+                let made = Numbers { uid: 0, gid: 0 };
+                send(client, instance, &folder, FileKind::Directory, (made, FOLDER), &[]).await?;
+            }
+            Some(found) => return Err(Act::Refused(in_the_way(&secret.path, &folder, found))),
+        }
     }
+    match look(client, instance, &secret.path).await? {
+        None => {}
+        // Overwritten it would keep its mode, its owner, and whatever other names it has.
+        Some(FileKind::File) => {
+            let path = secret.path.to_string_lossy().into_owned();
+            let remove = RemoveFile { instance: instance.to_owned(), path };
+            client.send(&remove).await.map_err(|error| act_of(&error))?;
+        }
+        Some(found) => return Err(Act::Refused(in_the_way(&secret.path, &secret.path, found))),
+    }
+    let mode = secret.mode.bits();
+    send(client, instance, &secret.path, FileKind::File, (owner, mode), &secret.content).await
+}
+
+/// None: nothing.
+async fn look(client: &Client, instance: &str, path: &Path) -> Result<Option<FileKind>, Act> {
+    let look = LookAtFile { instance: instance.to_owned(), path: path.to_string_lossy().into_owned() };
+    match client.send(&look).await {
+        Ok(kind) => Ok(Some(kind)),
+        Err(error) if error.class == Class::Gone => Ok(None),
+        Err(error) => Err(act_of(&error)),
+    }
+}
+
+async fn send(
+    client: &Client,
+    instance: &str,
+    path: &Path,
+    kind: FileKind,
+    (owner, mode): (Numbers, u32),
+    content: &[u8],
+) -> Result<(), Act> {
     let file = WriteFile {
         instance: instance.to_owned(),
-        path: secret.path.to_string_lossy().into_owned(),
-        kind: FileKind::File,
+        path: path.to_string_lossy().into_owned(),
+        kind,
         uid: owner.uid,
         gid: owner.gid,
-        mode: secret.mode.bits(),
-        content: Secret::new(secret.content.to_vec()),
+        mode,
+        content: Secret::new(content.to_vec()),
     };
     client.send(&file).await.map_err(|error| act_of(&error))
+}
+
+/// `place` is the secret's path, or a folder on the way to it.
+fn in_the_way(secret: &Path, place: &Path, found: FileKind) -> Fault {
+    let shown = |path: &Path| escape(&path.to_string_lossy(), 200);
+    let (code, what, hint) = match found {
+        FileKind::Symlink => (
+            "secret-link",
+            "a link in the golden, and the server would write wherever it leads",
+            "give the path without links, or take the link out of the golden",
+        ),
+        FileKind::Directory => {
+            ("secret-in-the-way", "a folder in the golden", "give the path of a file in it, or another one")
+        }
+        FileKind::File => {
+            ("secret-in-the-way", "no folder in the golden", "give a path whose folders are folders")
+        }
+    };
+    Fault::new(code, format!("secrets: {}: {} is {what}", shown(secret), shown(place))).with_hint(hint)
 }
 
 #[cfg(test)]
@@ -173,6 +224,21 @@ mod tests {
             [("/var/lib/sops-nix/key.txt", true), ("/srv/data/key", false), ("/srv/other", true)]
         {
             assert_eq!(check_place(&guest, Path::new(path)).is_ok(), well, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let key = Path::new("/var/run/key");
+        for (place, found, code, said) in [
+            ("/var/run", FileKind::Symlink, "secret-link", "/var/run/key: /var/run is a link"),
+            ("/var/run/key", FileKind::Symlink, "secret-link", "/var/run/key: /var/run/key is a link"),
+            ("/var/run/key", FileKind::Directory, "secret-in-the-way", "is a folder"),
+            ("/var/run", FileKind::File, "secret-in-the-way", "is no folder"),
+        ] {
+            let fault = in_the_way(key, Path::new(place), found);
+            assert_eq!(fault.code, code);
+            assert!(fault.message.contains(said) && fault.hint.is_some(), "{fault:?}");
         }
     }
 

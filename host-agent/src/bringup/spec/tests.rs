@@ -261,3 +261,23 @@ fn the_spec_that_the_page_of_proxmox_shows_is_one() {
     let db = &guests[3].plan;
     assert_eq!((db.place.vmid, db.nics[0].vlan, db.mounts[0].backup), (Some(9000), Some(30), Some(true)));
 }
+
+#[test]
+fn the_spec_in_the_nixos_example_is_one() {
+    let example = include_str!("../../../../packaging/nixos/example.nix");
+    let lines = example.lines().map_while(|line| line.strip_prefix('#'));
+    let text: Vec<&str> = lines.filter_map(|line| line.strip_prefix("   ")).collect();
+    let guests = parse(&text.join("\n")).unwrap();
+    let [guest] = guests.as_slice() else { panic!("{guests:?}") };
+    // Incus writes into no machine before it runs.
+    assert_eq!((guest.backend.as_str(), guest.plan.kind), ("incus", None));
+    let [secret] = guest.plan.secrets.as_slice() else { panic!("{guest:?}") };
+    assert_eq!(secret.source, SecretSource::File("/etc/firstlight/secrets/stack-01.age".into()));
+    // What its own check looks for; and it has longer to come up than its checks have.
+    let (path, mode) = (secret.path.display(), secret.mode);
+    assert!(example.contains(&format!(
+        "path = \"{path}\";\n          owner = \"{}\";\n          mode = \"{mode}\";",
+        secret.owner
+    )));
+    assert!(example.contains("settings.checks.deadline = \"45m\"") && guest.timeout_ms > 45 * 60_000);
+}

@@ -8,7 +8,7 @@ mod companion;
 mod guests;
 mod place;
 #[path = "../../hypervisor/post.rs"]
-mod post;
+pub(crate) mod post;
 #[path = "../../hypervisor/report.rs"]
 pub(crate) mod report;
 

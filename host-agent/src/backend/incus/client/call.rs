@@ -16,6 +16,8 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     Get,
+    /// What an answer to Get would begin with, without its body.
+    Head,
     Post,
     Put,
     Patch,
@@ -26,6 +28,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
@@ -35,7 +38,7 @@ impl Method {
 
     /// Whether a call may leave something behind.
     pub fn changes(self) -> bool {
-        self != Self::Get
+        !matches!(self, Self::Get | Self::Head)
     }
 }
 

@@ -25,6 +25,17 @@ impl FileKind {
     }
 }
 
+impl FileKind {
+    /// What is neither of the others is a file to the server, a pipe too.
+    fn of(answered: &Answered) -> Self {
+        match answered.headers.get("x-incus-type").map_or("", String::as_str) {
+            "directory" => Self::Directory,
+            "symlink" => Self::Symlink,
+            _ => Self::File,
+        }
+    }
+}
+
 /// Of a stopped instance the server mounts the disk: it is locked meanwhile. Of a machine it needs the agent in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadFile {
@@ -56,11 +67,7 @@ impl Endpoint for ReadFile {
         let header = |name: &str| answered.headers.get(name).map_or("", String::as_str);
         let number = |name: &str| header(name).parse::<u32>().map_err(Unreadable::because);
         Ok(GuestFile {
-            kind: match header("x-incus-type") {
-                "directory" => FileKind::Directory,
-                "symlink" => FileKind::Symlink,
-                _ => FileKind::File,
-            },
+            kind: FileKind::of(&answered),
             uid: number("x-incus-uid")?,
             gid: number("x-incus-gid")?,
             mode: u32::from_str_radix(header("x-incus-mode"), 8).map_err(Unreadable::because)?,
@@ -69,7 +76,28 @@ impl Endpoint for ReadFile {
     }
 }
 
-/// Overwrites. The folder has to be there; one that is there already stays as it is.
+/// What is at a path; nothing is opened. The last part is not followed if it is a link, those before it are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookAtFile {
+    pub instance: String,
+    /// Absolute, in the guest.
+    pub path: String,
+}
+
+impl Endpoint for LookAtFile {
+    type Answer = FileKind;
+
+    fn call(&self) -> Call {
+        Call::new(Method::Head, path(&self.instance, "/files")).with("path", &self.path).raw(0)
+    }
+
+    fn read(answered: Answered) -> Result<FileKind, Unreadable> {
+        Ok(FileKind::of(&answered))
+    }
+}
+
+/// Overwrites the content of a file that is there, by way of a link too, and leaves its mode and owner as they are; a folder
+/// that is there stays as it is. The folder around it has to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteFile {
     pub instance: String,

@@ -18,7 +18,7 @@ use crate::backend::incus::client::operation::OperationId;
 pub struct Answer {
     pub status: u16,
     pub etag: Option<String>,
-    /// `X-Incus-*`, in small letters.
+    /// `X-Incus-*` and `Date`, in small letters.
     pub headers: BTreeMap<String, String>,
     pub body: Bytes,
 }
@@ -68,6 +68,10 @@ pub fn classify(call: &Call, reply: &Reply) -> Result<Answered, ApiError> {
         return Ok(Answered { bytes: answer.body.clone(), ..answered });
     }
     let status = Some(answer.status);
+    if call.method == Method::Head {
+        // Nothing is said in words.
+        return Err(error(of_status_alone(answer.status), status, "no words"));
+    }
     let Ok(document) = serde_json::from_slice::<Document>(&answer.body) else {
         let text = String::from_utf8_lossy(&answer.body);
         let text = text.lines().next().filter(|line| !line.trim().is_empty()).unwrap_or("no words");
@@ -111,6 +115,11 @@ fn of_status(method: Method, status: u16) -> Class {
         400..=499 => Class::Rejected(Code::InvalidRequest),
         _ => Class::Rejected(Code::ServerError),
     }
+}
+
+/// Of a question without a document as its answer, by the server itself.
+fn of_status_alone(status: u16) -> Class {
+    if status == 404 { Class::Gone } else { of_status(Method::Head, status) }
 }
 
 fn of_words(call: &Call, status: u16, text: &str) -> Class {

@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn only_what_surely_did_nothing_is_sent_again() {
-        use Method::{Delete, Get, Patch, Post, Put};
+        use Method::{Delete, Get, Head, Patch, Post, Put};
         let table = [
             (Class::NeverSent(Unsent::Unreachable), Retry::Connection, Retry::Connection),
             (Class::NeverSent(Unsent::NotReady), Retry::Connection, Retry::Connection),
@@ -38,7 +38,9 @@ mod tests {
             (Class::AlreadySo, Retry::Never, Retry::Never),
         ];
         for (class, read, change) in table {
-            assert_eq!(retry(Get, &class), read, "{class}");
+            for method in [Get, Head] {
+                assert_eq!(retry(method, &class), read, "{method}: {class}");
+            }
             for method in [Post, Put, Patch, Delete] {
                 assert_eq!(retry(method, &class), change, "{method}: {class}");
             }
