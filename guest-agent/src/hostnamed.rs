@@ -105,7 +105,7 @@ mod tests {
         let limit = Duration::from_millis(300);
         let answer = run(settle(&format!("unix:path={}", path.display()), limit, "web-01"));
         assert!(matches!(answer, Err(HostnamedError::Timeout { .. })), "{answer:?}");
-        assert!(started.elapsed() >= limit && started.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() >= limit && started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn claim(id: &str, secret: &str) -> Claim {
 
 #[test]
 fn a_virtual_machine_without_a_network_has_its_claim_and_its_host() {
-    let disk = Disk::new(&paths::given(paths::GOLDENS_VARIABLE)).unwrap();
+    let mut disk = Disk::new(&paths::given(paths::GOLDENS_VARIABLE)).unwrap();
     let by_credential = claim("by-credential", r#","secret":"00112233445566778899aabbccddeeff""#);
     let by_serial = claim("by-serial", "");
     let mut hardware = Hardware {
@@ -42,8 +42,7 @@ fn a_virtual_machine_without_a_network_has_its_claim_and_its_host() {
     };
 
     // First boot: all is well. Both claims are there, and the credential comes first.
-    let mut machine = disk.boot(&hardware).unwrap();
-    let (envelope, opened) = machine.await_report().unwrap();
+    let (mut machine, envelope, opened) = disk.boot(&hardware).unwrap();
     eprintln!("first report after {:.1} s", machine.age().as_secs_f64());
     let report = &opened.report;
     assert_eq!(report.state, ReportState::Ready, "{report:#?}");
@@ -96,8 +95,7 @@ fn a_virtual_machine_without_a_network_has_its_claim_and_its_host() {
         "systemd.unit-dropin.firstlight-identity.service".to_owned(),
         "[Service]\nExecStartPre=+/usr/bin/mount -t tmpfs -o ro tmpfs /etc/ssh\n".to_owned(),
     )];
-    let mut machine = disk.boot(&hardware).unwrap();
-    let (envelope, opened) = machine.await_report().unwrap();
+    let (mut machine, envelope, opened) = disk.boot(&hardware).unwrap();
     eprintln!("second report after {:.1} s", machine.age().as_secs_f64());
     let report = &opened.report;
     assert_eq!(report.state, ReportState::Failed, "{report:#?}");

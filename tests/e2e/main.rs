@@ -18,6 +18,7 @@ mod hostile_reports;
 mod images;
 mod incus;
 mod jobs;
+mod lives;
 mod machine;
 mod nixos;
 mod proxmox;

@@ -128,8 +128,11 @@ fn sshd_serves_all_that_was_made_before_the_guest_is_ready() {
     let (report, seen) = report_while_knocking(&booted);
     assert_passed(&report);
     eprintln!("ssh while sshd reloads for the late key: {seen:?}");
-    // A bound for a broken reload (sshd ends and is started again), not the figure: about 100 ms on a busy machine.
-    assert!(seen.connected > 5 && seen.gap < Duration::from_secs(1), "{seen:?}");
+    // About 100 ms. How long a busy machine takes proves nothing: a broken reload ends sshd, which is started again.
+    assert!(seen.connected > 5, "{seen:?}");
+    let restarts =
+        booted.leader().unwrap().run(&["/usr/bin/systemctl", "show", "-P", "NRestarts", "ssh.service"]);
+    assert_eq!(restarts.unwrap().stdout.trim(), "0", "{seen:?}");
     assert_eq!(report["identity"]["problems"], serde_json::json!([]));
     let (_, reason) = sshd_check(&report);
     assert!(reason.ends_with("rsa-sha2-512 ecdsa-sha2-nistp256 ssh-ed25519"), "{reason}");

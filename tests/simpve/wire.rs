@@ -89,7 +89,7 @@ fn connections_live_as_long_as_the_real_ones() {
     let since = Instant::now();
     idle.rest();
     let lived = since.elapsed();
-    assert!(lived > Duration::from_millis(4500) && lived < Duration::from_secs(8), "{lived:?}");
+    assert!(lived > Duration::from_millis(4500) && lived < Duration::from_secs(18), "{lived:?}");
 }
 
 #[test]

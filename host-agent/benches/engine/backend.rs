@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use firstlight::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Stage, Surveyed, Taken,
+    Allocation, Backend, GuestPlan, Observed, Place, Placement, ReportEndpoint, Stage, Surveyed, Taken,
 };
 use firstlight::outcome::{Act, Fault, Probe, Undo};
 use firstlight_shared::ids::{GuestName, MacAddress};
@@ -50,7 +50,7 @@ impl Backend for InstantBackend {
         Ok(())
     }
 
-    async fn namesake(&self, _: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, _: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         Ok(None)
     }
 

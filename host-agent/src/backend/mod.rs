@@ -1,6 +1,7 @@
 //! What every hypervisor must offer to a bring-up. Backends know no jobs, no store and no HTTP, and not each other.
 
 mod chosen;
+pub mod findings;
 pub mod incus;
 pub mod link;
 pub mod local;
@@ -28,7 +29,8 @@ use refusal::after_task;
 pub use refusal::{ID_TAKEN, blames_plan, is_silence};
 pub use secret::{FileMode, Owner, SecretFile, SecretPlan, SecretSource, account_number, secrets_problem};
 pub use seen::{
-    Adopted, Look, LookBudget, MemoryInUse, Observed, Ran, Snapshot, Surveyed, Told, Trouble, Unseen,
+    Adopted, Look, LookBudget, MemoryInUse, Observed, Ran, RunningGuest, Snapshot, Surveyed, Told, Trouble,
+    Unseen,
 };
 
 /// How a claim comes to a guest of this backend.
@@ -81,8 +83,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// size that the backend cannot give.
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault>;
 
-    /// Whose the name is already, in words for people; none: it is free. Looks only.
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault>;
+    /// Whose the name is already where the guest would be, in words for people; none: it is free. Looks only.
+    async fn namesake(&self, name: &GuestName, place: &Place) -> Result<Option<String>, Fault>;
 
     /// What changes when the golden's content does, in words for people (its size and time of change, for one: reading
     /// the whole of it would cost as much as a restore). Looks only.
@@ -90,6 +92,12 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// Makes ready what all guests share. Idempotent.
     async fn prepare(&self) -> Result<ReportEndpoint, Fault>;
+
+    /// Where a guest of this place reports to. `usual`: what [`Backend::prepare`] said, for all places that are not reached
+    /// another way.
+    async fn report_url(&self, _place: &Place, usual: String) -> Result<String, Fault> {
+        Ok(usual)
+    }
 
     /// Removes what all guests share, if no guest is left. Idempotent.
     async fn release(&self) -> Result<(), Fault>;
@@ -184,7 +192,17 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         Err(Fault::new("no-commands", format!("`{}` can run nothing in its guests", self.name())))
     }
 
-    /// Memory in use where this guest would be. None: not known by this backend.
+    /// What a guest's memory counts for. `node`: the one that was chosen; None: it is not yet.
+    async fn memory_at(&self, plan: &GuestPlan, _node: Option<&str>) -> Result<Vec<String>, Fault> {
+        Ok(self.resources(plan))
+    }
+
+    /// The resource that this one is a part of: of all nodes, for one. What counts for a part counts for the whole.
+    fn whole_of(&self, _resource: &str) -> Option<String> {
+        None
+    }
+
+    /// Memory in use where this guest would be. None: this backend holds guests to no memory.
     async fn memory_in_use(&self, _plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
         Ok(None)
     }

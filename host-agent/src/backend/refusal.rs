@@ -39,7 +39,6 @@ pub fn blames_plan(code: &str) -> bool {
                 | "incus-no-profile"
                 | "incus-no-project"
                 | "incus-restricted"
-                | "name-taken"
                 | "no-golden"
                 | "no-safe-channel"
                 | "no-such-remote"

@@ -25,6 +25,9 @@ pub struct LookBudget {
     pub per_second: u32,
     /// No guest of this backend has a beacon earlier after its start.
     pub not_before: Duration,
+    /// At least so long between two looks at a guest that is not ready yet: the hypervisor tells by itself when it is, and
+    /// looks are for what it does not tell. Zero: it tells nothing now.
+    pub calm: Duration,
 }
 
 /// What a command in a guest came to.
@@ -44,8 +47,22 @@ pub struct MemoryInUse {
     pub of: String,
     /// What running guests may take at most; those without a limit count with what they have now.
     pub bytes: u64,
-    /// All that the host has.
+    /// All that the host has; 0: nobody may tell us.
     pub total_bytes: u64,
+    /// Each guest that runs, of a wider circle maybe: `at` says what it counts for.
+    pub guests: Vec<RunningGuest>,
+}
+
+/// What one running guest takes, ours or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunningGuest {
+    /// Of its stamp, where that is seen.
+    pub job: Option<String>,
+    /// What it is to the hypervisor, where ids are chosen.
+    pub id: Option<String>,
+    /// The resources that it counts for, as [`crate::backend::Backend::resources`] names them.
+    pub at: Vec<String>,
+    pub bytes: u64,
 }
 
 /// Something that keeps work from going on, and is tried again.

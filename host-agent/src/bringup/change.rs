@@ -10,17 +10,19 @@
 //! | rollback | look, rollback, up | it needs an operator: nobody knows a way back |
 //! | promote | promote, record | it stays ephemeral |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Asker, Count};
 use super::service::{Bringups, store_fault};
 use super::steps::Changing;
-use super::submit::new_id;
+use super::submit::{new_id, overtaken};
 use crate::backend::{Placement, Snapshot};
 use crate::clock::now_ms;
-use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, RequestKind, State};
+use crate::job::{Event, JobSpec, JournalError, NewJob, Phase, Recorded, RequestKind, State};
 use crate::outcome::Fault;
 use crate::store::JobRow;
 
@@ -118,12 +120,16 @@ impl Bringups {
         let _alone = self.counting.lock().await;
         for attempt in 1.. {
             let row = self.changeable(guest).await?;
-            self.check_room(&row, change).await?;
+            let mut count = Count::default();
+            self.check_room(&row, change, &mut count).await?;
+            self.refuse_lost(&row, change).await?;
             let spec = self.spec_of_change(&row, change, by).await?;
             let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(spec.clone()) };
             let job = NewJob { id: new_id(), created };
-            match self.store.create(std::slice::from_ref(&job)).await {
-                Ok(()) => return Ok(job.id),
+            match self.create(std::slice::from_ref(&job), &count).await {
+                Ok(true) => return Ok(job.id),
+                Ok(false) if attempt < ATTEMPTS => {}
+                Ok(false) => return Err(overtaken()),
                 Err(JournalError::NameTaken { job: other, .. }) => {
                     let state = self.state(&other).await.map_err(store_fault)?;
                     match state.filter(|state| state.spec.change_of.as_deref() == Some(&row.id)) {
@@ -147,18 +153,31 @@ impl Bringups {
         Err(Fault::new("guest-busy", "the guest is busy"))
     }
 
-    /// So much more memory than it has must fit.
-    async fn check_room(&self, row: &JobRow, change: &Change) -> Result<(), Fault> {
+    /// A rollback stops where it cannot go on: what is no snapshot is told before it begins.
+    async fn refuse_lost(&self, row: &JobRow, change: &Change) -> Result<(), Fault> {
+        let Change::Rollback { name } = change else { return Ok(()) };
+        let backend = self.hasty_backend(&row.backend)?;
+        let found = backend.snapshots(&self.placed(&row.id).await?).await?;
+        if found.iter().any(|snapshot| snapshot.name == *name) {
+            return Ok(());
+        }
+        Err(no_such_snapshot(&row.guest, name))
+    }
+
+    /// What it shall have must fit beside what others have.
+    pub(super) async fn check_room(
+        &self,
+        row: &JobRow,
+        change: &Change,
+        count: &mut Count,
+    ) -> Result<(), Fault> {
         let Change::Memory { bytes, .. } = change else { return Ok(()) };
         let state = self.state(&row.id).await.map_err(store_fault)?;
         let state =
             state.ok_or_else(|| Fault::new("journal-unreadable", "the guest's journal cannot be read"))?;
-        let spec = self.changed(&row.id, super::sagas::spec_of(&state)?).await?;
-        let more = bytes.saturating_sub(spec.plan.size.memory_bytes.unwrap_or(0));
-        match more {
-            0 => Ok(()),
-            more => self.check_memory(&spec, Some(more), &mut Default::default()).await,
-        }
+        let slot = super::steps::Allocated::of(&state).and_then(|allocated| allocated.allocation.slot);
+        let asker = Asker::Change(&row.id, slot.as_ref().map(|slot| slot.node.as_str()));
+        self.check_memory(&super::sagas::spec_of(&state)?, Some(*bytes), asker, count).await
     }
 
     /// The guest's own job, if the guest is ready and ours.
@@ -226,7 +245,7 @@ impl Bringups {
         let state = self.state(job).await.map_err(store_fault)?;
         let state = state.filter(|state| state.phase == Phase::Done);
         let state = state.ok_or_else(|| Fault::new(GONE, "the guest is not there any more"))?;
-        let spec = super::sagas::spec_of(&state)?;
+        let spec = self.changed(job, super::sagas::spec_of(&state)?).await?;
         let allocated = super::steps::Allocated::of(&state)
             .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest"))?;
         Ok(allocated.placement(job, spec.plan, &state))
@@ -245,16 +264,29 @@ impl Bringups {
         job: &str,
         mut spec: super::GuestSpec,
     ) -> Result<super::GuestSpec, Fault> {
+        // What it had when each snapshot was taken comes back with it.
+        let mut then = BTreeMap::new();
         for event in self.store.changes_made(job).await.map_err(store_fault)? {
             let Event::Created(made) = event else { continue };
-            match ChangeSpec::of(&made)?.change {
-                Change::Memory { bytes, .. } => spec.plan.size.memory_bytes = Some(bytes),
+            let change = ChangeSpec::of(&made)?.change;
+            let memory = &mut spec.plan.size.memory_bytes;
+            if let Change::Snapshot { name } | Change::Memory { snapshot: Some(name), .. } = &change {
+                then.insert(name.clone(), *memory);
+            }
+            match change {
+                Change::Memory { bytes, .. } => *memory = Some(bytes),
+                Change::Rollback { name } => *memory = then.get(&name).copied().unwrap_or(*memory),
                 Change::Promote => spec.plan.ephemeral = false,
-                Change::Snapshot { .. } | Change::RemoveSnapshot { .. } | Change::Rollback { .. } => {}
+                Change::Snapshot { .. } | Change::RemoveSnapshot { .. } => {}
             }
         }
         Ok(spec)
     }
+}
+
+pub(super) fn no_such_snapshot(guest: &str, name: &str) -> Fault {
+    Fault::new("no-such-snapshot", format!("guest {guest} has no snapshot {name}"))
+        .with_hint(format!("`firstlight snapshots {guest}` lists those that it has"))
 }
 
 /// Code of a guest that is not there any more: nothing is to be done to it, nor to be undone.

@@ -3,8 +3,11 @@
 use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
+use super::budget::Count;
+use super::change::ChangeSpec;
+use super::sagas::spec_of;
 use super::service::{Bringups, store_fault};
-use super::submit::new_id;
+use super::submit::{new_id, overtaken};
 use super::wait::is_adoption;
 use crate::clock::now_ms;
 use crate::job::{
@@ -140,11 +143,19 @@ impl Bringups {
     /// A new job from the spec of one that is gone.
     async fn repeat(&self, row: &JobRow, state: &State, by: &str) -> Result<String, Fault> {
         let spec = self.again(&row.id, state).await?;
+        let mut count = Count::default();
+        match &spec.change_of {
+            Some(of) => {
+                self.check_room(&self.row(of).await?, &ChangeSpec::of(&spec)?.change, &mut count).await?;
+            }
+            None => self.check_budget(&spec_of(state)?, &mut count).await?,
+        }
         let spec = JobSpec { by: by.to_owned(), retry_of: Some(row.id.clone()), ..spec };
         let created = Recorded { seq: 0, at_ms: now_ms(), event: Event::Created(spec) };
         let job = NewJob { id: new_id(), created };
-        match self.store.create(std::slice::from_ref(&job)).await {
-            Ok(()) => Ok(job.id),
+        match self.create(std::slice::from_ref(&job), &count).await {
+            Ok(true) => Ok(job.id),
+            Ok(false) => Err(overtaken()),
             Err(error @ JournalError::NameTaken { .. }) => {
                 let hint = format!("`firstlight show {}` shows it", row.guest);
                 Err(Fault::new("guest-exists", error.to_string()).with_hint(hint))

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use firstlight_shared::ids::GuestName;
-
 use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
-use super::budget::Claimed;
+use super::budget::Count;
 use super::decide::{Decision, There, decide};
 use super::secrets::look_ahead;
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::BringUp;
-use crate::backend::{Backend, blames_plan, is_silence};
+use crate::backend::{Backend, GuestPlan, blames_plan, is_silence};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind};
 use crate::outcome::Fault;
 
 /// How often to decide anew, when another companion made one of the guests meanwhile.
 const ATTEMPTS: u32 = 3;
+/// How often to count memory anew, when another companion made a job meanwhile.
+pub(super) const COUNTS: u32 = 20;
 
 /// Why guests were not submitted; nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,13 @@ impl Bringups {
     pub async fn submit(&self, specs: &[GuestSpec], by: &str) -> Result<Vec<Submitted>, SubmitError> {
         let _alone = self.counting.lock().await;
         for attempt in 1.. {
-            let (submitted, jobs) = self.prepare(specs, by).await.map_err(SubmitError::Refused)?;
-            match self.store.create(&jobs).await {
-                Ok(()) => return Ok(submitted),
+            let mut count = Count::default();
+            let (submitted, jobs) =
+                self.prepare(specs, by, &mut count).await.map_err(SubmitError::Refused)?;
+            match self.create(&jobs, &count).await {
+                Ok(true) => return Ok(submitted),
+                Ok(false) if attempt < COUNTS => {}
+                Ok(false) => return Err(SubmitError::Refused(overtaken())),
                 Err(JournalError::NameTaken { .. }) if attempt < ATTEMPTS => {}
                 Err(JournalError::NameTaken { guest, job }) => {
                     let fault =
@@ -49,15 +53,27 @@ impl Bringups {
         Ok(Vec::new())
     }
 
-    async fn prepare(&self, specs: &[GuestSpec], by: &str) -> Result<(Vec<Submitted>, Vec<NewJob>), Fault> {
+    /// Makes the jobs; false: others that were not counted were faster, and nothing was made.
+    pub(super) async fn create(&self, jobs: &[NewJob], count: &Count) -> Result<bool, JournalError> {
+        match count.seen() {
+            Some(seen) => self.store.create_counted(jobs, &seen).await,
+            None => self.store.create(jobs).await.map(|()| true),
+        }
+    }
+
+    async fn prepare(
+        &self,
+        specs: &[GuestSpec],
+        by: &str,
+        count: &mut Count,
+    ) -> Result<(Vec<Submitted>, Vec<NewJob>), Fault> {
         let (mut submitted, mut jobs, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         let batch = new_id();
         refuse_adopted(specs)?;
-        let mut claimed = Claimed::new();
         for spec in specs {
             let (spec, silent) = self.marked(spec).await;
             let (job, action) = match self.decision(&spec).await? {
-                Decision::Create => match self.fitting_job(&spec, silent, &batch, by, &mut claimed).await {
+                Decision::Create => match self.fitting_job(&spec, silent, &batch, by, count).await {
                     Ok(new) => {
                         let id = new.id.clone();
                         jobs.push(new);
@@ -95,10 +111,10 @@ impl Bringups {
         silent: Option<Fault>,
         batch: &str,
         by: &str,
-        claimed: &mut Claimed,
+        count: &mut Count,
     ) -> Result<NewJob, Fault> {
         let job = self.new_job(spec, silent, batch, by).await?;
-        self.check_budget(spec, claimed).await?;
+        self.check_budget(spec, count).await?;
         Ok(job)
     }
 
@@ -113,7 +129,7 @@ impl Bringups {
             return Err(fault);
         }
         let backend = self.hasty_backend(&spec.backend)?;
-        refuse_namesake(&*backend, &spec.plan.name).await?;
+        refuse_namesake(&*backend, &spec.plan).await?;
         look_ahead(&spec.plan, &self.secrets)?;
         backend.preflight(&spec.plan).await?;
         let job = JobSpec { batch: batch.to_owned(), by: by.to_owned(), ..self.job_spec(spec)? };
@@ -186,7 +202,7 @@ impl Bringups {
     pub async fn plan(&self, specs: &[GuestSpec]) -> Result<Vec<PlannedGuest>, Fault> {
         let mut planned = Vec::new();
         refuse_adopted(specs)?;
-        let mut claimed = Claimed::new();
+        let mut count = Count::default();
         for spec in specs {
             let (spec, silent) = self.marked(spec).await;
             let name = &spec.plan.name;
@@ -206,7 +222,7 @@ impl Bringups {
                         return Err(fault);
                     }
                     self.look_ahead(&spec, &mut guest).await?;
-                    guest.problems.extend(self.check_budget(&spec, &mut claimed).await.err());
+                    guest.problems.extend(self.check_budget(&spec, &mut count).await.err());
                 }
                 Decision::Unchanged { job } => {
                     (guest.action, guest.job) = (PlanAction::Unchanged, Some(job));
@@ -234,7 +250,7 @@ impl Bringups {
         guest.steps = job.steps.into_iter().map(|step| step.name).collect();
         guest.resources = job.resources;
         let backend = backend.hasty().unwrap_or(backend);
-        match refuse_namesake(&*backend, &spec.plan.name).await {
+        match refuse_namesake(&*backend, &spec.plan).await {
             Err(fault) if fault.code == FOREIGN => guest.problems.push(fault),
             looked => looked?,
         }
@@ -253,9 +269,15 @@ impl Bringups {
 /// Something with the guest's name is there, and belongs to nobody who asks.
 const FOREIGN: &str = "foreign";
 
-async fn refuse_namesake(backend: &dyn Backend, name: &GuestName) -> Result<(), Fault> {
-    let Some(whose) = backend.namesake(name).await? else { return Ok(()) };
-    let message = format!("something called {name} is there already, and belongs to: {whose}");
+/// Others made jobs each time while this one counted.
+pub(super) fn overtaken() -> Fault {
+    Fault::new("memory-contended", "other companions made guests each time while memory was counted")
+        .with_hint("nothing was done; try again")
+}
+
+async fn refuse_namesake(backend: &dyn Backend, plan: &GuestPlan) -> Result<(), Fault> {
+    let Some(whose) = backend.namesake(&plan.name, &plan.place).await? else { return Ok(()) };
+    let message = format!("something called {} is there already, and belongs to: {whose}", plan.name);
     Err(Fault::new(FOREIGN, message).with_hint("choose another name, or remove what is there yourself"))
 }
 

@@ -236,19 +236,24 @@ pub(super) enum Command {
     /// Look at the companion's configuration.
     #[command(subcommand)]
     Config(super::config::ConfigCommand),
-    /// Look whether the configured token can do the job: what is missing, where, and the commands that grant it.
+    /// Look whether guests can be made on the configured hypervisors: what is missing, where, and the commands that grant it.
     ///
     /// Works without a companion, and changes nothing. Ends with 0 if nothing is missing (warnings do not count), with 1
     /// if something is, or could not be checked.
-    #[command(after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml")]
-    Doctor(super::doctor::DoctorArguments),
-    /// Pin a Proxmox node's key: shows its certificate, and keeps the key when somebody has compared it.
-    ///
-    /// It asks whether the fingerprint is the one that the node itself shows; any answer but `yes` writes nothing and ends with
-    /// 3. A script has compared before: it gives what it read on the node (`pvenode cert info`), and is asked nothing.
     #[command(
-        override_usage = "firstlight trust <ADDRESS>\n       firstlight trust <ADDRESS> --fingerprint <FINGERPRINT> [--yes]\n       firstlight trust --authority",
-        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= --yes"
+        after_help = "Examples:\n  firstlight doctor\n  firstlight doctor --spec web.toml\n  firstlight doctor --backend incus --json"
+    )]
+    Doctor(super::doctor::DoctorArguments),
+    /// Pin the key of a Proxmox node or of an Incus server: shows its certificate, and keeps the key when somebody has
+    /// compared it.
+    ///
+    /// It asks whether the fingerprint is the one that the server itself shows; any answer but `yes` writes nothing and ends with
+    /// 3. A script has compared before: it gives what it read there (`pvenode cert info`, `incus info`), and is asked nothing.
+    /// A Proxmox node's key goes into the configuration. For Incus the lines of an [[incus.remote]] are printed, a certificate
+    /// and key of ours are made where there are none, and a token of `incus config trust add` has the server trust them.
+    #[command(
+        override_usage = "firstlight trust <ADDRESS>\n       firstlight trust <ADDRESS> --fingerprint <FINGERPRINT> [--yes]\n       firstlight trust --authority\n       firstlight trust --backend incus <ADDRESS>\n       firstlight trust --backend incus --trust-token <FILE>",
+        after_help = "Examples:\n  firstlight trust pve1.example\n  firstlight trust pve1.example --fingerprint sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= --yes\n  firstlight trust --backend incus incus.example --project lab"
     )]
     Trust(super::trust::TrustArguments),
     /// Print the companion's pin, for `[host]` of a golden's guest.toml.

@@ -101,6 +101,9 @@ pub(super) fn exit_of(code: &str) -> Exit {
         "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "bad-request" => {
             Exit::BadInput
         }
+        // Of memory, and of changes of guests that are ready.
+        "memory-budget" | "memory-unknown" | "no-budget" | "no-such-snapshot" | "snapshot-exists"
+        | "change-in-progress" | "not-a-guest" | "request-pending" => Exit::BadInput,
         // Of a plan only: its guests would wait until the limit is another one.
         "limit-zero" => Exit::BadInput,
         // Of a name: taken by another guest, by one that is being undone, by one that waits for an operator.
@@ -186,6 +189,10 @@ mod tests {
             ("no-storage", Exit::BadInput),
             ("no-pool", Exit::BadInput),
             ("vmid-taken", Exit::BadInput),
+            ("memory-budget", Exit::BadInput),
+            ("no-such-snapshot", Exit::BadInput),
+            ("change-in-progress", Exit::BadInput),
+            ("no-snapshots", Exit::Environment),
             ("foreign", Exit::BadInput),
             ("no-root", Exit::Environment),
             ("missing-tool", Exit::Environment),

@@ -48,7 +48,7 @@ pub const KEYS: &[Key] = &[
     key("companion.grace", Some("60s"), RESTART, "how long after a lease's end another companion takes the job over"),
     key("companion.drain", Some("30s"), RELOAD, "how long a stop waits for steps to end"),
     key("limits.*", None, RELOAD, "jobs that work at once on a resource (`\"node:pve1\"`) or on each of a kind (`node`)"),
-    key("budget.*", None, RELOAD, "memory that running guests may have together on a resource (`\"node:pve1\" = \"24G\"`, `\"host:local\"`), those of others included"),
+    key("budget.*", None, RELOAD, "memory that running guests may have together on a resource (`\"node:pve1\" = \"24G\"`, `\"project:local/default\"`), those of others included"),
     key("reports.listen", Some("0.0.0.0:7443"), RESTART, "where reports are taken; local guests use the same port in their own network"),
     key("reports.url", None, RESTART, "what guests are told, where several companions stand behind one address"),
     key("reports.connections_per_address", Some("8"), RESTART, "report connections of one address at once, from 1 to 256"),

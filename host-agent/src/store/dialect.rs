@@ -101,4 +101,12 @@ impl Dialect {
             Self::Postgres => Some("SELECT pg_advisory_xact_lock(112589485994242)"),
         }
     }
+
+    /// Until the transaction ends, nobody else makes a job that was counted. SQLite has one writer.
+    pub(super) fn lock_budgets(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(112589485994243)"),
+        }
+    }
 }

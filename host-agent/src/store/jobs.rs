@@ -46,18 +46,8 @@ impl Refusal {
 impl JobStore for Store {
     async fn create(&self, jobs: &[NewJob]) -> Result<(), JournalError> {
         let first = jobs.first().map_or_else(String::new, |job| job.id.clone());
-        let mut jobs = jobs.to_vec();
-        // Two companions that make the same guests meet at the first of them, and nobody waits in a circle.
-        jobs.sort_by(|one, other| guest(one).cmp(guest(other)));
-        let work = self.write(move |writing| {
-            Box::pin(async move {
-                for job in &jobs {
-                    create(writing.sql, writing.dialect, job).await?;
-                    writing.changes.push(Change::Job(job.id.clone()));
-                }
-                Ok(())
-            })
-        });
+        let jobs = jobs.to_vec();
+        let work = self.write(move |writing| Box::pin(create_all(writing, jobs)));
         work.await.map_err(|refusal: Refusal| refusal.of(&first))
     }
 
@@ -190,6 +180,17 @@ async fn can_change(sql: &mut AnyConnection, dialect: Dialect, job: &str) -> Res
         .await
         .map_err(failed("look at the job of a guest"))?;
     Ok(free == Some(1))
+}
+
+/// All or none.
+pub(super) async fn create_all(writing: &mut Writing<'_>, mut jobs: Vec<NewJob>) -> Result<(), Refusal> {
+    // Two companions that make the same guests meet at the first of them, and nobody waits in a circle.
+    jobs.sort_by(|one, other| guest(one).cmp(guest(other)));
+    for job in jobs {
+        create(writing.sql, writing.dialect, &job).await?;
+        writing.changes.push(Change::Job(job.id));
+    }
+    Ok(())
 }
 
 async fn create(sql: &mut AnyConnection, dialect: Dialect, job: &NewJob) -> Result<(), Refusal> {

@@ -1,14 +1,20 @@
 //! Whose time is over, or nearly: what companions ask for by themselves.
 
-use sqlx::Row;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{AssertSqlSafe, Row};
 
 use super::error::failed;
 use super::rows::{self, signed, unsigned};
-use super::{Store, StoreError};
-use crate::job::{Event, JobSpec};
+use super::{Store, StoreError, jobs};
+use crate::job::{Event, JobSpec, JournalError, NewJob};
 
 /// How many guests are attended to in one go.
 const TOGETHER: i64 = 200;
+
+/// What is being taken back may not be so yet.
+const UNDER_WAY: &str = "jobs.live = 1 AND (jobs.phase IN ('queued', 'running', 'waiting') OR \
+                         (jobs.phase = 'unwinding' AND jobs.change_of IS NOT NULL))";
 
 impl Store {
     /// The jobs whose guests must be attended to by now, and when the next one must, in milliseconds since the Unix epoch.
@@ -28,22 +34,64 @@ impl Store {
         Ok((now.into_iter().map(|(job, _)| job).collect(), next))
     }
 
-    /// What guests that are about to be made were asked for, as their journals have it.
-    pub async fn jobs_under_way(&self) -> Result<Vec<JobSpec>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT seq, at_ms, body FROM events JOIN jobs ON jobs.id = events.job WHERE jobs.live = 1 \
-             AND jobs.change_of IS NULL AND jobs.phase IN ('queued', 'running', 'waiting') AND events.seq = 0",
-        )
-        .fetch_all(&mut *self.database.reader().await?)
-        .await
-        .map_err(failed("read the jobs under way"))?;
+    /// The jobs that will take memory: of guests that are about to be made, and changes of guests that are there. With what
+    /// they were asked for.
+    pub async fn jobs_under_way(&self) -> Result<Vec<(String, JobSpec)>, StoreError> {
+        let look = format!(
+            "SELECT events.seq, events.at_ms, events.body, jobs.id FROM events JOIN jobs ON jobs.id = events.job \
+             WHERE events.seq = 0 AND {UNDER_WAY} ORDER BY jobs.id"
+        );
+        let rows = sqlx::query(AssertSqlSafe(look))
+            .fetch_all(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("read the jobs under way"))?;
         let mut specs = Vec::new();
         for row in &rows {
             if let Event::Created(spec) = rows::event(row, 0)?.event {
-                specs.push(spec);
+                specs.push((row.get(3), spec));
             }
         }
         Ok(specs)
+    }
+
+    /// Makes jobs as [`crate::job::JobStore::create`] does, unless one is under way that whoever asks has not `seen`, and did not
+    /// count: then false, and nothing is made. Of companions that count at once, one is the first.
+    pub async fn create_counted(
+        &self,
+        jobs: &[NewJob],
+        seen: &BTreeSet<String>,
+    ) -> Result<bool, JournalError> {
+        let first = jobs.first().map_or_else(String::new, |job| job.id.clone());
+        let (jobs, seen) = (jobs.to_vec(), seen.clone());
+        let work = self.write(move |writing| {
+            Box::pin(async move {
+                if let Some(lock) = writing.dialect.lock_budgets() {
+                    sqlx::query(lock).execute(&mut *writing.sql).await.map_err(failed("lock the budgets"))?;
+                }
+                let look = format!("SELECT jobs.id FROM jobs WHERE {UNDER_WAY}");
+                let under_way: Vec<String> = sqlx::query_scalar(AssertSqlSafe(look))
+                    .fetch_all(&mut *writing.sql)
+                    .await
+                    .map_err(failed("look for jobs under way"))?;
+                // Made before, by this very call whose answer was lost, they are no others.
+                let own = |job: &String| jobs.iter().any(|own| own.id == *job);
+                if !under_way.iter().all(|job| seen.contains(job) || own(job)) {
+                    return Ok(false);
+                }
+                jobs::create_all(writing, jobs).await.map(|()| true)
+            })
+        });
+        work.await.map_err(|refusal: jobs::Refusal| refusal.of(&first))
+    }
+
+    /// Whose each value of this kind is.
+    pub async fn holders(&self, kind: &str) -> Result<BTreeMap<String, String>, StoreError> {
+        let found = sqlx::query("SELECT value, job FROM reservations WHERE kind = $1")
+            .bind(kind)
+            .fetch_all(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("list who holds what"))?;
+        Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// The change of this job's guest that goes on.

@@ -11,6 +11,7 @@ mod alone;
 mod asking;
 mod elsewhere;
 mod following;
+mod lives;
 mod rig;
 mod streams;
 mod waiting;

@@ -1,6 +1,6 @@
 //! The API's streams over a real socket, byte by byte.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -42,12 +42,10 @@ async fn streams_end_when_the_companion_stops() {
     until(&mut follow, Some("\"waiting\"")).await;
     let mut watch = ask(&rig, "/v1/watch").await;
     until(&mut watch, Some("snapshot")).await;
-    let began = Instant::now();
     rig.stop().await;
-    // The last chunk of an answer that ended in order.
+    // The last chunk of an answer that ended in order: what is cut off at last has none.
     assert!(until(&mut follow, None).await.ends_with("0\r\n\r\n"));
     assert!(until(&mut watch, None).await.ends_with("0\r\n\r\n"));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,10 +27,12 @@ const HYPERVISOR: &str = "FIRSTLIGHT_TEST_HYPERVISOR";
 pub(crate) struct Terms {
     pub(crate) lease: u64,
     pub(crate) grace: u64,
+    /// Of memory, on the one node.
+    pub(crate) budget: Option<&'static str>,
 }
 
 /// Short, so that a take-over is soon; the grace is longer than any request of [`Paper`] waits for its answer.
-pub(crate) const SHORT: Terms = Terms { lease: 2, grace: 2 };
+pub(crate) const SHORT: Terms = Terms { lease: 2, grace: 2, budget: None };
 
 #[derive(Debug)]
 pub(crate) struct Companion {
@@ -110,6 +112,19 @@ impl Companion {
         self.ask("POST", path, &body).await
     }
 
+    /// The answer of the API, whatever it says; a store that is busy may be asked again.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let mut answer = None;
+        until(&format!("{path} to be answered"), 20, async || {
+            let answered = call(&self.socket(), "", "POST", path, body).await.ok();
+            let away = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
+            answer = answered.filter(|(status, _)| !away.contains(status));
+            answer.is_some()
+        })
+        .await;
+        answer.unwrap()
+    }
+
     /// The answer of the API, which must be a good one; a store that is not there for a moment may be asked again.
     async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let mut answer = Value::Null;
@@ -152,11 +167,13 @@ impl Drop for Companion {
 }
 
 fn configured(folder: &Path, name: &str, database: &str, reports: SocketAddr, terms: Terms) -> String {
+    let budget = terms.budget.map(|most| format!("[budget]\n\"node:{NAME}\" = {most:?}\n"));
     format!(
         "state = {folder:?}\n[store]\nurl = {database:?}\n\
          [companion]\nname = {name:?}\nlease = \"{lease}s\"\ngrace = \"{grace}s\"\ndrain = \"5s\"\n\
          [limits]\nnode = 4\n[reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n\
-         [log]\nlevel = \"warn,firstlight=debug\"\n",
+         [log]\nlevel = \"warn,firstlight=debug\"\n{budget}",
+        budget = budget.unwrap_or_default(),
         lease = terms.lease,
         grace = terms.grace,
     )

@@ -7,6 +7,7 @@ mod hypervisor;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 
+mod budget;
 mod companion;
 mod death;
 mod late;

@@ -96,7 +96,7 @@ pub(crate) async fn up_with(
     jobs.iter().map(|job| (text(&job["guest"]), text(&job["job"]))).collect()
 }
 
-fn spec(guest: &str) -> GuestSpec {
+pub(crate) fn spec(guest: &str) -> GuestSpec {
     let spec = json!({
         "backend": backend::NAME,
         "plan": { "name": guest, "golden": "/golden.tar", "mounts": [], "size": {} },

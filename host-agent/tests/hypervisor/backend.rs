@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firstlight::backend::{
-    Adopted, Allocation, Backend, GuestPlan, Observed, Placement, ReportEndpoint, Slot, Stage, Surveyed,
-    Taken,
+    Adopted, Allocation, Backend, GuestPlan, MemoryInUse, Observed, Place, Placement, ReportEndpoint,
+    RunningGuest, Slot, Snapshot, Stage, Surveyed, Taken,
 };
 use firstlight::outcome::{Act, Fault, Followed, Probe, Undo};
 use firstlight_shared::ids::{GuestName, MacAddress};
@@ -15,7 +15,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{NoAnswer, call};
-use super::world::{Machine, Wanted};
+use super::world::{Alteration, Machine, Wanted};
 
 /// As most tests name it.
 pub(crate) const NAME: &str = "paper";
@@ -55,6 +55,22 @@ impl Paper {
         }
     }
 
+    async fn alter(&self, guest: &Placement, alteration: Alteration) -> Act {
+        match self.call("POST", &format!("/machines/{}/alter", guest.job), &json!(alteration)).await {
+            Ok((StatusCode::OK, _)) => Act::Applied(json!({})),
+            Ok((status, _)) => Act::Refused(fault(status.as_str())),
+            Err(NoAnswer::NeverSent(why) | NoAnswer::Unclear(why)) => Act::Unknown(fault(&why)),
+        }
+    }
+
+    async fn machines(&self) -> Result<Vec<Machine>, Fault> {
+        let machines = match self.call("GET", "/machines", &Value::Null).await {
+            Ok((_, machines)) => serde_json::from_value(machines),
+            Err(NoAnswer::NeverSent(why) | NoAnswer::Unclear(why)) => return Err(fault(&why)),
+        };
+        machines.map_err(|error| fault(&error.to_string()))
+    }
+
     async fn make(&self, guest: &Placement) -> Act {
         let wanted = Wanted {
             job: guest.job.clone(),
@@ -62,6 +78,8 @@ impl Paper {
             mac: guest.allocation.mac,
             addresses: guest.allocation.addresses.clone(),
             claim: guest.claim.clone(),
+            memory: guest.plan.size.memory_bytes.unwrap_or(0),
+            ephemeral: guest.plan.ephemeral,
         };
         match self.call("PUT", &format!("/machines/{}", guest.job), &json!(wanted)).await {
             Ok((StatusCode::OK, Value::String(task))) => Act::Started(task),
@@ -91,7 +109,7 @@ impl Backend for Paper {
         Ok(())
     }
 
-    async fn namesake(&self, _: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, _: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         Ok(None)
     }
 
@@ -173,17 +191,13 @@ impl Backend for Paper {
     }
 
     async fn survey(&self) -> Result<Vec<Surveyed>, Fault> {
-        let machines = match self.call("GET", "/machines", &Value::Null).await {
-            Ok((_, machines)) => serde_json::from_value::<Vec<Machine>>(machines),
-            Err(NoAnswer::NeverSent(why) | NoAnswer::Unclear(why)) => return Err(fault(&why)),
-        };
+        let machines = self.machines().await?;
         let surveyed = |machine: Machine| Surveyed {
             job: Some(machine.job),
             guest: machine.guest,
             id: None,
             running: machine.running,
         };
-        let machines = machines.map_err(|error| fault(&error.to_string()))?;
         Ok(machines.into_iter().filter(|machine| !machine.foreign).map(surveyed).collect())
     }
 
@@ -204,11 +218,7 @@ impl Backend for Paper {
     }
 
     async fn adopt(&self, name_or_id: &str) -> Result<Adopted, Fault> {
-        let machines = match self.call("GET", "/machines", &Value::Null).await {
-            Ok((_, machines)) => serde_json::from_value::<Vec<Machine>>(machines),
-            Err(NoAnswer::NeverSent(why) | NoAnswer::Unclear(why)) => return Err(fault(&why)),
-        };
-        let machines = machines.map_err(|error| fault(&error.to_string()))?;
+        let machines = self.machines().await?;
         let wanted = |machine: &&Machine| machine.job == name_or_id || machine.guest == name_or_id;
         let found: Vec<&Machine> = machines.iter().filter(wanted).collect();
         let machine = match found.as_slice() {
@@ -252,6 +262,48 @@ impl Backend for Paper {
             Act::Refused(fault) | Act::Unknown(fault) => Err(fault),
             Act::Applied(_) | Act::Started(_) => Ok(()),
         }
+    }
+
+    async fn memory_in_use(&self, _: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+        let running = self.machines().await?.into_iter().filter(|machine| machine.running);
+        let guest = |machine: Machine| RunningGuest {
+            job: (!machine.foreign).then_some(machine.job),
+            id: None,
+            at: vec![format!("node:{NAME}")],
+            bytes: machine.memory,
+        };
+        let guests: Vec<RunningGuest> = running.map(guest).collect();
+        let bytes = guests.iter().map(|guest| guest.bytes).sum();
+        Ok(Some(MemoryInUse { of: NAME.to_owned(), bytes, total_bytes: 0, guests }))
+    }
+
+    async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
+        Ok(self.machine(&guest.job).await?.map(|machine| machine.memory))
+    }
+
+    async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {
+        self.alter(guest, Alteration::Memory(bytes)).await
+    }
+
+    async fn keep(&self, guest: &Placement) -> Act {
+        self.alter(guest, Alteration::Keep).await
+    }
+
+    async fn snapshots(&self, guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        let snapshots = self.machine(&guest.job).await?.map(|machine| machine.snapshots).unwrap_or_default();
+        Ok(snapshots.into_iter().map(|(name, _)| Snapshot { name, taken_at_ms: None }).collect())
+    }
+
+    async fn snapshot(&self, guest: &Placement, name: &str) -> Act {
+        self.alter(guest, Alteration::TakeSnapshot(name.to_owned())).await
+    }
+
+    async fn restore_snapshot(&self, guest: &Placement, name: &str) -> Act {
+        self.alter(guest, Alteration::GoBack(name.to_owned())).await
+    }
+
+    async fn remove_snapshot(&self, guest: &Placement, name: &str) -> Act {
+        self.alter(guest, Alteration::DropSnapshot(name.to_owned())).await
     }
 
     fn manual_cleanup(&self, guest: &Placement) -> Vec<String> {

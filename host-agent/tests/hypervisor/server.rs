@@ -6,16 +6,17 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 
 use super::guest;
-use super::world::{Machine, Outcome, Verb, Wanted};
+use super::world::{Alteration, Machine, Outcome, Verb, Wanted};
 use super::{Hypervisor, Stage};
 
-/// `GET /machines`, `PUT|GET|DELETE /machines/JOB`, `POST /machines/JOB/start|stop`, `DELETE /machines/JOB/claim`.
+/// `GET /machines`, `PUT|GET|DELETE /machines/JOB`, `POST /machines/JOB/start|stop|alter`, `DELETE /machines/JOB/claim`.
 pub(super) fn router(hypervisor: Hypervisor) -> Router {
     Router::new()
         .route("/machines", get(list))
         .route("/machines/{job}", put(make).get(show).delete(remove))
         .route("/machines/{job}/start", post(start))
         .route("/machines/{job}/stop", post(stop))
+        .route("/machines/{job}/alter", post(alter))
         .route("/machines/{job}/claim", delete(remove_claim))
         .with_state(hypervisor)
 }
@@ -90,6 +91,14 @@ async fn remove(
     let guest = hypervisor.guest_of(&job);
     let remove = move |hypervisor: &Hypervisor| hypervisor.world().remove(&companion(&headers), &job);
     status(carry_out(hypervisor, Verb::Remove, &guest, remove).await)
+}
+
+async fn alter(
+    State(hypervisor): State<Hypervisor>,
+    Path(job): Path<String>,
+    Json(alteration): Json<Alteration>,
+) -> StatusCode {
+    status(hypervisor.world().alter(&job, alteration))
 }
 
 async fn remove_claim(State(hypervisor): State<Hypervisor>, Path(job): Path<String>) -> StatusCode {

@@ -17,6 +17,20 @@ pub(crate) struct Wanted {
     pub(crate) mac: MacAddress,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) claim: Claim,
+    /// In bytes.
+    pub(crate) memory: u64,
+    pub(crate) ephemeral: bool,
+}
+
+/// What is done to a guest that is there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Alteration {
+    Memory(u64),
+    Keep,
+    TakeSnapshot(String),
+    GoBack(String),
+    DropSnapshot(String),
 }
 
 /// A guest that is there. Names are not unique, as on real hypervisors: two jobs can make two of one name.
@@ -32,6 +46,10 @@ pub(crate) struct Machine {
     pub(crate) running: bool,
     /// What the guest sent, as the hypervisor can read it.
     pub(crate) report: Option<String>,
+    pub(crate) memory: u64,
+    pub(crate) ephemeral: bool,
+    /// With the memory that it had then.
+    pub(crate) snapshots: Vec<(String, u64)>,
     /// Somebody else made it: its number stands where others have their job.
     pub(crate) foreign: bool,
 }
@@ -97,6 +115,9 @@ impl World {
             task: Some(task.clone()),
             running: false,
             report: None,
+            memory: wanted.memory,
+            ephemeral: wanted.ephemeral,
+            snapshots: Vec::new(),
             foreign: false,
         };
         self.machines.insert(job.clone(), machine);
@@ -118,6 +139,9 @@ impl World {
             task: None,
             running: true,
             report: None,
+            memory: 0,
+            ephemeral: false,
+            snapshots: Vec::new(),
             foreign: true,
         };
         self.machines.insert(id.to_owned(), machine);
@@ -158,6 +182,22 @@ impl World {
         machine.running = false;
         let guest = machine.guest.clone();
         self.note(companion, Verb::Stop, job, &guest, outcome)
+    }
+
+    /// Refused: there is no such guest, or no such snapshot.
+    pub(crate) fn alter(&mut self, job: &str, alteration: Alteration) -> Outcome {
+        let Some(machine) = self.machines.get_mut(job) else { return Outcome::Refused };
+        match alteration {
+            Alteration::Memory(bytes) => machine.memory = bytes,
+            Alteration::Keep => machine.ephemeral = false,
+            Alteration::TakeSnapshot(name) => machine.snapshots.push((name, machine.memory)),
+            Alteration::GoBack(name) => match machine.snapshots.iter().find(|(known, _)| *known == name) {
+                Some((_, memory)) => machine.memory = *memory,
+                None => return Outcome::Refused,
+            },
+            Alteration::DropSnapshot(name) => machine.snapshots.retain(|(known, _)| *known != name),
+        }
+        Outcome::Done
     }
 
     /// What is being made is locked.

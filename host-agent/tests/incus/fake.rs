@@ -62,8 +62,13 @@ pub(crate) fn sync(metadata: Value) -> Value {
 }
 
 pub(crate) fn started() -> Reaction {
-    let body = json!({"type": "async", "status": "Operation created", "status_code": 100, "operation": format!("/1.0/operations/{ID}"),
-        "error_code": 0, "error": "", "metadata": operation(103, "")});
+    started_as(&operation(103, ""))
+}
+
+pub(crate) fn started_as(operation: &Value) -> Reaction {
+    let path = format!("/1.0/operations/{}", operation["id"].as_str().unwrap());
+    let body = json!({"type": "async", "status": "Operation created", "status_code": 100, "operation": path,
+        "error_code": 0, "error": "", "metadata": operation});
     Reaction::Say(202, Vec::new(), body.to_string().into_bytes())
 }
 
@@ -73,19 +78,40 @@ pub(crate) fn error(status: u16, text: &str) -> Reaction {
 }
 
 pub(crate) fn operation(status: u16, err: &str) -> Value {
+    operation_as(ID, "Creating instance", "web-01", status, err)
+}
+
+pub(crate) fn operation_as(id: &str, description: &str, instance: &str, status: u16, err: &str) -> Value {
     let words = match status {
         103 => "Running",
         200 => "Success",
         400 => "Failure",
         _ => "Cancelled",
     };
-    json!({"id": ID, "class": "task", "description": "Creating instance", "created_at": "2026-11-22T02:56:37.3Z",
+    json!({"id": id, "class": "task", "description": description, "created_at": "2026-11-22T02:56:37.3Z",
         "updated_at": "2026-11-22T02:56:37.3Z", "status": words, "status_code": status,
-        "resources": {"instances": ["/1.0/instances/web-01"]}, "metadata": null, "may_cancel": false, "err": err, "location": "none"})
+        "resources": {"instances": [format!("/1.0/instances/{instance}")]}, "metadata": null, "may_cancel": false, "err": err, "location": "none"})
 }
 
 pub(crate) fn operation_event(status: u16, err: &str) -> Value {
     json!({"type": "operation", "timestamp": "2026-11-22T02:56:37.3Z", "metadata": operation(status, err), "location": "none", "project": "default"})
+}
+
+/// Tells all who listen; clones tell the same. None closes their sockets.
+#[derive(Debug, Clone)]
+pub(crate) struct Telling(broadcast::Sender<Option<String>>);
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self(broadcast::channel(64).0)
+    }
+}
+
+impl Telling {
+    /// Where nobody listens, nobody hears.
+    pub(crate) fn tell(&self, event: &Value) {
+        let _ = self.0.send(Some(event.to_string()));
+    }
 }
 
 pub(crate) struct Server {
@@ -107,11 +133,19 @@ pub(crate) type React = Arc<dyn Fn(usize, &Seen) -> Reaction + Send + Sync>;
 impl Server {
     /// `react` gets the number of the request, from 0, those for events left out.
     pub(crate) fn start(react: impl Fn(usize, &Seen) -> Reaction + Send + Sync + 'static) -> Self {
+        Self::telling(&Telling::default(), react)
+    }
+
+    /// The same, where somebody else tells too.
+    pub(crate) fn telling(
+        telling: &Telling,
+        react: impl Fn(usize, &Seen) -> Reaction + Send + Sync + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("unix.socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let (seen, react) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::new(react) as React);
-        let events = broadcast::channel(64).0;
+        let events = telling.0.clone();
         let (kept, told) = (Arc::clone(&seen), events.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -177,7 +211,12 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin>(
             seen.iter().filter(|seen| !seen.line.starts_with("GET /1.0/events")).count().saturating_sub(1)
         };
         match react(number, &request) {
-            Reaction::Say(status, headers, body) => say(&mut stream, status, &headers, &body).await,
+            Reaction::Say(status, headers, body) => {
+                say(&mut stream, status, &headers, &body).await;
+                if request.header("connection") == Some("close") {
+                    return;
+                }
+            }
             Reaction::HangUp => return,
             Reaction::Silence => std::future::pending().await,
             Reaction::Endless => {

@@ -4,10 +4,17 @@
 
 mod calls;
 mod contract;
+#[cfg(feature = "e2e")]
+mod doctor;
 mod events;
 mod fake;
 mod faults;
 mod following;
+mod matrix;
+#[cfg(feature = "e2e")]
+mod places;
+#[cfg(feature = "e2e")]
+mod proxies;
 #[cfg(feature = "e2e")]
 mod real;
 mod secrecy;

@@ -1,5 +1,6 @@
 //! The client against a real server: what it answers, tells, and forgets.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ fn here() -> Client {
     Client::new(settings(Place::Socket(server.socket()), &project)).unwrap()
 }
 
-fn settings(place: Place, project: &str) -> Settings {
+pub(crate) fn settings(place: Place, project: &str) -> Settings {
     Settings {
         name: "real".to_owned(),
         place,
@@ -57,7 +58,7 @@ fn settings(place: Place, project: &str) -> Settings {
     }
 }
 
-fn create(name: &str) -> CreateInstance {
+pub(crate) fn create(name: &str) -> CreateInstance {
     CreateInstance {
         name: name.to_owned(),
         kind: Kind::Container,
@@ -79,7 +80,7 @@ async fn end<E: Endpoint<Answer = OperationId>>(client: &Client, endpoint: &E) -
     client.follow(&id, Instant::now() + Duration::from_secs(60)).await
 }
 
-async fn done<E: Endpoint<Answer = OperationId>>(client: &Client, endpoint: &E) -> Operation {
+pub(crate) async fn done<E: Endpoint<Answer = OperationId>>(client: &Client, endpoint: &E) -> Operation {
     match end(client, endpoint).await {
         OperationEnd::Done(operation) => *operation,
         other => panic!("{other:?}"),
@@ -365,39 +366,43 @@ async fn an_exported_instance_comes_back_under_another_name() {
     }
 }
 
+/// The server over HTTPS, pinned, with a new certificate of ours, which is in the file.
+pub(crate) fn far_place(server: &IncusServer, folder: &Path) -> (Server, PathBuf) {
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["firstlight".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let file = folder.join("client.crt");
+    std::fs::write(&file, certificate.pem()).unwrap();
+    let secret = Secret::new(key.serialize_pem().into_bytes());
+    let ours = ClientCertificate::parse(certificate.pem().as_bytes(), &secret).unwrap();
+    let pin = Pin::servers(&std::fs::read(server.certificate()).unwrap()).unwrap();
+    let address = server.address();
+    let address = Address { host: address.ip().to_string(), port: address.port() };
+    (Server { address, pin, certificate: ours, proxy: None }, file)
+}
+
+/// For this project alone.
+pub(crate) fn trust(server: &IncusServer, file: &Path, project: &str) {
+    let file = file.to_str().unwrap();
+    server
+        .must(&["config", "trust", "add-certificate", file, "--restricted", "--projects", project])
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_restricted_certificate_sees_its_project_and_no_other() {
     let server = IncusServer::shared();
     let local = here();
     let project = local.project().to_owned();
     let folder = tempfile::tempdir().unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec!["firstlight".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let file = folder.path().join("client.crt");
-    std::fs::write(&file, certificate.pem()).unwrap();
-    let secret = Secret::new(key.serialize_pem().into_bytes());
-    let ours = ClientCertificate::parse(certificate.pem().as_bytes(), &secret).unwrap();
-    let known = Pin::servers(&std::fs::read(server.certificate()).unwrap()).unwrap();
-    let address = server.address();
-    let address = Address { host: address.ip().to_string(), port: address.port() };
-    let place = Server { address, pin: known, certificate: ours, proxy: None };
+    let (place, file) = far_place(server, folder.path());
     let far = Client::new(settings(Place::Server(place.clone()), &project)).unwrap();
 
     let stranger = far.send(&ReadServer).await.unwrap();
     assert!(!stranger.is_trusted());
     assert_eq!(refused(&far, &ListInstances::default()).await, "denied");
 
-    let trust = [
-        "config",
-        "trust",
-        "add-certificate",
-        file.to_str().unwrap(),
-        "--restricted",
-        "--projects",
-        &project,
-    ];
-    server.must(&trust).unwrap();
+    trust(server, &file, &project);
     assert!(far.send(&ReadServer).await.unwrap().is_trusted());
     assert!(far.send(&ListInstances::default()).await.unwrap().is_empty());
     done(&far, &create("web-01")).await;

@@ -132,9 +132,9 @@ async fn a_certificate_that_the_server_does_not_take_ends_the_call() {
 }
 
 /// What a proxy was asked for.
-type Asked = Arc<Mutex<Vec<String>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
 
-async fn proxy(socks: bool, refuse: bool) -> (SocketAddr, Asked) {
+pub(crate) async fn proxy(socks: bool, refuse: bool) -> (SocketAddr, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Asked::default();

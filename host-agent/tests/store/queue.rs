@@ -138,7 +138,7 @@ pub(crate) async fn a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_n
         if all.len() == jobs.len() {
             break;
         }
-        let called = tokio::time::timeout(std::time::Duration::from_secs(5), changes.recv()).await;
+        let called = tokio::time::timeout(std::time::Duration::from_secs(60), changes.recv()).await;
         let firstlight::job::Change::Job(next) = called.expect("nobody is called").unwrap() else { panic!() };
         assert!(!all.contains(&next), "{next} is claimed already");
     }

@@ -13,7 +13,7 @@ use crate::rig::{Driven, Rig, create, new_job, spec};
 async fn heard(changes: &mut Receiver<Change>, count: usize) -> Vec<Change> {
     let mut heard = Vec::new();
     while heard.len() < count {
-        let change = tokio::time::timeout(Duration::from_secs(5), changes.recv()).await;
+        let change = tokio::time::timeout(Duration::from_secs(60), changes.recv()).await;
         heard.push(change.unwrap_or_else(|_| panic!("only {heard:?} in time")).unwrap());
     }
     heard

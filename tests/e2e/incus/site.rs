@@ -2,7 +2,8 @@
 //! several projects share, Incus starts no second instance of a name.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use firstlight_tests::rig::incus::IncusServer;
@@ -49,7 +50,12 @@ impl<'a> Site<'a> {
 
     /// What the companion is told where it speaks over the server's socket.
     pub(super) fn by_socket(&self) -> String {
-        format!("[incus]\nsocket = \"{}\"\nproject = \"{}\"\n", self.server.socket().display(), self.project)
+        self.by_socket_at(&self.server.socket())
+    }
+
+    /// The same with somebody in between.
+    pub(super) fn by_socket_at(&self, socket: &Path) -> String {
+        format!("[incus]\nsocket = \"{}\"\nproject = \"{}\"\n", socket.display(), self.project)
     }
 
     /// Starts the companion with this configuration; guests report to it over their network.
@@ -57,14 +63,29 @@ impl<'a> Site<'a> {
         // One that runs has the port.
         self.companion = Daemon(None);
         let reports = format!("[reports]\nurl = \"https://{}:{}\"\n", self.server.gateway(), self.port);
-        fs::write(self.state().with_extension("toml"), reports + configuration).unwrap();
+        fs::write(self.configuration(), reports + configuration).unwrap();
+        self.serve_again();
+    }
+
+    /// As it was told the last time.
+    pub(super) fn serve_again(&mut self) {
         let program = paths::given(paths::COMPANION_VARIABLE);
         let companion = Companion::start(&program, &self.state(), ([0, 0, 0, 0], self.port).into()).unwrap();
         self.companion = Daemon(Some(companion));
     }
 
+    /// SIGKILL: nothing is said and nothing is put in order.
+    pub(super) fn kill_companion(&mut self) {
+        self.companion.0.take().expect("a companion runs").kill();
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The companion's, once it was served.
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.state().with_extension("toml")
     }
 
     pub(super) fn state(&self) -> PathBuf {
@@ -77,9 +98,14 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn run(&self, words: &[&str]) -> Ran {
+        run::run(&mut self.command(words)).unwrap()
+    }
+
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = run::command(["sh", "-c", r#"exec "$0" "$@""#]);
         command.arg(paths::given(paths::COMPANION_VARIABLE)).args(words);
-        run::run(command.env("FIRSTLIGHT_STATE", self.state())).unwrap()
+        command.env("FIRSTLIGHT_STATE", self.state());
+        command
     }
 
     /// The document of a command, whatever its exit code.
@@ -102,7 +128,12 @@ impl<'a> Site<'a> {
 
     /// Brings guests up, which must all become ready and be attested; the document that `up` prints.
     pub(super) fn up(&self, name: &str, golden: &str, more: &str) -> Value {
-        let ran = self.run(&["up", &self.spec(name, golden, more), "--json"]);
+        self.up_of(&self.spec(name, golden, more))
+    }
+
+    /// The same of a spec that is written.
+    pub(super) fn up_of(&self, spec: &str) -> Value {
+        let ran = self.run(&["up", spec, "--json"]);
         assert!(ran.ok(), "up failed: {}\n{}", ran.said(), self.said());
         let document: Value = serde_json::from_str(&ran.stdout).unwrap();
         for guest in document["guests"].as_array().unwrap() {
@@ -143,15 +174,19 @@ impl<'a> Site<'a> {
         self.server.get(&format!("/1.0/instances/{name}?project={}", self.project)).unwrap()
     }
 
-    /// The state of a guest's newest job, and of its step that is at work.
+    /// The state of a guest's newest job, and its step that is at work; empty where it has none.
     pub(super) fn at(&self, guest: &str) -> (String, String) {
-        let shown = self.json(&["show", guest, "--json"]);
+        let shown = serde_json::from_str(&self.run(&["show", guest, "--json"]).stdout).unwrap_or(Value::Null);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         (text(&shown["job"]["state"]), text(&shown["job"]["step"]))
     }
 
     pub(super) fn await_state(&self, guest: &str, wanted: &[&str]) -> String {
-        let found = wait::until(&format!("{guest} to be {wanted:?}"), Duration::from_secs(120), || {
+        self.await_state_in(guest, wanted, Duration::from_secs(120))
+    }
+
+    pub(super) fn await_state_in(&self, guest: &str, wanted: &[&str], limit: Duration) -> String {
+        let found = wait::until(&format!("{guest} to be {wanted:?}"), limit, || {
             let (state, _) = self.at(guest);
             wanted.contains(&state.as_str()).then_some(state)
         });
@@ -174,8 +209,13 @@ impl<'a> Site<'a> {
 
     /// The server is as it was before the test.
     pub(super) fn assert_clean(&self) {
+        self.clean().unwrap_or_else(|left| panic!("{left}\n{}", self.said()));
+    }
+
+    /// The same; else what is there besides, or is not any more.
+    pub(super) fn clean(&self) -> Result<(), String> {
         let now = self.server.inventory(&self.project).unwrap();
-        assert_eq!(now, self.before, "{}", self.said());
+        if now == self.before { Ok(()) } else { Err(format!("{now:#}\nand it was\n{:#}", self.before)) }
     }
 
     /// Ends all, and demands that nothing is left on the server and on this machine.

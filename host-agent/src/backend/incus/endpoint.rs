@@ -14,12 +14,13 @@ use crate::outcome::Fault;
 impl Incus {
     /// What the configuration says; else the address that this machine has towards the server; of a server on this very
     /// machine, its own address on the guests' network.
-    pub(super) async fn report_url(&self) -> Result<String, Fault> {
+    pub(super) async fn url_for(&self, place: &Place) -> Result<String, Fault> {
         if let Some(url) = &self.reports.url {
             return Ok(url.clone());
         }
-        let client = self.site(&Place::default())?;
-        let address = match self.hosts.first().and_then(Option::as_ref) {
+        let client = self.site(place)?;
+        let number = self.remotes.iter().position(|remote| remote.remote() == client.remote());
+        let address = match number.and_then(|number| self.hosts.get(number)?.as_ref()) {
             Some(host) => towards(host).await?,
             None => self.on_network(&client).await?,
         };

@@ -1,50 +1,82 @@
 //! Memory of what runs where a guest would: by what instances may take, ours or not.
 
-use super::Incus;
 use super::client::Client;
 use super::client::endpoint::instance::{Instance, ListInstances};
 use super::client::endpoint::server::ReadResources;
 use super::client::endpoint::state::ReadState;
 use super::client::verdict::Class;
 use super::wanted::Config;
-use crate::backend::{GuestPlan, MemoryInUse};
+use super::{Incus, stamp};
+use crate::backend::{GuestPlan, MemoryInUse, Placement, RunningGuest};
 use crate::outcome::Fault;
 
 impl Incus {
-    /// None: the client may not ask what the host has, as one that is restricted to projects.
-    pub(super) async fn memory_where(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
+    /// Of the instances that the client sees: one that is restricted to projects sees those of its own.
+    pub(super) async fn memory_where(&self, plan: &GuestPlan) -> Result<MemoryInUse, Fault> {
         let client = self.site(&plan.place)?;
         let member = plan.place.node.clone();
-        let total_bytes = match client.send(&ReadResources { member: member.clone() }).await {
-            Ok(resources) => resources.memory.total,
-            Err(error) if error.class == Class::Denied => return Ok(None),
-            Err(error) => return Err(Fault::from(&error)),
-        };
+        let total_bytes = total(&client, member.clone()).await?;
         let all = ListInstances { all_projects: true, ..ListInstances::default() };
         let all = client.send(&all).await.map_err(|error| Fault::from(&error))?;
-        let mut bytes = 0_u64;
-        for instance in all.iter().filter(|one| one.is_running() && is_there(one, member.as_deref())) {
-            let limit = limit(&instance.expanded_config, total_bytes);
-            bytes = bytes.saturating_add(match limit {
+        let mut guests = Vec::new();
+        for instance in all.iter().filter(|one| one.is_running()) {
+            let bytes = match limit(&instance.expanded_config, total_bytes) {
                 Some(limit) => limit,
                 None => used(&client, instance).await?,
-            });
+            };
+            let job = stamp::job_of(&instance.config).map(str::to_owned);
+            guests.push(RunningGuest { job, id: None, at: counts_for(&client, instance), bytes });
         }
-        let of = match member {
-            Some(member) => format!("member {member} of `{}`", client.remote()),
-            None => format!("the host of `{}`", client.remote()),
+        let (of, at) = match member {
+            Some(member) => (
+                format!("member {member} of `{}`", client.remote()),
+                format!("node:{}/{member}", client.remote()),
+            ),
+            None => (format!("the host of `{}`", client.remote()), format!("node:{}", client.remote())),
         };
-        Ok(Some(MemoryInUse { of, bytes, total_bytes }))
+        let bytes = guests.iter().filter(|guest| guest.at.contains(&at)).map(|guest| guest.bytes).sum();
+        Ok(MemoryInUse { of, bytes, total_bytes, guests })
+    }
+
+    /// As its own configuration has it. None: it has no limit of its own.
+    pub(super) async fn memory_of(&self, placement: &Placement) -> Result<Option<u64>, Fault> {
+        let client = self.site(&placement.plan.place)?;
+        let instance = self.ours(&client, placement).await?;
+        let is_share = |text: &String| text.ends_with('%');
+        let total_bytes = match instance.expanded_config.get("limits.memory").is_some_and(is_share) {
+            true => total(&client, placement.plan.place.node.clone()).await?,
+            false => 0,
+        };
+        Ok(limit(&instance.expanded_config, total_bytes))
     }
 }
 
-fn is_there(instance: &Instance, member: Option<&str>) -> bool {
-    member.is_none_or(|member| instance.location == member)
+/// 0: the client may not ask.
+async fn total(client: &Client, member: Option<String>) -> Result<u64, Fault> {
+    match client.send(&ReadResources { member }).await {
+        Ok(resources) => Ok(resources.memory.total),
+        Err(error) if error.class == Class::Denied => Ok(0),
+        Err(error) => Err(Fault::from(&error)),
+    }
+}
+
+fn project_of(instance: &Instance) -> &str {
+    if instance.project.is_empty() { "default" } else { &instance.project }
+}
+
+/// The server or cluster, the member, and the project.
+fn counts_for(client: &Client, instance: &Instance) -> Vec<String> {
+    let remote = client.remote();
+    vec![
+        format!("node:{remote}"),
+        format!("node:{remote}/{}", instance.location),
+        format!("project:{remote}/{}", project_of(instance)),
+    ]
 }
 
 /// What it has now; one that has just stopped has none.
 async fn used(client: &Client, instance: &Instance) -> Result<u64, Fault> {
-    let client = client.in_project(if instance.project.is_empty() { "default" } else { &instance.project });
+    let client = client.in_project(project_of(instance));
     match client.send(&ReadState { name: instance.name.clone() }).await {
         Ok(state) => Ok(u64::try_from(state.memory.usage).unwrap_or_default()),
         Err(error) if error.class == Class::Gone => Ok(0),
@@ -56,6 +88,8 @@ async fn used(client: &Client, instance: &Instance) -> Result<u64, Fault> {
 fn limit(config: &Config, total: u64) -> Option<u64> {
     let text = config.get("limits.memory").filter(|text| !text.is_empty())?;
     match text.strip_suffix('%') {
+        // Of what nobody may tell us: what it has now counts.
+        Some(_) if total == 0 => None,
         Some(percent) => percent.trim().parse::<u64>().ok().map(|percent| total / 100 * percent.min(100)),
         None => bytes(text),
     }
@@ -102,5 +136,6 @@ mod tests {
             assert_eq!(limit(&config, 1000), expected, "{text}");
         }
         assert_eq!(limit(&config("limits.cpu=1"), 1000), None);
+        assert_eq!(limit(&config("limits.memory=25%"), 0), None, "nobody tells of what");
     }
 }

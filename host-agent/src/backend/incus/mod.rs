@@ -11,6 +11,7 @@ mod adopt;
 mod allocate;
 mod check;
 mod cleanup;
+pub mod doctor;
 mod endpoint;
 mod export;
 mod fault;
@@ -40,11 +41,11 @@ use firstlight_shared::ids::GuestName;
 
 pub use settings::{Defaults, IncusConfig, Reports};
 
-use self::client::link::Place;
+use self::client::link;
 use self::client::{Client, SettingsError};
 use crate::backend::{
-    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed,
-    Placement, Ran, ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Told,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed, Place,
+    Placement, Ran, ReportEndpoint, SecretFile, Snapshot, Stage, Surveyed, Taken, Told,
 };
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -72,8 +73,8 @@ impl Incus {
     /// A remote's certificate, key or proxy is none.
     pub fn new(config: IncusConfig) -> Result<Self, SettingsError> {
         let host = |settings: &client::Settings| match &settings.place {
-            Place::Socket(_) => None,
-            Place::Server(server) => Some((server.address.host.clone(), server.address.port)),
+            link::Place::Socket(_) => None,
+            link::Place::Server(server) => Some((server.address.host.clone(), server.address.port)),
         };
         let hosts = config.remotes.iter().map(host).collect();
         let remotes = config.remotes.into_iter().map(Client::new).collect::<Result<_, _>>()?;
@@ -99,8 +100,8 @@ impl Backend for Incus {
         self.check_plan(plan).await
     }
 
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
-        self.instance_called(name.as_str()).await
+    async fn namesake(&self, name: &GuestName, place: &Place) -> Result<Option<String>, Fault> {
+        self.instance_called(name.as_str(), place).await
     }
 
     async fn golden_mark(&self, plan: &GuestPlan) -> Result<String, Fault> {
@@ -108,7 +109,11 @@ impl Backend for Incus {
     }
 
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
-        Ok(ReportEndpoint { url: self.report_url().await?, listener: None })
+        Ok(ReportEndpoint { url: self.url_for(&Place::default()).await?, listener: None })
+    }
+
+    async fn report_url(&self, place: &Place, _usual: String) -> Result<String, Fault> {
+        self.url_for(place).await
     }
 
     async fn release(&self) -> Result<(), Fault> {
@@ -161,7 +166,7 @@ impl Backend for Incus {
     }
 
     fn look_budget(&self) -> Option<LookBudget> {
-        Some(look::BUDGET)
+        Some(self.budget())
     }
 
     async fn look(&self, guest: &Placement) -> Result<Look, Fault> {
@@ -196,8 +201,22 @@ impl Backend for Incus {
         self.run_in(guest, command, limit).await
     }
 
+    fn whole_of(&self, resource: &str) -> Option<String> {
+        // A member is a part of its remote.
+        let (whole, _) = resource.strip_prefix("node:")?.split_once('/')?;
+        Some(format!("node:{whole}"))
+    }
+
     async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {
-        self.memory_where(plan).await
+        self.memory_where(plan).await.map(Some)
+    }
+
+    async fn memory(&self, guest: &Placement) -> Result<Option<u64>, Fault> {
+        self.memory_of(guest).await
+    }
+
+    async fn snapshots(&self, guest: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        self.snapshots_of(guest).await
     }
 
     async fn set_memory(&self, guest: &Placement, bytes: u64) -> Act {

@@ -17,7 +17,7 @@ use super::client::verdict::{ApiError, Class, Code};
 use super::fault::{act_of, act_of_look, decides_nothing};
 use super::wanted::{Config, size_text};
 use super::{Incus, LONGEST};
-use crate::backend::{Placement, Ran};
+use crate::backend::{Placement, Ran, Snapshot};
 use crate::outcome::{Act, Fault};
 
 /// Of each output of a command, in bytes.
@@ -59,7 +59,7 @@ impl Incus {
             if instance.ephemeral {
                 return Err(Act::Refused(
                     Fault::new("ephemeral-guest", "an ephemeral guest is gone once it stops")
-                        .with_hint("`firstlight keep` makes it one that stays"),
+                        .with_hint("`firstlight promote` makes it one that stays"),
                 ));
             }
             if instance.is_running() {
@@ -89,6 +89,15 @@ impl Incus {
         patched.map_err(|error| act_of(&error))
     }
 
+    pub(super) async fn snapshots_of(&self, placement: &Placement) -> Result<Vec<Snapshot>, Fault> {
+        let client = self.site(&placement.plan.place)?;
+        let instance = self.ours(&client, placement).await?;
+        let list = ListSnapshots { instance: instance.name.clone() };
+        let mut found = client.send(&list).await.map_err(|error| Fault::from(&error))?;
+        found.sort_by_key(|one| (one.taken_at_ms(), one.name.clone()));
+        Ok(found.into_iter().map(|one| Snapshot { taken_at_ms: one.taken_at_ms(), name: one.name }).collect())
+    }
+
     pub(super) async fn take_snapshot(&self, placement: &Placement, snapshot: &str) -> Act {
         settle(self.try_to_take(placement, snapshot).await)
     }
@@ -113,7 +122,9 @@ impl Incus {
             return Err(Act::Refused(fault.with_hint("`incus info INSTANCE` shows those that it has")));
         }
         let restore = RestoreSnapshot { instance: instance.name.clone(), name: snapshot.to_owned() };
-        followed(&client, client.send(&restore).await).await
+        followed(&client, client.send(&restore).await).await?;
+        // What it was then comes back with all its configuration: one that was promoted since stays promoted.
+        if placement.plan.ephemeral { Ok(()) } else { self.try_to_keep(placement).await }
     }
 
     pub(super) async fn drop_snapshot(&self, placement: &Placement, snapshot: &str) -> Act {

@@ -20,8 +20,13 @@ pub fn read(text: &str, default: u16) -> Option<(&str, u16)> {
     }
 }
 
+/// `HOST:PORT`, an IPv6 address in brackets.
+pub fn shown(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// # Errors
 /// The formatter's.
 pub fn write(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
-    if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    f.write_str(&shown(host, port))
 }

@@ -18,6 +18,11 @@ impl Fingerprint {
     pub fn of(certificate_der: &[u8]) -> Self {
         Self(Sha256::digest(certificate_der).into())
     }
+
+    /// In small letters without colons, as Incus writes it.
+    pub fn plain(self) -> String {
+        hex::encode(self.0)
+    }
 }
 
 impl fmt::Display for Fingerprint {

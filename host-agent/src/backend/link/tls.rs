@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, Error, OtherError, RootCertStore};
 use tokio_rustls::TlsConnector;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::pin::{Fingerprint, Pin};
 use crate::tls::{Judge, Verifier, provider, spki};
@@ -89,6 +90,12 @@ impl Judge for Pinned {
 
 /// Who we are to the server: certificates, our own first, and the key.
 pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// The last second of a certificate (DER), since 1970. None: it cannot be read.
+pub fn ends_s(certificate: &[u8]) -> Option<i64> {
+    let (_, read) = X509Certificate::from_der(certificate).ok()?;
+    Some(read.validity().not_after.timestamp())
+}
 
 /// # Errors
 /// An authority's certificate is none, or the key is not that of our own.

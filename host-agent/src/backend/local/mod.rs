@@ -40,8 +40,8 @@ use self::fabric::Fabric;
 use self::keeper::Keeper;
 use self::names::Names;
 use crate::backend::{
-    Allocation, Backend, GuestPlan, Observed, Placement, Ran, ReportEndpoint, SecretFile, Stage, Surveyed,
-    Taken,
+    Allocation, Backend, GuestPlan, Observed, Place, Placement, Ran, ReportEndpoint, SecretFile, Stage,
+    Surveyed, Taken,
 };
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -99,7 +99,7 @@ impl Backend for Local {
         blocking(move || preflight::check(&plan, &root)).await
     }
 
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, name: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         Ok(stamp::namesake(&self.names, name))
     }
 

@@ -44,14 +44,32 @@ impl super::Proxmox {
     /// What a bring-up works on, for limits. The node is the one that is known beforehand: where it is chosen later, all
     /// such guests count as working on one.
     pub(super) fn resources_of(&self, plan: &GuestPlan) -> Vec<String> {
-        let node = plan.place.node.as_deref().or(self.defaults.node.as_deref()).unwrap_or("proxmox");
+        let node = plan.place.node.as_deref().or(self.defaults.node.as_deref());
+        let node = node.map_or_else(|| ALL_NODES.to_owned(), |node| format!("node:{node}"));
         let storage = plan.place.storage.as_deref().or(self.defaults.storage.as_deref());
         let storage = storage.or_else(|| golden(&plan.golden).ok().map(|golden| golden.storage));
-        std::iter::once(format!("node:{node}"))
-            .chain(storage.map(|storage| format!("storage:{storage}")))
-            .collect()
+        std::iter::once(node).chain(storage.map(|storage| format!("storage:{storage}"))).collect()
+    }
+
+    /// The node's, as soon as it is known: chosen, or the only one that can be.
+    pub(super) async fn memory_counts_at(
+        &self,
+        plan: &GuestPlan,
+        chosen: Option<&str>,
+    ) -> Result<Vec<String>, Fault> {
+        let node = match chosen.or(plan.place.node.as_deref()).or(self.defaults.node.as_deref()) {
+            Some(node) => Some(node.to_owned()),
+            None => match self.candidates(plan).await?.as_slice() {
+                [only] => Some(only.node.clone()),
+                _ => None,
+            },
+        };
+        Ok(node.map(|node| format!("node:{node}")).into_iter().chain([ALL_NODES.to_owned()]).collect())
     }
 }
+
+/// Stands for the node where that is chosen later, and for all of them together.
+pub(super) const ALL_NODES: &str = "node:proxmox";
 
 /// How many interfaces the guest will have; a MAC is chosen for one that comes later, too.
 fn interfaces(plan: &GuestPlan, archive: &Archive) -> usize {

@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Proxmox;
+use super::allocate::ALL_NODES;
 use super::client::endpoint::cluster::{ListGuests, ListNodes};
 use super::client::endpoint::config::ChangeConfig;
 use super::client::endpoint::guest::{Guest, Kind, Shutdown, Start};
@@ -18,7 +19,7 @@ use super::client::verdict::Class;
 use super::fault::{act_of, act_of_look};
 use super::standing::Ours;
 use super::tasks::{decides_nothing, failure};
-use crate::backend::{GuestPlan, MemoryInUse, Placement, Snapshot};
+use crate::backend::{GuestPlan, MemoryInUse, Placement, RunningGuest, Snapshot};
 use crate::outcome::{Act, Fault, Followed};
 
 /// Of Proxmox, where a configuration says nothing.
@@ -37,10 +38,18 @@ impl Proxmox {
         let running =
             guests.iter().filter(|line| here(&line.node) && line.status.as_deref() == Some("running"));
         let bytes = running.filter_map(|line| line.maxmem).sum();
+        let everywhere = guests.iter().filter(|line| line.status.as_deref() == Some("running"));
+        let taken = everywhere.map(|line| RunningGuest {
+            job: None,
+            id: Some(line.vmid.to_string()),
+            at: vec![format!("node:{}", line.node), ALL_NODES.to_owned()],
+            bytes: line.maxmem.unwrap_or(0),
+        });
+        let taken = taken.collect();
         let nodes = self.ask(&ListNodes).await?;
         let total_bytes = nodes.iter().filter(|line| here(&line.node)).filter_map(|line| line.maxmem).sum();
         let of = node.map_or_else(|| "all nodes".to_owned(), |node| format!("node {node}"));
-        Ok(Some(MemoryInUse { of, bytes, total_bytes }))
+        Ok(Some(MemoryInUse { of, bytes, total_bytes, guests: taken }))
     }
 
     pub(super) async fn configured_memory(&self, placement: &Placement) -> Result<u64, Fault> {

@@ -40,7 +40,7 @@ use self::client::endpoint::guest::Kind;
 use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::{
-    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Placement,
+    Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Place, Placement,
     ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
 };
 use crate::backend::{MemoryInUse, Snapshot};
@@ -103,7 +103,7 @@ impl Backend for Proxmox {
         self.check_plan(plan).await
     }
 
-    async fn namesake(&self, name: &GuestName) -> Result<Option<String>, Fault> {
+    async fn namesake(&self, name: &GuestName, _: &Place) -> Result<Option<String>, Fault> {
         self.guest_called(name).await
     }
 
@@ -209,6 +209,14 @@ impl Backend for Proxmox {
                 Act::Refused(Fault::new("no-secrets", "machines of Proxmox have no way for secrets"))
             }
         }
+    }
+
+    async fn memory_at(&self, plan: &GuestPlan, node: Option<&str>) -> Result<Vec<String>, Fault> {
+        self.memory_counts_at(plan, node).await
+    }
+
+    fn whole_of(&self, resource: &str) -> Option<String> {
+        resource.starts_with("node:").then(|| allocate::ALL_NODES.to_owned())
     }
 
     async fn memory_in_use(&self, plan: &GuestPlan) -> Result<Option<MemoryInUse>, Fault> {

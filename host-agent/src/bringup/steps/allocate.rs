@@ -104,6 +104,7 @@ impl Allocate {
     async fn choose(&self, context: &Context<'_>) -> Result<Allocated, Fault> {
         let service = self.0.service()?;
         let url = service.endpoints.ensure(&*self.0.backend).await?;
+        let url = self.0.backend.report_url(&self.0.spec.plan.place, url).await?;
         let id = hex::encode(rand::random::<[u8; 8]>());
         let guest = self.0.spec.plan.name.as_str();
         let claim = match self.0.backend.claim_channel() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{FAST, SLOW, nothing, store_fault, unless_store};
 use crate::backend::{Backend, Placement};
-use crate::bringup::change::{Change, GONE};
+use crate::bringup::change::{Change, GONE, no_such_snapshot};
 use crate::bringup::service::Bringups;
 use crate::fleet::identities;
 use crate::job::{Context, Phase, Request, RequestKind, Saga, Step, StepInfo};
@@ -140,8 +140,7 @@ impl Common {
                                 "choose another name, or remove it with `firstlight snapshot --remove`",
                             )
                     }
-                    false => Fault::new("no-such-snapshot", format!("guest {whose} has no snapshot {name}"))
-                        .with_hint(format!("`firstlight snapshots {whose}` lists those that it has")),
+                    false => no_such_snapshot(whose.as_str(), name),
                 };
                 return Err(fault);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Common, unless_store};
-use crate::backend::{ID_TAKEN, Placement, Stage};
+use crate::backend::{ID_TAKEN, Placement, Stage, is_silence};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 
@@ -39,7 +39,11 @@ impl Step for StageStep {
 
     async fn act(&self, context: &Context<'_>) -> Act {
         match self.common.placement(context).await {
-            Ok(placement) => self.act_at(placement).await,
+            Ok(placement) => match self.check_memory(&placement).await {
+                Ok(()) => self.act_at(placement).await,
+                Err(fault) if is_silence(&fault.code) => Act::Unknown(fault),
+                Err(fault) => unless_store(fault),
+            },
             Err(fault) => unless_store(fault),
         }
     }
@@ -70,6 +74,15 @@ impl Step for StageStep {
 }
 
 impl StageStep {
+    /// Before anything is made, and before it runs: others may have taken the memory since it was asked for.
+    async fn check_memory(&self, placement: &Placement) -> Result<(), Fault> {
+        if !matches!(self.stage, Stage::Restore | Stage::Start) {
+            return Ok(());
+        }
+        let node = placement.allocation.slot.as_ref().map(|slot| slot.node.as_str());
+        self.common.service()?.check_in_job(&self.common.spec, &placement.job, node).await
+    }
+
     /// Under another id if this one turns out to be somebody else's.
     async fn act_at(&self, mut placement: Placement) -> Act {
         let mut tried = Vec::new();

@@ -80,8 +80,12 @@ async fn snapshots_are_taken_listed_gone_back_to_and_removed_by_name() {
         let job = rig.service.change("web-01", &change, "me").await.unwrap();
         rig.until(&job, phase).await
     };
-    let none = done(Change::Rollback { name: named("before") }, Phase::NeedsOperator).await;
-    assert_eq!(none.failure.map(|fault| fault.code), Some("no-such-snapshot".to_owned()));
+    assert_eq!(refused(&rig, Change::Rollback { name: named("before") }).await, "no-such-snapshot");
+    done(Change::Snapshot { name: named("wrong") }, Phase::Done).await;
+    rig.paper.world().refuse_change = Some("rollback".to_owned());
+    let none = done(Change::Rollback { name: named("wrong") }, Phase::NeedsOperator).await;
+    assert_eq!(none.failure.map(|fault| fault.code), Some("paper-refused".to_owned()));
+    rig.paper.world().refuse_change = None;
     let stuck = rig.store.open_change_of(&job).await.unwrap();
     assert_eq!(stuck, None);
     let fault = rig.service.change("web-01", &memory(GIB), "me").await.unwrap_err();
@@ -89,6 +93,7 @@ async fn snapshots_are_taken_listed_gone_back_to_and_removed_by_name() {
     let change = fault.hint.unwrap().split('`').nth(1).unwrap().replace("firstlight show ", "");
     rig.service.abandon(&change, "me", "it was a typing error").await.unwrap();
     rig.until(&change, Phase::Abandoned).await;
+    done(Change::RemoveSnapshot { name: named("wrong") }, Phase::Done).await;
 
     done(Change::Snapshot { name: named("before") }, Phase::Done).await;
     let twice = done(Change::Snapshot { name: named("before") }, Phase::RolledBack).await;
@@ -97,6 +102,8 @@ async fn snapshots_are_taken_listed_gone_back_to_and_removed_by_name() {
     done(memory(2 * GIB), Phase::Done).await;
     done(Change::Rollback { name: named("before") }, Phase::Done).await;
     assert_eq!(rig.paper.world().objects[&job].memory, GIB);
+    let again = rig.service.submit(&specs(ONE), "me").await.unwrap();
+    assert_eq!(again[0].action, super::super::Applied::Unchanged, "a rollback brings its memory back");
     done(Change::RemoveSnapshot { name: named("before") }, Phase::Done).await;
     assert_eq!(rig.service.snapshots("web-01").await.unwrap(), []);
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod beacons;
+mod budgets;
 mod changes;
 mod failing;
 mod lives;

@@ -8,10 +8,8 @@ use std::time::Duration;
 use firstlight_shared::pin::SpkiPin;
 
 use super::super::client::{Client, Place};
-use crate::backend::Backend as _;
-use crate::backend::proxmox::client::link::{Address, fetch_certificate};
-use crate::backend::proxmox::doctor::{Finding, State};
-use crate::backend::proxmox::{Proxmox, ProxmoxConfig};
+use crate::backend::findings::{Finding, State};
+use crate::backend::link::{fetch_certificate, host_port};
 use crate::config::Settings;
 use crate::http::api::Status;
 
@@ -40,7 +38,8 @@ pub(super) struct Facts {
     nodes_are_here: bool,
 }
 
-pub(super) async fn look(settings: &Settings, config: &ProxmoxConfig) -> Facts {
+/// `url`: what guests are told, or why nothing can be. `nodes_are_here`: they are reached by a loopback address or a socket.
+pub(super) async fn look(settings: &Settings, url: Result<String, String>, nodes_are_here: bool) -> Facts {
     let listen = settings.reports.listen;
     let bound = TcpListener::bind(listen).err().map(|error| error.kind());
     let client = Client::new(Place::Here { socket: settings.api.socket.clone() });
@@ -49,21 +48,16 @@ pub(super) async fn look(settings: &Settings, config: &ProxmoxConfig) -> Facts {
         false => None,
     };
     let met_here = match bound {
-        Some(_) => key_at(&Address { host: reached(listen.ip()).to_string(), port: listen.port() }).await,
+        Some(_) => key_at(&reached(listen.ip()).to_string(), listen.port()).await,
         None => None,
     };
-    let url = match Proxmox::new(config.clone()) {
-        Ok(backend) => backend.prepare().await.map(|endpoint| endpoint.url).map_err(|fault| fault.message),
-        Err(error) => Err(error.to_string()),
-    };
-    let there = url.as_ref().ok().and_then(|url| url.parse::<Address>().ok());
-    let (addresses, met_there) = match &there {
-        Some(there) => (resolved(there).await, key_at(there).await),
+    // Without a port it is that of HTTPS.
+    let there = url.as_ref().ok().and_then(|url| host_port::read(url, 443));
+    let (addresses, met_there) = match there {
+        Some((host, port)) => (resolved(host, port).await, key_at(host, port).await),
         None => (Err("no host is named".to_owned()), None),
     };
     let of_this_machine = |address: &IpAddr| TcpListener::bind((*address, 0)).is_ok();
-    let is_loopback =
-        |address: &Address| address.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     Facts {
         listen,
         bound,
@@ -73,7 +67,7 @@ pub(super) async fn look(settings: &Settings, config: &ProxmoxConfig) -> Facts {
         url,
         addresses,
         met_there,
-        nodes_are_here: config.client.addresses.iter().any(is_loopback),
+        nodes_are_here,
     }
 }
 
@@ -86,14 +80,17 @@ fn reached(listen: IpAddr) -> IpAddr {
     }
 }
 
-async fn key_at(address: &Address) -> Option<String> {
-    let presented = fetch_certificate(address, LIMIT).await.ok()?;
+pub(super) fn is_loopback(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn key_at(host: &str, port: u16) -> Option<String> {
+    let presented = fetch_certificate(host, port, LIMIT).await.ok()?;
     Some(SpkiPin::to_string(&presented.key))
 }
 
-async fn resolved(address: &Address) -> Result<Vec<IpAddr>, String> {
-    let found =
-        tokio::time::timeout(LIMIT, tokio::net::lookup_host((address.host.as_str(), address.port))).await;
+async fn resolved(host: &str, port: u16) -> Result<Vec<IpAddr>, String> {
+    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host((host, port))).await;
     match found {
         Ok(Ok(all)) => Ok(all.map(|address| address.ip()).collect()),
         Ok(Err(error)) => Err(error.to_string()),

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use firstlight::backend::Backend as _;
 use firstlight::backend::proxmox::Defaults;
+use firstlight::backend::{Backend as _, Place};
 use firstlight_tests::simpve::access::CONTAINER_ROLE;
 use firstlight_tests::simpve::example::{
     BACKUP_SERVER_GOLDEN, CONTAINER_GOLDEN, MACHINE_GOLDEN, SECRET, TOKEN,
@@ -269,7 +269,7 @@ async fn a_namesake_is_named_with_its_place_and_whose_it_is() {
         ("db", Some("machine 102 on pve2 (not ours)")),
         ("web-02", None),
     ] {
-        let found = rig.backend.namesake(&name.parse().unwrap()).await.unwrap();
+        let found = rig.backend.namesake(&name.parse().unwrap(), &Place::default()).await.unwrap();
         assert_eq!(found.as_deref(), expected, "{name}");
     }
 }
@@ -280,9 +280,13 @@ async fn a_guest_that_was_just_destroyed_is_nobodys_namesake() {
         world.put_guest(101, Kind::Lxc, "pve1", &[("hostname", "web-01"), ("description", "by hand")]);
     });
     let name = "web-01".parse().unwrap();
-    assert!(rig.backend.namesake(&name).await.unwrap().is_some());
+    assert!(rig.backend.namesake(&name, &Place::default()).await.unwrap().is_some());
     rig.sim.with_world(|world| world.guests.remove(&101));
-    assert_eq!(rig.backend.namesake(&name).await.unwrap(), None, "what was listed is remembered");
+    assert_eq!(
+        rig.backend.namesake(&name, &Place::default()).await.unwrap(),
+        None,
+        "what was listed is remembered"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is said through the machine's agent, and the claim that is taken back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use firstlight::backend::Backend as _;
 use firstlight_shared::wire::MAX_ENVELOPE;
@@ -24,9 +24,8 @@ async fn a_report_is_read_byte_for_byte_and_silence_is_none() {
     let mut rig = Rig::with(profile, json!({}), |_| {});
     assert_eq!(rig.backend.read_report(&rig.guest).await, Ok(None), "there is no machine");
     rig.bring_up().await.unwrap();
-    let (began, asked) = (Instant::now(), rig.sim.requests().len());
+    let asked = rig.sim.requests().len();
     assert_eq!(rig.backend.read_report(&rig.guest).await, Ok(None), "the agent is silent");
-    assert!(began.elapsed() < Duration::from_millis(3500), "{:?}", began.elapsed());
     assert_eq!(rig.sim.requests().len(), asked + 1, "silence is not asked twice");
 
     tokio::time::sleep(Duration::from_secs(2)).await;

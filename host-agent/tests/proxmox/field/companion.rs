@@ -84,6 +84,15 @@ impl Companion {
         }
     }
 
+    /// Asks until it is answered well: for what may be asked for twice.
+    pub(crate) async fn insist(&self, path: &str, body: &Value) {
+        until("the companion to agree", Duration::from_secs(60), async || {
+            let answered = call(&self.socket, "", "POST", path, body).await;
+            answered.is_ok_and(|(status, _)| status.is_success())
+        })
+        .await;
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         call(&self.socket, "", "POST", path, body).await.unwrap()
     }

@@ -3,15 +3,16 @@
 #[path = "../../hypervisor/call.rs"]
 #[allow(dead_code, reason = "why there is no answer is shown by others")]
 mod call;
+#[allow(dead_code, reason = "each program uses its part")]
 mod companion;
 mod guests;
+mod place;
 #[path = "../../hypervisor/post.rs"]
 pub(crate) mod post;
 #[path = "../../hypervisor/report.rs"]
 pub(crate) mod report;
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,43 +27,25 @@ use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::wire::{Logged, Pace, SimPve};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 pub(crate) use companion::{Companion, Job};
 pub(crate) use guests::SILENT;
 #[cfg(feature = "e2e")]
 pub(crate) use guests::send;
 use guests::{Home, Reporting};
+pub(crate) use place::Place;
 
 /// Of somebody else; nothing may ever happen to it.
 pub(crate) const NEIGHBOUR: u32 = 100;
 pub(crate) const GUEST: &str = "web-01";
 pub(crate) const MOUNT: &str = "/mnt/spike-test";
 
-/// Where a companion finds its cluster, and its files.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) folder: TempDir,
-    /// Where the companion takes reports.
-    pub(crate) reports: SocketAddr,
-}
-
 impl Place {
     /// `proxmox`: lines of `[proxmox]`, without the token, whose content comes here.
     pub(crate) fn new(proxmox: &str, token: &str, level: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("firstlight-pve-").tempdir().unwrap();
-        let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let place = Self { folder, reports };
+        let place = Self::with(&format!("[proxmox]\ntoken = \"TOKEN\"\n{proxmox}"), level);
         place.write("token", &format!("{token}\n"));
-        let text = format!(
-            "state = {state:?}\n[companion]\nname = \"one\"\nlease = \"2s\"\ngrace = \"1s\"\ndrain = \"2s\"\n\
-             [reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n[api]\nsocket = {socket:?}\n\
-             [proxmox]\ntoken = {token:?}\n{proxmox}\n[log]\nlevel = {level:?}\n",
-            state = place.path("state"),
-            socket = place.path("control.sock"),
-            token = place.path("token"),
-        );
-        place.write("firstlight.toml", &text);
+        place.insert("TOKEN", &place.path("token"));
         place
     }
 
@@ -71,21 +54,15 @@ impl Place {
         let proxmox =
             format!("addresses = [\"{}\"]\nca = \"CA\"\nstorage = \"thin\"", sim.addresses()["pve1"]);
         let place = Self::new(&proxmox, &format!("{TOKEN}={SECRET}"), level);
-        let authority = place.path("ca.pem");
-        let text = std::fs::read_to_string(place.path("firstlight.toml")).unwrap();
-        place.write("firstlight.toml", &text.replace("\"CA\"", &format!("{authority:?}")));
+        place.insert("CA", &place.path("ca.pem"));
         place.write("ca.pem", sim.authority());
         place
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::write(self.path(name), text).unwrap();
-        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    /// A path in its configuration that is known only now.
+    fn insert(&self, name: &str, path: &Path) {
+        let text = std::fs::read_to_string(self.path("firstlight.toml")).unwrap();
+        self.write("firstlight.toml", &text.replace(&format!("\"{name}\""), &format!("{path:?}")));
     }
 }
 

@@ -7,7 +7,8 @@ use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind;
 
-use super::{End, KINDS, Spot, all, ending, spots, tell};
+use super::cases::{End, all, tell};
+use super::{AT_ONCE, KINDS, Spot, ending, spots};
 use crate::field::{Cluster, spec};
 
 /// Nothing is done, and that is said.
@@ -126,8 +127,8 @@ async fn every_change_broken_in_every_way() {
             }
         }
     }
-    let ends = all(cases, Case::play).await;
-    tell("changes", &ends, 90);
+    let ends = all(cases, AT_ONCE, Case::play).await;
+    tell("proxmox faults: changes", &ends, 90);
 }
 
 /// Of reads of one path, the first and the last; all of them with `--full`.
@@ -146,6 +147,6 @@ async fn every_read_broken() {
             }
         }
     }
-    let ends = all(cases, Case::play).await;
-    tell("reads", &ends, 90);
+    let ends = all(cases, AT_ONCE, Case::play).await;
+    tell("proxmox faults: reads", &ends, 90);
 }

@@ -7,7 +7,8 @@ use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind;
 
-use super::{End, KINDS, Spot, all, ending, spots, tell};
+use super::cases::{End, all, tell};
+use super::{AT_ONCE, KINDS, Spot, ending, spots};
 use crate::field::{Cluster, spec, until};
 
 #[derive(Debug, Clone)]
@@ -65,6 +66,6 @@ async fn a_companion_that_is_killed_at_any_moment_is_followed_by_one_that_ends_i
             }
         }
     }
-    let ends = all(cases, Case::play).await;
-    tell("kill -9", &ends, 25);
+    let ends = all(cases, AT_ONCE, Case::play).await;
+    tell("proxmox faults: kill -9", &ends, 25);
 }

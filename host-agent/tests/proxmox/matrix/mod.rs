@@ -2,18 +2,17 @@
 //! three ways: one guest and all is well; everything as it was before; or an operator is told what is left, truly.
 
 mod broken;
+#[path = "../../hypervisor/matrix.rs"]
+mod cases;
 mod killed;
 mod undone;
 
-use std::future::Future;
-use std::io::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::guest::Kind;
-use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, LocalSet};
+
+use cases::End;
 
 use crate::field::{Cluster, Companion, GUEST, Job, spec};
 
@@ -22,14 +21,6 @@ const KINDS: [Kind; 2] = [Kind::Lxc, Kind::Qemu];
 const AT_ONCE: usize = 10;
 /// Every case ends sooner: the job's own deadline is 40 s.
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// How a job may end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
-    Complete,
-    Clean,
-    NeedsOperator,
-}
 
 /// A request of a bring-up: the `nth` (from 0) of those with this method and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,61 +150,6 @@ fn as_wanted(cluster: &Cluster, id: u32) -> Result<(), String> {
         }
         Ok(())
     })
-}
-
-/// Carries all cases out, some at once; how each ended.
-async fn all<C, F>(cases: Vec<C>, play: impl Fn(C) -> F) -> Vec<(String, End)>
-where
-    C: std::fmt::Debug,
-    F: Future<Output = (String, Result<End, String>)> + 'static,
-{
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    let (local, mut playing) = (LocalSet::new(), JoinSet::new());
-    for case in cases {
-        let (room, name) = (Arc::clone(&room), format!("{case:?}"));
-        let case = play(case);
-        let limited = async move {
-            let _place = room.acquire_owned().await.unwrap();
-            match tokio::task::spawn_local(case).await {
-                Ok(played) => played,
-                Err(panic) => (name, Err(panic.to_string())),
-            }
-        };
-        playing.spawn_local_on(limited, &local);
-    }
-    let (mut ends, mut wrong) = (Vec::new(), Vec::new());
-    let gather = async {
-        while let Some(played) = playing.join_next().await {
-            match played.unwrap() {
-                (case, Ok(end)) => ends.push((case, end)),
-                (case, Err(why)) => wrong.push(format!("{case}: {why}")),
-            }
-        }
-    };
-    local.run_until(gather).await;
-    assert!(
-        wrong.is_empty(),
-        "{} of {} cases:\n{}",
-        wrong.len(),
-        wrong.len() + ends.len(),
-        wrong.join("\n\n")
-    );
-    ends
-}
-
-/// Says how many cases a test tried and how they ended, even in a quiet run.
-fn tell(what: &str, ends: &[(String, End)], at_least: usize) {
-    let count = |wanted: End| ends.iter().filter(|(_, end)| *end == wanted).count();
-    let [complete, clean, operator] = [End::Complete, End::Clean, End::NeedsOperator].map(count);
-    let _ = writeln!(
-        std::io::stderr(),
-        "proxmox faults: {what}: {} cases: {complete} complete, {clean} clean, {operator} for an operator",
-        ends.len()
-    );
-    for (case, _) in ends.iter().filter(|(_, end)| *end == End::NeedsOperator) {
-        let _ = writeln!(std::io::stderr(), "proxmox faults: for an operator: {case}");
-    }
-    assert!(ends.len() >= at_least, "{what}: only {} cases of {at_least}", ends.len());
 }
 
 /// The job's end, and what a failed judgement should show besides.

@@ -6,7 +6,8 @@ use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind;
 
-use super::{End, KINDS, all, ending, tell};
+use super::cases::{End, all, tell};
+use super::{AT_ONCE, KINDS, ending};
 use crate::field::{Cluster, spec, until};
 
 /// How the guest is taken away.
@@ -73,6 +74,6 @@ async fn every_fault_of_a_removal() {
         let held = Fault::Delay(Duration::from_millis(400));
         cases.push(Case { kind, fault: held, times: 1, killed: true });
     }
-    let ends = all(cases, Case::play).await;
-    tell("removals", &ends, 24);
+    let ends = all(cases, AT_ONCE, Case::play).await;
+    tell("proxmox faults: removals", &ends, 24);
 }

@@ -113,6 +113,14 @@ impl Client {
         self.hubs.of(&self.project).subscribe()
     }
 
+    /// Opens the event socket once, and closes it again. Why it does not open, in words for people.
+    ///
+    /// # Errors
+    /// The server, or whatever stands in between, does not take it.
+    pub async fn try_events(&self) -> Result<(), String> {
+        events::open(&self.remote, &self.project).await.map(drop)
+    }
+
     /// Sends a call until it ends otherwise than by what may be tried again, or patience does.
     ///
     /// # Errors

@@ -47,8 +47,7 @@ impl Incus {
             )
             .with_hint("security.guestapi of the profiles has to be true for machines"));
         }
-        self.check_pools(&client, plan, &base).await?;
-        self.check_name(&client, plan).await
+        self.check_pools(&client, plan, &base).await
     }
 
     async fn check_pools(&self, client: &Client, plan: &GuestPlan, base: &Base) -> Result<(), Fault> {
@@ -74,26 +73,10 @@ impl Incus {
         Ok(())
     }
 
-    /// Names are the instances' ids, within their project.
-    async fn check_name(&self, client: &Client, plan: &GuestPlan) -> Result<(), Fault> {
-        if plan.place.remote.is_none() && plan.place.project.is_none() {
-            // That is asked by itself.
-            return Ok(());
-        }
-        match self.whose(client, plan.name.as_str()).await? {
-            None => Ok(()),
-            Some(whose) => Err(Fault::new("name-taken", format!("the name is taken: {whose}"))),
-        }
-    }
-
-    /// In words for people; none: the name is free where guests go that name no place.
-    pub(super) async fn instance_called(&self, name: &str) -> Result<Option<String>, Fault> {
-        let client = self.site(&Place::default())?;
-        self.whose(&client, name).await
-    }
-
-    async fn whose(&self, client: &Client, name: &str) -> Result<Option<String>, Fault> {
-        let Some(instance) = read(client, name).await? else { return Ok(None) };
+    /// In words for people; none: the name is free there. Names are the instances' ids, within their project.
+    pub(super) async fn instance_called(&self, name: &str, place: &Place) -> Result<Option<String>, Fault> {
+        let client = self.site(place)?;
+        let Some(instance) = read(&client, name).await? else { return Ok(None) };
         let whose = match stamp::job_of(&instance.config) {
             Some(job) => format!("stamp of job {job}"),
             None => "not ours".to_owned(),

@@ -22,7 +22,7 @@ pub(super) struct Disks {
 }
 
 /// The root disk of these devices, by name.
-fn root(devices: &Devices) -> Option<(&str, &Config)> {
+pub(in crate::backend::incus) fn root(devices: &Devices) -> Option<(&str, &Config)> {
     let is = |device: &Config, key: &str, value: &str| device.get(key).is_some_and(|found| found == value);
     let found = devices.iter().find(|(_, device)| is(device, "type", "disk") && is(device, "path", "/"));
     found.map(|(name, device)| (name.as_str(), device))

@@ -3,7 +3,7 @@
 mod disks;
 mod nics;
 
-pub(in crate::backend::incus) use disks::{Volume, pools};
+pub(in crate::backend::incus) use disks::{Volume, pools, root};
 pub(in crate::backend::incus) use nics::{interfaces, macs_of, nic_names};
 
 use std::collections::BTreeMap;
@@ -35,7 +35,8 @@ impl Base {
     }
 }
 
-fn is_true(value: &str) -> bool {
+/// As Incus reads it.
+pub(in crate::backend::incus) fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
 }
 
@@ -105,8 +106,7 @@ fn identity(placement: &Placement, base: &Base) -> Config {
     let mut config =
         Config::from([(stamp::JOB.to_owned(), placement.job.clone()), (channel.to_owned(), claim)]);
     if let Some(uuid) = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.clone()) {
-        // Becomes a machine's DMI product UUID; systemd in a container asks its first process's environment. To a
-        // restricted project the former is forbidden.
+        // Becomes a machine's DMI product UUID; systemd in a container asks its first process's environment.
         let key = if kind(placement) == Kind::Lxc { "environment.container_uuid" } else { "volatile.uuid" };
         config.insert(key.to_owned(), uuid);
     }

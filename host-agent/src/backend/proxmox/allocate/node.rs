@@ -110,7 +110,7 @@ impl super::super::Proxmox {
         }
     }
 
-    async fn candidates(&self, plan: &GuestPlan) -> Result<Vec<NodeLine>, Fault> {
+    pub(super) async fn candidates(&self, plan: &GuestPlan) -> Result<Vec<NodeLine>, Fault> {
         let golden = golden(&plan.golden)?;
         let nodes = self.online_nodes().await?;
         // Then its own answers say what it lacks.

@@ -6,8 +6,8 @@ use super::facts::{ClusterFacts, Facts, GoldenFacts};
 use super::grants::grant;
 use super::needs::{Area, Need};
 use super::storages::{holds_backups, judge_places};
-use super::{Findings, State};
 use crate::backend::Kind;
+use crate::backend::findings::{APART_S, Findings, State, counted};
 use crate::backend::proxmox::archive;
 use crate::backend::proxmox::client::endpoint::cluster::Version;
 use crate::backend::proxmox::client::endpoint::guest;
@@ -18,8 +18,6 @@ use crate::backend::proxmox::client::verdict::{ApiError, Class, Code, Unsent};
 const ENV_SINCE: (u32, u32) = (9, 1);
 /// All addresses of a container are listed by every release after this one.
 const ADDRESSES_SINCE: (u32, u32) = (8, 3);
-/// Clocks that are further apart than this many seconds make trouble for certificates and for reading logs.
-const APART_S: u64 = 5;
 
 pub(super) fn judge(facts: &Facts) -> Findings {
     let mut findings = Findings::default();
@@ -35,7 +33,7 @@ pub(super) fn judge(facts: &Facts) -> Findings {
     for (volume, golden) in &cluster.goldens {
         judge_golden(cluster, &facts.token, volume, golden, &mut findings);
     }
-    judge_preflights(cluster, &mut findings);
+    findings.say_preflights(&cluster.preflights);
     findings
 }
 
@@ -103,10 +101,6 @@ fn judge_pin(pin: &Pin, findings: &mut Findings) {
             );
         }
     }
-}
-
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 fn judge_version(cluster: &ClusterFacts, findings: &mut Findings) {
@@ -298,24 +292,6 @@ fn judge_golden(
             findings.say(State::Ok, what, "this token can read it");
         }
         Err(error) => judge_unread(cluster, token, what, &parsed, error, findings),
-    }
-}
-
-/// Words of faults that say nothing of the guest, but that the question had no answer.
-const NO_ANSWER: [&str; 4] =
-    ["proxmox-unreachable", "proxmox-no-answer", "proxmox-unreadable", "proxmox-server-error"];
-
-/// What `up` itself would say, before it does anything.
-fn judge_preflights(cluster: &ClusterFacts, findings: &mut Findings) {
-    let well: Vec<&str> =
-        cluster.preflights.iter().filter(|(_, end)| end.is_ok()).map(|(guest, _)| guest.as_str()).collect();
-    if !well.is_empty() {
-        findings.say(State::Ok, "preflight", well.join(", "));
-    }
-    for (guest, end) in &cluster.preflights {
-        let Err(fault) = end else { continue };
-        let state = if NO_ANSWER.contains(&&*fault.code) { State::Unknown } else { State::Fail };
-        findings.say(state, format!("preflight of {guest}"), &fault.message).with_fix(fault.hint.clone());
     }
 }
 

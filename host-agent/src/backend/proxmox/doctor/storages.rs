@@ -2,8 +2,8 @@
 
 use super::facts::{ClusterFacts, NodeFacts};
 use super::needs::{Area, Ask};
-use super::{Finding, Findings, State};
 use crate::backend::Kind;
+use crate::backend::findings::{Finding, Findings, State};
 use crate::backend::proxmox::client::endpoint::storage::StorageState;
 
 /// How one thing stands on one node.

@@ -265,7 +265,8 @@ impl Endpoint for ReplaceInstance {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatchInstance {
     pub name: String,
-    /// An empty value takes a key away.
+    /// An empty value takes a key away: no key without a value is stored.
+    /// Source: CreateInstanceConfig in internal/server/db/instances.go of Incus.
     pub config: Config,
     /// Each is written whole.
     pub devices: Devices,

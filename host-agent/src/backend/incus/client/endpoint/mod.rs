@@ -3,6 +3,7 @@
 //! Go writes an empty list or map as `null`, and leaves out what an older server does not know: both are read as empty.
 //! The calls and fields are those of Incus' `shared/api` and `doc/rest-api.yaml`, 6.0 to 7.
 
+pub mod certificate;
 pub mod exec;
 pub mod file;
 pub mod image;
@@ -48,7 +49,7 @@ pub struct Answered {
     /// Of an answer that only says who is at work on it.
     pub operation: Option<OperationId>,
     pub etag: Option<String>,
-    /// `X-Incus-*`, in small letters.
+    /// `X-Incus-*` and `Date`, in small letters.
     pub headers: BTreeMap<String, String>,
     /// Of a raw answer.
     pub bytes: Bytes,

@@ -32,6 +32,22 @@ impl Endpoint for ReadProject {
     }
 }
 
+/// Those that we may see: all, or those that our certificate is restricted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListProjects;
+
+impl Endpoint for ListProjects {
+    type Answer = Vec<Project>;
+
+    fn call(&self) -> Call {
+        Call::new(Method::Get, "/1.0/projects").with("recursion", 1)
+    }
+
+    fn read(answered: Answered) -> Result<Vec<Project>, Unreadable> {
+        parse(answered.metadata)
+    }
+}
+
 /// What a project's instances may take, running or not, by their configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadProjectState {

@@ -1,5 +1,7 @@
 //! The server itself: whether it trusts us, what it is and what it has.
 
+use std::time::UNIX_EPOCH;
+
 use serde::Deserialize;
 
 use super::{Answered, Config, Endpoint, Unreadable, nullable, parse};
@@ -25,6 +27,9 @@ pub struct Server {
     pub environment: Environment,
     #[serde(default, deserialize_with = "nullable")]
     pub config: Config,
+    /// Its clock, seconds since 1970, as its answer was dated.
+    #[serde(skip)]
+    pub clock_s: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -67,7 +72,9 @@ impl Endpoint for ReadServer {
     }
 
     fn read(answered: Answered) -> Result<Server, Unreadable> {
-        parse(answered.metadata)
+        let dated = answered.headers.get("date").and_then(|text| httpdate::parse_http_date(text).ok());
+        let since = dated.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        Ok(Server { clock_s: since.map(|since| since.as_secs()), ..parse(answered.metadata)? })
     }
 }
 

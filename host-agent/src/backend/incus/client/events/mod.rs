@@ -7,3 +7,4 @@ mod socket;
 pub use event::{Lifecycle, Told};
 pub use hub::Events;
 pub(super) use hub::Hubs;
+pub(super) use socket::open;

@@ -52,7 +52,10 @@ pub(super) async fn listen(remote: Arc<Remote>, project: String, board: Arc<Boar
     }
 }
 
-async fn open(remote: &Remote, project: &str) -> Result<WebSocketStream<Stream>, String> {
+pub(in crate::backend::incus::client) async fn open(
+    remote: &Remote,
+    project: &str,
+) -> Result<WebSocketStream<Stream>, String> {
     let call = Call::new(Method::Get, "/1.0/events").with("type", "operation,lifecycle");
     let config = WebSocketConfig::default()
         .max_message_size(Some(LARGEST))

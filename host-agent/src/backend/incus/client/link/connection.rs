@@ -9,7 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderMap, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HOST, HeaderMap, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt as _;
@@ -162,14 +162,14 @@ async fn read(response: Response<Incoming>, most: usize, cut: bool) -> Result<(A
     let answer = Answer {
         status: parts.status.as_u16(),
         etag: text(&parts.headers, ETAG.as_str()),
-        headers: of_incus(&parts.headers),
+        headers: of_interest(&parts.headers),
         body: bytes.into(),
     };
     Ok((answer, is_whole))
 }
 
-fn of_incus(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let names = headers.keys().filter(|name| name.as_str().starts_with("x-incus-"));
+fn of_interest(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let names = headers.keys().filter(|name| name.as_str().starts_with("x-incus-") || *name == DATE);
     names.filter_map(|name| Some((name.to_string(), text(headers, name.as_str())?))).collect()
 }
 

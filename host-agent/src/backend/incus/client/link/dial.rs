@@ -1,6 +1,7 @@
 //! A stream of bytes to the server: the socket itself, or TLS over TCP, over a proxy if there is one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hyper::Uri;
 use hyper::service::Service as _;
@@ -16,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::address::Address;
 use super::proxy::Proxy;
 use crate::backend::link::tls::WrongCertificate;
-use crate::backend::link::{Failure, FailureKind};
+use crate::backend::link::{Failure, FailureKind, FetchError, Presented, fetch_over};
 
 /// Bytes both ways.
 pub(in crate::backend::incus::client) trait Io:
@@ -44,14 +45,7 @@ pub(super) async fn server(
     proxy: Option<&Proxy>,
     connector: &TlsConnector,
 ) -> Result<Stream, Failure> {
-    let stream = match proxy {
-        None => TcpStream::connect((address.host.as_str(), address.port))
-            .await
-            .map_err(|error| unreachable(format!("{address} cannot be reached: {error}")))?,
-        Some(proxy) => through(proxy, address).await.map_err(|why| {
-            unreachable(format!("{address} cannot be reached through the proxy {proxy}: {why}"))
-        })?,
-    };
+    let stream = tcp(address, proxy).await.map_err(unreachable)?;
     // Small requests must not wait for the other side's acknowledgements.
     stream.set_nodelay(true).map_err(|error| unreachable(format!("{address}: {error}")))?;
     match connector.connect(name, stream).await {
@@ -65,6 +59,30 @@ pub(super) async fn server(
             None => unreachable(format!("{address} does not speak TLS as it should: {error}")),
         }),
     }
+}
+
+async fn tcp(address: &Address, proxy: Option<&Proxy>) -> Result<TcpStream, String> {
+    match proxy {
+        None => TcpStream::connect((address.host.as_str(), address.port))
+            .await
+            .map_err(|error| format!("{address} cannot be reached: {error}")),
+        Some(proxy) => through(proxy, address)
+            .await
+            .map_err(|why| format!("{address} cannot be reached through the proxy {proxy}: {why}")),
+    }
+}
+
+/// What the server presents, over the proxy if there is one; nothing but the handshake is sent.
+///
+/// # Errors
+/// As [`fetch_over`].
+pub async fn present(
+    address: &Address,
+    proxy: Option<&Proxy>,
+    limit: Duration,
+) -> Result<Presented, FetchError> {
+    let connecting = async { tcp(address, proxy).await.map_err(std::io::Error::other) };
+    fetch_over(&address.host, address.port, connecting, limit).await
 }
 
 async fn through(proxy: &Proxy, address: &Address) -> Result<TcpStream, String> {

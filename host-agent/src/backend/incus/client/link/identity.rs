@@ -47,6 +47,11 @@ impl ClientCertificate {
         self.chain.first().map(|own| Fingerprint::of(own))
     }
 
+    /// Our own, DER.
+    pub fn leaf(&self) -> Option<&[u8]> {
+        self.chain.first().map(AsRef::as_ref)
+    }
+
     /// # Errors
     /// There is no key in it.
     pub(super) fn identity(&self) -> Result<Identity, rustls::Error> {

@@ -18,7 +18,7 @@ use crate::backend::incus::client::operation::OperationId;
 pub struct Answer {
     pub status: u16,
     pub etag: Option<String>,
-    /// `X-Incus-*`, in small letters.
+    /// `X-Incus-*` and `Date`, in small letters.
     pub headers: BTreeMap<String, String>,
     pub body: Bytes,
 }

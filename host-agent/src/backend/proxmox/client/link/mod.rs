@@ -2,13 +2,11 @@
 
 mod address;
 mod connection;
-mod fetch;
 mod gate;
 mod nodes;
 mod token;
 
 pub use address::{Address, AddressError};
-pub use fetch::{FetchError, Presented, fetch_certificate};
 pub use token::{ApiToken, TokenError};
 
 pub use crate::backend::link::pin::{Fingerprint, Pin, PinError};

@@ -10,8 +10,8 @@ use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::address::{Address, AddressError};
-use crate::backend::link::pin::Fingerprint;
+use super::host_port;
+use super::pin::Fingerprint;
 use crate::tls::{Judge, Verifier, provider, spki};
 
 /// The server has proved that it holds the key; whose it is, is for a person to say.
@@ -19,7 +19,7 @@ use crate::tls::{Judge, Verifier, provider, spki};
 pub struct Presented {
     pub certificate: Fingerprint,
     pub key: SpkiPin,
-    /// The server's own certificate first. Proxmox does not send its authority's.
+    /// The server's own certificate first. Neither Proxmox nor Incus sends its authority's.
     pub chain: Vec<CertificateDer<'static>>,
 }
 
@@ -27,50 +27,58 @@ pub struct Presented {
 pub enum FetchError {
     #[error("{address} cannot be reached")]
     Connect {
-        address: Address,
+        address: String,
         #[source]
         source: std::io::Error,
     },
     #[error("{address} does not speak TLS as it should")]
     Handshake {
-        address: Address,
+        address: String,
         #[source]
         source: std::io::Error,
     },
     #[error("{address} does not answer in time")]
-    TimedOut { address: Address },
+    TimedOut { address: String },
     #[error("{address} presents a certificate that cannot be read")]
-    Certificate { address: Address },
-    #[error("the address cannot be used")]
-    Address(#[source] AddressError),
+    Certificate { address: String },
+    #[error("the address {address} cannot be used")]
+    Address { address: String },
 }
 
 /// Connects, notes the certificates, and hangs up.
 ///
 /// # Errors
 /// The server cannot be reached, or does not prove that it holds its certificate's key.
-pub async fn fetch_certificate(address: &Address, limit: Duration) -> Result<Presented, FetchError> {
-    let name = address.server_name().map_err(FetchError::Address)?;
-    let (notes, connector) = noting().map_err(|error| FetchError::Handshake {
-        address: address.clone(),
-        source: std::io::Error::other(error),
-    })?;
+pub async fn fetch_certificate(host: &str, port: u16, limit: Duration) -> Result<Presented, FetchError> {
+    fetch_over(host, port, TcpStream::connect((host, port)), limit).await
+}
+
+/// The same over a way of the caller's own, such as a proxy.
+///
+/// # Errors
+/// As [`fetch_certificate`].
+pub async fn fetch_over(
+    host: &str,
+    port: u16,
+    connecting: impl Future<Output = std::io::Result<TcpStream>>,
+    limit: Duration,
+) -> Result<Presented, FetchError> {
+    let address = || host_port::shown(host, port);
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| FetchError::Address { address: address() })?;
+    let handshake = |source| FetchError::Handshake { address: address(), source };
+    let (notes, connector) = noting().map_err(|error| handshake(std::io::Error::other(error)))?;
     let shake = async {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))
-            .await
-            .map_err(|source| FetchError::Connect { address: address.clone(), source })?;
-        connector
-            .connect(name, stream)
-            .await
-            .map_err(|source| FetchError::Handshake { address: address.clone(), source })
+        let stream = connecting.await.map_err(|source| FetchError::Connect { address: address(), source })?;
+        connector.connect(name, stream).await.map_err(handshake)
     };
     let stream = tokio::time::timeout(limit, shake)
         .await
-        .map_err(|_| FetchError::TimedOut { address: address.clone() })??;
+        .map_err(|_| FetchError::TimedOut { address: address() })??;
     drop(stream);
     let chain = notes.judge.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
     let leaf = chain.first().and_then(|leaf| Some((Fingerprint::of(leaf), spki(leaf).ok()?)));
-    let (certificate, key) = leaf.ok_or_else(|| FetchError::Certificate { address: address.clone() })?;
+    let (certificate, key) = leaf.ok_or_else(|| FetchError::Certificate { address: address() })?;
     Ok(Presented { certificate, key, chain })
 }
 
