@@ -81,6 +81,9 @@ pub enum Task {
         /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox), 20 (incus)
         #[arg(long, value_name = "COUNT")]
         guests: Vec<usize>,
+        /// So many rounds for each number of guests, ours and the script's in turn (incus)
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
     },
 }
 

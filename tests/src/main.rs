@@ -35,11 +35,11 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Incus(arguments) => incus::serve(&arguments)?,
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
-        Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests } => match subject {
+        Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests, rounds } => match subject {
             BenchSubject::Skeleton => figures::skeleton(!dev)?,
             BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
             BenchSubject::Proxmox => figures::proxmox(&guests)?,
-            BenchSubject::Incus => figures::incus(&guests, !dev)?,
+            BenchSubject::Incus => figures::incus(&guests, rounds, !dev)?,
             BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
         },
     }

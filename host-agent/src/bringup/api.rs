@@ -124,6 +124,10 @@ pub struct StepView {
     pub doubt_since_ms: Option<u64>,
     /// Remote tasks, oldest first.
     pub tasks: Vec<String>,
+    /// Of a step that waited: when the hypervisor's word that the guest is ready woke it. None: something else came first.
+    /// Milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub told_at_ms: Option<u64>,
     /// From the first attempt to undo it until it was undone.
     pub undo_duration_ms: Option<u64>,
     /// Attempts to undo it that did not succeed.

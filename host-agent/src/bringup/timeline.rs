@@ -1,6 +1,9 @@
 //! A job's journal as a timeline: step by step, what was tried, how long it took, who took it over. Pure.
 
+use serde_json::Value;
+
 use super::api::{StepState, StepView};
+use super::steps::TOLD_AT;
 use crate::backend::Trouble;
 use crate::job::{Event, JobSpec, Recorded};
 use crate::outcome::Fault;
@@ -50,7 +53,10 @@ impl Line {
                 view.doubt_since_ms.get_or_insert(at_ms);
                 view.fault = Some(fault.clone());
             }),
-            Event::StepSucceeded { step, .. } => self.ended(step, StepState::Done, None, at_ms),
+            Event::StepSucceeded { step, output } => {
+                self.edit(step, |view, _| view.told_at_ms = output.get(TOLD_AT).and_then(Value::as_u64));
+                self.ended(step, StepState::Done, None, at_ms);
+            }
             Event::StepFailed { step, fault, .. } => {
                 self.ended(step, StepState::Failed, Some(fault.clone()), at_ms);
             }
@@ -157,7 +163,7 @@ mod tests {
             Event::Created(spec.clone()),
             Event::StepStarted { step: step("a") },
             Event::StepProgress { step: step("a"), task: "t1".into() },
-            Event::StepSucceeded { step: step("a"), output: json!({}) },
+            Event::StepSucceeded { step: step("a"), output: json!({ "told_at_ms": 25 }) },
             Event::StepStarted { step: step("b") },
             Event::StepUncertain { step: step("b"), fault: fault("lost") },
             Event::TakenOver { companion: "two".into(), fence: 2 },
@@ -173,6 +179,7 @@ mod tests {
             (a.state, a.duration_ms, a.tasks.as_slice()),
             (StepState::Undoing, Some(20), &["t1".to_owned()][..])
         );
+        assert_eq!((a.told_at_ms, b.told_at_ms), (Some(25), None));
         assert_eq!((b.state, b.started_at_ms, b.duration_ms), (StepState::Undone, Some(40), Some(30)));
         assert_eq!((b.attempts, b.doubts, b.undo_failures, b.undo_duration_ms), (1, 1, 1, Some(20)));
         assert_eq!(

@@ -12,7 +12,7 @@ use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, id_of, store_fault};
+use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, TOLD_AT, id_of, store_fault};
 use crate::backend::ClaimChannel;
 use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
 use crate::bringup::service::Bringups;
@@ -82,6 +82,8 @@ struct Known {
     named: Vec<IpAddr>,
     /// Looks that were asked for because of a report.
     hurried: u32,
+    /// When the hypervisor's word of the guest woke this job, if it did. Milliseconds since the Unix epoch.
+    told_at_ms: Option<u64>,
 }
 
 impl Known {
@@ -176,11 +178,14 @@ impl AwaitReport {
         Ok(false)
     }
 
-    async fn stored(&self, context: &Context<'_>, sight: Option<&Sight>) -> Result<Option<Value>, Fault> {
+    async fn stored(&self, context: &Context<'_>, known: Option<&Known>) -> Result<Option<Value>, Fault> {
         let came = self.0.service()?.store.report_came(context.job).await.map_err(store_fault)?;
         Ok(came.map(|(sha256, at_ms)| {
             let mut output = json!({ "sha256": sha256, "received_at_ms": at_ms });
-            let seen = sight.and_then(|sight| sight.seen.as_ref());
+            if let Some(told_at_ms) = known.and_then(|known| known.told_at_ms) {
+                output[TOLD_AT] = json!(told_at_ms);
+            }
+            let seen = known.and_then(|known| known.sight.seen.as_ref());
             if let Some(seen) = seen.filter(|seen| seen.matches_report(&sha256)) {
                 output[BEACON] = json!(BeaconView::from(seen));
             }
@@ -200,6 +205,9 @@ impl AwaitReport {
         let mut ask = true;
         loop {
             let told = place.take_told();
+            if told {
+                known.told_at_ms.get_or_insert_with(now_ms);
+            }
             if told || pull.is_due(Instant::now()) {
                 pull.done(Instant::now());
                 ask |= self.pull(context, claim, spot.as_ref(), told).await?;
@@ -208,7 +216,7 @@ impl AwaitReport {
             self.overlook_old(&mut known.sight);
             ask |= self.name_report(claim, &mut known).await?;
             if ask {
-                if let Some(output) = self.stored(context, Some(&known.sight)).await? {
+                if let Some(output) = self.stored(context, Some(&known)).await? {
                     return Ok(Ok(output));
                 }
                 let refused = service.store.refusal_of_claim(claim).await;
@@ -330,7 +338,7 @@ impl AwaitReport {
             }
         }
         // If it was too late, another one is there.
-        let stored = self.stored(context, Some(&known.sight)).await?;
+        let stored = self.stored(context, Some(known)).await?;
         stored
             .map(Ok)
             .ok_or_else(|| Fault::new("report-vanished", "the report that was chosen is not in the store"))

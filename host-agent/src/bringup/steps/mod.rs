@@ -49,6 +49,8 @@ const SLOW: Duration = Duration::from_secs(30 * 60);
 const FAST: Duration = Duration::from_secs(5 * 60);
 /// In the output of `await-report`: the beacon that stood then. In that of `verify`: there was nothing else.
 const BEACON: &str = "beacon";
+/// In the output of `await-report`: when the hypervisor's word that the guest is ready woke the job, if it came first.
+pub(super) const TOLD_AT: &str = "told_at_ms";
 /// In the output of `verify`: what could not be shown of the guest, in words for people.
 const UNPROVEN: &str = "unproven";
 const CONTENDED: &str = "allocation-contended";
