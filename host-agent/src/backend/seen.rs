@@ -25,6 +25,9 @@ pub struct LookBudget {
     pub per_second: u32,
     /// No guest of this backend has a beacon earlier after its start.
     pub not_before: Duration,
+    /// At least so long between two looks at a guest that is not ready yet: the hypervisor tells by itself when it is, and
+    /// looks are for what it does not tell. Zero: it tells nothing now.
+    pub calm: Duration,
 }
 
 /// What a command in a guest came to.

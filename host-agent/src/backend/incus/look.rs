@@ -19,12 +19,20 @@ use super::{Incus, stamp};
 use crate::backend::{GuestPlan, Look, LookBudget, Observed, Placement};
 use crate::outcome::Fault;
 
-/// A look has the server start a process in the guest's network namespace: some 50 ms of one core.
-pub(super) const BUDGET: LookBudget = LookBudget { per_second: 10, not_before: Duration::from_millis(300) };
+/// A look has the server start a process in the guest's network namespace: some 50 ms of one core, which the guests that
+/// boot beside it do not have.
+const BUDGET: LookBudget =
+    LookBudget { per_second: 10, not_before: Duration::from_millis(300), calm: Duration::ZERO };
+/// While the server's events are heard: `instance-ready` and reports come first.
+const CALM: Duration = Duration::from_secs(4);
 /// In bytes; the intake takes no larger report.
 const REPORT_SIZE: usize = 1 << 20;
 
 impl Incus {
+    pub(super) fn budget(&self) -> LookBudget {
+        LookBudget { calm: if self.ears.all_hear() { CALM } else { Duration::ZERO }, ..BUDGET }
+    }
+
     pub(super) async fn look_at_guest(&self, placement: &Placement) -> Result<Look, Fault> {
         let client = self.site(&placement.plan.place)?.with_patience(Patience::NONE);
         match client.send(&ReadState { name: name_of(placement).to_owned() }).await {

@@ -161,7 +161,7 @@ impl Backend for Incus {
     }
 
     fn look_budget(&self) -> Option<LookBudget> {
-        Some(look::BUDGET)
+        Some(self.budget())
     }
 
     async fn look(&self, guest: &Placement) -> Result<Look, Fault> {

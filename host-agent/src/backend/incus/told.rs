@@ -33,6 +33,12 @@ impl Ears {
         }
     }
 
+    /// Nothing of what servers tell is missed just now.
+    pub(super) fn all_hear(&self) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        !wanted.is_empty() && wanted.values().all(|client| client.events().is_open())
+    }
+
     async fn open(&self) {
         let wanted = self.wanted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let mut open = self.open.lock().await;

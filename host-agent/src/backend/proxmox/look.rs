@@ -15,7 +15,8 @@ use crate::backend::{Look, LookBudget, Placement};
 use crate::outcome::Fault;
 
 /// A look takes one of the node's three workers for 60 to 90 ms.
-pub(super) const BUDGET: LookBudget = LookBudget { per_second: 8, not_before: Duration::from_millis(500) };
+pub(super) const BUDGET: LookBudget =
+    LookBudget { per_second: 8, not_before: Duration::from_millis(500), calm: Duration::ZERO };
 /// A machine's agent that does not answer costs a worker for 3 s: it is left alone for this long.
 const SILENCE: Duration = Duration::from_secs(5);
 

@@ -89,7 +89,7 @@ impl Lookout {
         started: Option<Instant>,
     ) -> Spot {
         let from = started.map_or_else(Instant::now, |started| started + budget.not_before);
-        self.add(backend, budget, placement, Guest::new(from), started)
+        self.add(backend, budget, placement, Guest { calm: budget.calm, ..Guest::new(from) }, started)
     }
 
     /// One look, as soon as the node's budget has one.

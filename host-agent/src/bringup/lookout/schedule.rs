@@ -6,6 +6,7 @@
 //! | earlier guests of its golden took longer | every 2 s, until shortly before they had theirs |
 //! | it may have one any moment | every 300 ms |
 //! | alive, and not ready yet | every 400 ms, 1.2 s among several; every 2 s while earlier ones took longer |
+//! | not ready yet, and its hypervisor tells when it is | not twice within the budget's `calm` |
 //! | ready or degraded: its report is waited for | every second |
 //! | its report came, and waits for the beacon that names it | at once, not twice within 150 ms |
 //! | a look failed | after 0.5 s, doubling up to 5 s |
@@ -54,6 +55,8 @@ pub(super) struct Guest {
     /// When it may be ready.
     pub(super) told_from: Option<Instant>,
     pub(super) stage: Stage,
+    /// At least so long between two looks at one that is not ready yet.
+    pub(super) calm: Duration,
     /// Begin of the last look.
     pub(super) last: Option<Instant>,
     /// Looks in a row that failed.
@@ -69,6 +72,7 @@ impl Guest {
             from,
             alive_from: None,
             told_from: None,
+            calm: Duration::ZERO,
             stage: Stage::Unseen,
             last: None,
             failures: 0,
@@ -79,7 +83,10 @@ impl Guest {
 
     /// When it is to be looked at next, and how often it is just now.
     fn due(&self, several: bool) -> (Instant, Duration) {
-        let Some(last) = self.last else { return (self.from, BRISK) };
+        let Some(last) = self.last else {
+            let calm = if self.urgent { Duration::ZERO } else { self.calm };
+            return (self.from + calm, BRISK);
+        };
         if self.failures > 0 {
             let doubled = FIRST_FAILURE.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
             let pause = doubled.min(LAST_FAILURE);
@@ -89,10 +96,10 @@ impl Guest {
             return (last + TORN, TORN);
         }
         let (often, expected) = match self.stage {
-            Stage::Unseen => (BRISK, self.alive_from),
+            Stage::Unseen => (BRISK.max(self.calm), self.alive_from),
             Stage::Torn => (TORN, None),
-            Stage::Alive if several => (ALIVE_AMONG_OTHERS, self.told_from),
-            Stage::Alive => (ALIVE, self.told_from),
+            Stage::Alive if several => (ALIVE_AMONG_OTHERS.max(self.calm), self.told_from),
+            Stage::Alive => (ALIVE.max(self.calm), self.told_from),
             Stage::Told => (TOLD, None),
         };
         let soon = last + often;

@@ -8,7 +8,8 @@ use super::*;
 use crate::backend::{Allocation, Slot};
 use crate::bringup::tests::paper::Paper;
 
-const BUDGET: LookBudget = LookBudget { per_second: 8, not_before: Duration::from_millis(1500) };
+const BUDGET: LookBudget =
+    LookBudget { per_second: 8, not_before: Duration::from_millis(1500), calm: Duration::ZERO };
 
 fn eyes() -> (Arc<Paper>, Arc<dyn Backend>) {
     let paper = Arc::new(Paper::default());

@@ -23,6 +23,7 @@ async fn how_often_a_guest_is_looked_at_follows_what_is_known_of_it() {
     let at = |milliseconds| start + millis(milliseconds);
     let guest = Guest::new(at(2000));
     let looked = |last, stage| Guest { last: Some(at(last)), stage, ..guest.clone() };
+    let calm = |guest: Guest| Guest { calm: millis(4000), ..guest };
     let expects = |alive: u64, told: u64, guest: Guest| Guest {
         alive_from: Some(at(alive)),
         told_from: Some(at(told)),
@@ -35,6 +36,16 @@ async fn how_often_a_guest_is_looked_at_follows_what_is_known_of_it() {
         ("brisk", 2600, looked(2500, Stage::Unseen), Some(2800)),
         ("alive", 2600, looked(2500, Stage::Alive), Some(2900)),
         ("waits for its report", 2600, looked(2500, Stage::Told), Some(3500)),
+        ("it would tell", 2600, calm(looked(2500, Stage::Unseen)), Some(6500)),
+        ("it would tell from the first", 2600, calm(guest.clone()), Some(6000)),
+        (
+            "it would tell, and its report came",
+            2600,
+            Guest { urgent: true, ..calm(guest.clone()) },
+            Some(2600),
+        ),
+        ("it told", 2600, calm(looked(2500, Stage::Told)), Some(3500)),
+        ("it would tell, and is torn", 2600, calm(looked(2500, Stage::Torn)), Some(2650)),
         ("torn", 2600, looked(2500, Stage::Torn), Some(2650)),
         ("rarely before it is expected", 2600, expects(9000, 12000, looked(2500, Stage::Unseen)), Some(4500)),
         ("in time for it", 2600, expects(3000, 12000, looked(2500, Stage::Unseen)), Some(3000)),
