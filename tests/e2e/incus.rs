@@ -2,6 +2,7 @@
 
 mod bring_up;
 mod faults;
+mod machines;
 mod outages;
 mod remote;
 mod rig;

@@ -3,12 +3,13 @@
 //! One that comes out of an export cannot carry anything in that call. It is imported under a name that only this job has,
 //! gets stamp, claim, MACs and sizes there, and then its own name: before that it is found by the job's name for it.
 
+use firstlight_shared::wire::Intent;
 use serde_json::{Value, json};
 
 use super::check::{self, Change};
 use super::client::Client;
 use super::client::endpoint::instance::{
-    CreateInstance, DeleteInstance, Image, ImportBackup, Instance, PatchInstance,
+    CreateInstance, DeleteInstance, Image, ImportBackup, Instance, Kind, PatchInstance,
 };
 use super::client::endpoint::storage::{CreateVolume, ReadVolume};
 use super::client::operation::{OperationEnd, OperationId};
@@ -20,8 +21,7 @@ use super::site::name_of;
 use super::standing::Standing;
 use super::wanted::{Volume, Wanted};
 use super::{Incus, LONGEST, client, stamp};
-use crate::backend::after_task;
-use crate::backend::{Placement, Stage};
+use crate::backend::{Placement, Stage, after_task};
 use crate::outcome::{Act, Fault, Followed, Probe};
 
 impl Incus {
@@ -34,7 +34,7 @@ impl Incus {
             Standing::Ours(instance) => {
                 let wanted = self.wanted(&client, placement, Some(&instance)).await?;
                 Ok(match is_made(placement, &wanted, &instance) {
-                    true => Probe::Present(output(Stage::Restore, placement, &client)),
+                    true => Probe::Present(made(placement, &client, &instance)),
                     false => Probe::Absent,
                 })
             }
@@ -224,6 +224,17 @@ pub(super) fn started(sent: Result<OperationId, client::verdict::ApiError>) -> A
         Ok(operation) => Act::Started(operation.to_string()),
         Err(error) => act_of(&error),
     }
+}
+
+/// With a machine's UUID, if the server chose it.
+fn made(placement: &Placement, client: &Client, instance: &Instance) -> Value {
+    let mut made = output(Stage::Restore, placement, client);
+    let is_new = placement.plan.intent == Intent::Provision;
+    let chosen = placement.allocation.slot.as_ref().is_some_and(|slot| slot.uuid.is_some());
+    if kind(&placement.plan) == Kind::VirtualMachine && is_new && !chosen {
+        made["uuid"] = json!(instance.config.get("volatile.uuid"));
+    }
+    made
 }
 
 /// What [`Act::Applied`] gives of this stage. A restore's tells which guest it made.

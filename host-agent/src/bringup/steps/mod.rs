@@ -105,6 +105,10 @@ impl Allocated {
         if let (Some(slot), Some(id)) = (&mut allocation.slot, id_in_use(state)) {
             slot.id = id;
         }
+        if let Some(slot) = allocation.slot.as_mut().filter(|slot| slot.uuid.is_none()) {
+            // The hypervisor chose it, where we may not.
+            slot.uuid = as_made(state, "uuid");
+        }
         let made = state.outputs.contains_key(RESTORE);
         let tasks = state.last_tasks.clone();
         // Of an id that is somebody else's it is known what was asked for: nothing that was taken.
@@ -137,7 +141,12 @@ pub(super) fn id_of(state: &State) -> Option<String> {
 
 /// The id that the guest was made with, once it was.
 fn id_in_use(state: &State) -> Option<String> {
-    Some(state.outputs.get(RESTORE)?.get("id")?.as_str()?.to_owned())
+    as_made(state, "id")
+}
+
+/// What the restore tells of the guest that it made.
+fn as_made(state: &State, key: &str) -> Option<String> {
+    Some(state.outputs.get(RESTORE)?.get(key)?.as_str()?.to_owned())
 }
 
 impl BringUp {

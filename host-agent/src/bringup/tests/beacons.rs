@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use firstlight_shared::beacon::{Beacon, Form, Key, Reason, State as BeaconState, encode};
+use firstlight_shared::ids::MachineId;
 use firstlight_shared::wire::{Envelope, Report, ReportState, Trust};
 use ssh_key::PrivateKey;
 use tokio::time::Instant;
@@ -323,6 +324,27 @@ async fn another_machine_id_than_the_given_one_is_told() {
     rig.raise_for(&job, &report, 1);
     rig.deliver(&report, HOME).await.unwrap();
     assert_eq!(code(&rig.until(&job, Phase::RolledBack).await), "wrong-machine-id");
+}
+
+#[tokio::test]
+async fn a_machine_id_that_the_hypervisor_chose_counts_as_well() {
+    const UUID: &str = "77250a18-41e2-4b60-9abe-b03dd3b3e545";
+    for (reported, phase) in
+        [(UUID, Phase::Done), ("00000000-0000-4000-8000-000000000001", Phase::RolledBack)]
+    {
+        let rig = rig().await;
+        rig.paper.world().own_uuid = Some(UUID.to_owned());
+        let job = rig.waiting(ONE).await;
+        let id = reported.parse::<MachineId>().unwrap().derived();
+        let report =
+            rig.report_with(&job, &key(), |report| report.identity.machine_id.derived = Some(id)).await;
+        rig.raise_for(&job, &report, 1);
+        rig.deliver(&report, HOME).await.unwrap();
+        let state = rig.until(&job, phase).await;
+        if phase == Phase::RolledBack {
+            assert_eq!(code(&state), "wrong-machine-id");
+        }
+    }
 }
 
 /// What a machine has mounted is told by its own agent alone.

@@ -62,6 +62,8 @@ pub(in crate::bringup) struct World {
     pub(in crate::bringup) released: u32,
     /// Claims carry no secret, ids are chosen, and guests may be looked at.
     pub(in crate::bringup) open: bool,
+    /// UUIDs are not chosen: each guest gets this one when it is made, and the restore tells of it.
+    pub(in crate::bringup) own_uuid: Option<String>,
     /// What a look at each job's guest shows; nothing: it does not run.
     pub(in crate::bringup) shown: BTreeMap<String, Vec<IpAddr>>,
     pub(in crate::bringup) look_takes: Duration,
@@ -165,6 +167,8 @@ impl Backend for Paper {
         let free = (1..=250).map(|last| IpAddr::from([192, 0, 2, last])).zip(1..);
         let mut free = free.filter(|(address, _)| !taken.addresses.contains(address));
         let (address, number) = free.next().ok_or_else(|| Fault::new("full", "no address is free"))?;
+        let uuid = format!("00000000-0000-4000-8000-0000000000{number:02x}");
+        let uuid = self.world().own_uuid.is_none().then_some(uuid);
         Ok(Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x58], [0, 0, number]),
             addresses: vec![address],
@@ -172,7 +176,7 @@ impl Backend for Paper {
             slot: self.world().open.then(|| Slot {
                 id: format!("{}", 100 + u32::from(number)),
                 node: "paper-1".to_owned(),
-                uuid: Some(format!("00000000-0000-4000-8000-0000000000{number:02x}")),
+                uuid,
                 since_s: 0,
             }),
         })
@@ -217,7 +221,10 @@ impl Backend for Paper {
             Some(object) => object.running |= stage == Stage::Start,
             None => return Act::Refused(Fault::new("gone", "there is no such guest")),
         }
-        Act::Applied(json!({}))
+        match &world.own_uuid {
+            Some(uuid) if stage == Stage::Restore => Act::Applied(json!({ "uuid": uuid })),
+            _ => Act::Applied(json!({})),
+        }
     }
 
     async fn undo(&self, stage: Stage, guest: &Placement) -> Undo {
@@ -321,7 +328,8 @@ impl Backend for Paper {
     }
 
     fn look_budget(&self) -> Option<LookBudget> {
-        let budget = LookBudget { per_second: 8, not_before: Duration::from_millis(20) };
+        let budget =
+            LookBudget { per_second: 8, not_before: Duration::from_millis(20), calm: Duration::ZERO };
         let world = self.world();
         (world.open && !world.blind).then_some(budget)
     }

@@ -25,7 +25,12 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts it on `directory`, and waits until it is asked in vain no more. Guests of an earlier one go on.
-    pub(super) fn start(holder: &Holder, directory: &Path, log: &Path) -> Result<Self> {
+    pub(super) fn start(
+        holder: &Holder,
+        directory: &Path,
+        log: &Path,
+        environment: &[(&'static str, String)],
+    ) -> Result<Self> {
         let Some(program) = PROGRAMS.iter().find(|program| Path::new(program).is_file()) else {
             bail!("there is no incusd in {}: install the package incus-base", PROGRAMS.join(" or "))
         };
@@ -33,6 +38,7 @@ impl Daemon {
         let outer = holder
             .command(&["setsid", "--wait", program, "--group", "root"])
             .env("INCUS_DIR", directory)
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

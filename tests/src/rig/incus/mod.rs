@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Not as elsewhere: no way out to other networks, no AppArmor, on a machine with cgroups of version 1 no limits, and
-//! without KVM no machines (their API works).
+//! machines on one that is made [`IncusServer::for_machines`] only, where none starts.
 
 mod daemon;
 mod holder;
+mod machines;
 mod serve;
 mod setup;
 
@@ -35,6 +36,8 @@ pub use serve::serve;
 pub const GOLDEN: &str = "golden";
 /// As [`GOLDEN`], of guests that are ready without a network.
 pub const ALONE: &str = "alone";
+/// Of machines: an empty disk.
+pub const MACHINE: &str = "machine";
 /// Of guests that never report.
 pub const SILENT: &str = "silent";
 /// Pool with room for no golden.
@@ -52,6 +55,8 @@ pub struct IncusServer {
     holder: Holder,
     subnet: Subnet,
     folder: PathBuf,
+    /// More of the daemon's environment.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl IncusServer {
@@ -60,6 +65,26 @@ impl IncusServer {
     /// # Errors
     /// Not root, a tool is missing, or the kernel refuses a namespace.
     pub fn start(images: &[(&str, &Path)]) -> Result<Self> {
+        Self::start_with(images, |_| Ok(Vec::new()))
+    }
+
+    /// One that makes machines, with [`MACHINE`] to make them of.
+    ///
+    /// # Panics
+    /// Where it cannot be had.
+    pub fn for_machines() -> Self {
+        let start = || {
+            let disk = tempfile::Builder::new().suffix(".img").tempfile()?;
+            machines::empty_disk(disk.path())?;
+            Self::start_with(&[(MACHINE, disk.path())], machines::lend)
+        };
+        start().unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    fn start_with(
+        images: &[(&str, &Path)],
+        lend: impl FnOnce(&Path) -> Result<Vec<(&'static str, String)>>,
+    ) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "an Incus server needs root");
         // The folder itself is the holder's to make and to remove.
         let unique = tempfile::Builder::new().prefix("flincus-").rand_bytes(8).tempdir()?;
@@ -68,8 +93,10 @@ impl IncusServer {
         let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
         let subnet = Subnet::reserve(80, &name)?;
         let holder = Holder::start(&name, &folder)?;
-        let daemon = Daemon::start(&holder, &folder.join("incus"), &folder.join("incusd.log"))?;
-        let server = Self { daemon: Mutex::new(Some(daemon)), holder, subnet, folder };
+        let environment = lend(&folder)?;
+        let log = folder.join("incusd.log");
+        let daemon = Daemon::start(&holder, &folder.join("incus"), &log, &environment)?;
+        let server = Self { daemon: Mutex::new(Some(daemon)), holder, subnet, folder, environment };
         setup::all(&server, images).with_context(|| server.log())?;
         Ok(server)
     }
@@ -184,7 +211,8 @@ impl IncusServer {
 
     /// After [`IncusServer::kill`].
     pub fn start_again(&self) -> Result<()> {
-        let started = Daemon::start(&self.holder, &self.directory(), &self.folder.join("incusd.log"))?;
+        let log = self.folder.join("incusd.log");
+        let started = Daemon::start(&self.holder, &self.directory(), &log, &self.environment)?;
         *self.daemon() = Some(started);
         Ok(())
     }

@@ -105,8 +105,7 @@ fn identity(placement: &Placement, base: &Base) -> Config {
     let mut config =
         Config::from([(stamp::JOB.to_owned(), placement.job.clone()), (channel.to_owned(), claim)]);
     if let Some(uuid) = placement.allocation.slot.as_ref().and_then(|slot| slot.uuid.clone()) {
-        // Becomes a machine's DMI product UUID; systemd in a container asks its first process's environment. To a
-        // restricted project the former is forbidden.
+        // Becomes a machine's DMI product UUID; systemd in a container asks its first process's environment.
         let key = if kind(placement) == Kind::Lxc { "environment.container_uuid" } else { "volatile.uuid" };
         config.insert(key.to_owned(), uuid);
     }
