@@ -6,7 +6,9 @@
 //! | ready, degraded | taken, attested | refuted by the next look | a grace, then by the beacon alone |
 //! | ready, and only a report shows what is required | the same | the same | waits |
 //! | alive | taken, attested | kept | waits |
-//! | none | | from an address of the guest: taken after a while, unverified | waits |
+//! | none | | kept: whoever is in the guest can send one from its address, and its beacon may still come | waits |
+//!
+//! When the time is over, what is left of the reports is taken, unverified: that makes no guest ready, and says why not.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,8 +24,6 @@ use crate::store::Candidate;
 
 /// How long a report may take over the network once the beacon has named it.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long a guest that has reported may be without a beacon before it is held to have none.
-const NO_BEACON: Duration = Duration::from_secs(5);
 
 /// A report that may be the guest's.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub(in crate::bringup) fn judge(
     needs_report: bool,
     now: Instant,
 ) -> (Verdict, Vec<usize>) {
-    let Some(seen) = &sight.seen else { return (without_beacon(sight, came, now), Vec::new()) };
+    let Some(seen) = &sight.seen else { return (Verdict::Wait(None), Vec::new()) };
     if seen.state() == State::Failed {
         return (Verdict::Fail(failed(seen)), Vec::new());
     }
@@ -84,18 +84,6 @@ pub(in crate::bringup) fn last_resort(sight: &Sight, came: &[Came]) -> Option<Ve
     let from_home = came.iter().position(|one| !one.candidate.refuted && is_from_home(sight, one));
     let any = || came.iter().position(|one| !one.candidate.refuted);
     from_home.or_else(any).map(|index| Verdict::Take(index, Trust::Unverified))
-}
-
-/// An older agent makes none, and an older hypervisor does not list it. Somebody else's report is no sign of that: the
-/// guest may be starting still.
-fn without_beacon(sight: &Sight, came: &[Came], now: Instant) -> Verdict {
-    let home = came.iter().enumerate().filter(|(_, one)| !one.candidate.refuted && is_from_home(sight, one));
-    let ends = home.map(|(index, one)| (one.noticed + NO_BEACON, index)).min();
-    match ends {
-        Some((ends, index)) if ends <= now => Verdict::Take(index, Trust::Unverified),
-        Some((ends, _)) => Verdict::Wait(Some(ends)),
-        None => Verdict::Wait(None),
-    }
 }
 
 fn is_from_home(sight: &Sight, one: &Came) -> bool {

@@ -123,6 +123,32 @@ async fn whoever_knows_the_claim_cannot_keep_the_guest_out() {
     }
 }
 
+/// Any process in the guest can send from its address, long before the beacon stands.
+#[tokio::test]
+async fn a_hundred_forged_reports_from_the_guests_own_address_do_not_end_the_wait() {
+    let rig = rig().await;
+    let job = rig.waiting(ONE).await;
+    rig.show(&job, vec![HOME]);
+    let report = rig.report(&job, &key()).await;
+    for _ in 0..100 {
+        let sent = rig.send_from(&rig.report(&job, &key()).await, HOME).await;
+        assert!(matches!(sent, Err(IntakeError::Unbound)), "{sent:?}");
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(matches!(rig.send_from(&report, HOME).await, Err(IntakeError::Unbound)));
+    assert_eq!(rig.state(&job).await.phase, Phase::Waiting);
+    rig.raise_for(&job, &report, 1);
+    rig.deliver(&report, HOME).await.unwrap();
+    for _ in 0..100 {
+        match rig.send_from(&rig.report(&job, &key()).await, HOME).await {
+            Err(IntakeError::Refused(refused)) => assert_eq!(refused.code, "claim-used"),
+            other => panic!("{other:?}"),
+        }
+    }
+    rig.until(&job, Phase::Done).await;
+    assert_eq!(rig.trust(&job).await, Some(Trust::Attested));
+}
+
 #[tokio::test]
 async fn a_forged_report_is_refuted_and_the_true_one_waited_for() {
     let rig = rig().await;

@@ -5,6 +5,7 @@
 //! | containers | VM.Allocate, VM.Audit, VM.PowerMgmt, VM.Config.{Network,Options}; {CPU,Memory,Disk} as asked | Datastore.AllocateSpace, SDN.Use |
 //! | machines | the same, VM.Config.HWType (the claim), VM.GuestAgent.{Audit,FileRead} | the same |
 //! | waiting | VM.Audit | |
+//! | changes of guests that are there | VM.Config.Memory, VM.Snapshot (to roll back, VM.Snapshot.Rollback is enough) | |
 
 use std::collections::BTreeSet;
 
@@ -231,6 +232,7 @@ fn of_guests(ask: &Ask, version: Option<(u32, u32)>) -> Vec<Need> {
     let area = Area::Guests { vmid: ask.vmid, pool: ask.pool.clone() };
     let need = |(_, any, why)| Need { area: area.clone(), any, why, must: ask.must };
     let mut needs: Vec<Need> = table.into_iter().filter(|(asked, ..)| *asked).map(need).collect();
+    needs.extend(of_changes(ask, &area));
     if let Some(pool) = &ask.pool {
         needs.push(Need {
             area: Area::Pool(pool.clone()),
@@ -248,6 +250,17 @@ fn of_guests(ask: &Ask, version: Option<(u32, u32)>) -> Vec<Need> {
         });
     }
     needs
+}
+
+/// What a bring-up does without.
+fn of_changes(ask: &Ask, area: &Area) -> Vec<Need> {
+    let table = [
+        (!ask.memory, vec!["VM.Config.Memory"], "`firstlight set --memory`"),
+        (true, vec!["VM.Snapshot"], "`firstlight snapshot`"),
+        (true, vec!["VM.Snapshot", "VM.Snapshot.Rollback"], "`firstlight rollback`"),
+    ];
+    let asked = table.into_iter().filter(|(asked, ..)| *asked);
+    asked.map(|(_, any, why)| Need { area: area.clone(), any, why, must: false }).collect()
 }
 
 fn of_surroundings(ask: &Ask) -> Vec<Need> {

@@ -20,11 +20,18 @@ fn what_a_plan_does_not_ask_needs_no_privilege() {
     let asks = asks(Some(&[plan(BARE)]), &Defaults::default());
     let needs = needs(&asks, &[], Some((9, 2)));
     let guests = |area: &Area| matches!(area, Area::Guests { .. });
+    assert!(needs.iter().all(|need| guests(&need.area)), "{needs:#?}");
+    let (must, later): (Vec<Need>, Vec<Need>) = needs.into_iter().partition(|need| need.must);
     assert_eq!(
-        privileges(&needs, guests),
+        privileges(&must, guests),
         "VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options"
     );
-    assert!(needs.iter().all(|need| need.must && guests(&need.area)), "{needs:#?}");
+    assert_eq!(
+        privileges(&later, guests),
+        "VM.Config.Memory VM.Snapshot VM.Snapshot",
+        "only changes want these"
+    );
+    assert_eq!(later[2].any, ["VM.Snapshot", "VM.Snapshot.Rollback"]);
 }
 
 #[test]
@@ -37,7 +44,7 @@ fn a_machine_in_a_pool_needs_all_that_it_asks_for() {
             |area| matches!(area, Area::Guests { vmid: 9000, pool: Some(pool) } if pool == "lab")
         ),
         "VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.CPU VM.Config.Memory VM.Config.Disk \
-         VM.Config.HWType VM.GuestAgent.Audit VM.GuestAgent.FileRead"
+         VM.Config.HWType VM.GuestAgent.Audit VM.GuestAgent.FileRead VM.Snapshot VM.Snapshot"
     );
     let paths: BTreeSet<String> = found.iter().flat_map(|need| need.area.paths()).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
