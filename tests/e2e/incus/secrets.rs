@@ -152,7 +152,7 @@ fn a_secret_is_there_before_the_first_unit_and_nowhere_else() {
 
     ground.assert_nothing_tells("sealed", began);
     let said = site.incus(&["exec", "sealed", "--", "journalctl", "--no-pager", "--output=export"]);
-    assert!(said.contains("early.service"), "the guest's journal says little: {said}");
+    assert!(said.contains("firstlight-report.service"), "the guest's journal says little: {said}");
     ground.assert_free("the guest's journal", said.as_bytes());
     // All that the server has of it are the two files of the guest themselves.
     let held = ground.held_by_server();
