@@ -11,11 +11,13 @@ use super::{Case, Ground, Trouble, Work, all};
 /// Where the server answers, and dies before the next request: steps that need none are done while it is dead.
 const MOMENTS: [Fate; 2] = [Fate::HeldBefore, Fate::HeldAfter];
 
-/// Short runs have each change, now before and now after it is done, and the last question of two kinds.
+/// Short runs have each change, now before and now after it is done, and of questions the pull of the report, for which
+/// the job waits, and the last looks, which are of the proof.
 fn is_wanted(place: usize, spot: &Spot, spots: &[Spot], moment: Fate) -> bool {
     let is_last =
         !spots.iter().any(|one| one.path == spot.path && one.method == spot.method && one.nth > spot.nth);
-    let is_asked_late = ["/1.0/instances/*/state", "/1.0/instances/*"].contains(&spot.path.as_str());
+    let is_asked_late = ["/1.0/instances/*/files", "/1.0/instances/*/state", "/1.0/instances/*"]
+        .contains(&spot.path.as_str());
     match spot.changes() {
         _ if paths::full() => true,
         true => MOMENTS[place % 2] == moment,

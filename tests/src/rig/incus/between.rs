@@ -27,7 +27,7 @@ pub struct Spot {
 
 impl Spot {
     pub fn changes(&self) -> bool {
-        self.method != "GET"
+        !["GET", "HEAD"].contains(&self.method.as_str())
     }
 
     /// Nobody asks about an operation whose end was told before; and lists are asked for from time to time, whatever is
