@@ -40,16 +40,33 @@ enum Trouble {
     ServerDies(Fate),
 }
 
+/// The request at which it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    At(Spot),
+    /// The first that the job sends in this step; the first that changes something, where there is one.
+    Step(&'static str, Kind),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Change,
+    Any,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Case {
     work: Work,
-    spot: Spot,
+    place: Place,
     trouble: Trouble,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, {}: {:?}", self.work, self.spot, self.trouble)
+        match &self.place {
+            Place::At(spot) => write!(f, "{:?}, {spot}: {:?}", self.work, self.trouble),
+            Place::Step(step, kind) => write!(f, "{:?}, {step} ({kind:?}): {:?}", self.work, self.trouble),
+        }
     }
 }
 
@@ -123,7 +140,15 @@ impl<'a> Ground<'a> {
             }
         }
         let (fate, spec) = (case.trouble.fate(), self.spec(&guest));
-        self.between.meet(&case.spot, fate);
+        match case.place.clone() {
+            Place::At(spot) => self.between.meet(move |seen| *seen == spot, fate),
+            Place::Step(wanted, kind) => {
+                let mut asked = self.site.command(&["show", &guest, "--json"]);
+                let mut step = move || step_shown(&asked.output().unwrap().stdout);
+                let is_meant = move |seen: &Spot| kind == Kind::Any || seen.changes();
+                self.between.meet(move |seen| is_meant(seen) && step() == wanted, fate);
+            }
+        }
         let words = match case.work {
             Work::BringUp => vec!["up", &spec, "--detach"],
             Work::Removal => vec!["destroy", &guest, "--detach"],
@@ -251,6 +276,12 @@ impl Case {
     }
 }
 
+/// Of what `show --json` prints; nothing where there is no such job yet.
+fn step_shown(shown: &[u8]) -> String {
+    let shown = serde_json::from_slice(shown).unwrap_or(serde_json::Value::Null);
+    shown["job"]["step"].as_str().unwrap_or_default().to_owned()
+}
+
 /// No other test has it.
 fn name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -305,12 +336,11 @@ fn all(server: &IncusServer, cases: Vec<Case>, grounds: usize) -> Vec<Played> {
 fn play(ground: &mut Ground<'_>, case: &mut Case) -> Result<(End, String), String> {
     loop {
         let (end, step, met) = ground.play(case)?;
-        if met || (case.spot.nth == 0 && case.spot.may_not_come()) {
-            return Ok((case.expect(end)?, step));
+        match &mut case.place {
+            _ if met => return Ok((case.expect(end)?, step)),
+            Place::At(spot) if spot.nth > 0 => spot.nth -= 1,
+            Place::At(spot) if spot.may_not_come() => return Ok((case.expect(end)?, step)),
+            _ => return Err("its request did not come".to_owned()),
         }
-        if case.spot.nth == 0 {
-            return Err("its request did not come".to_owned());
-        }
-        case.spot.nth -= 1;
     }
 }

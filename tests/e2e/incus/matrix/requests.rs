@@ -5,7 +5,7 @@ use std::time::Duration;
 use firstlight_tests::paths;
 use firstlight_tests::rig::incus::{Fate, IncusServer, Spot};
 
-use super::{Case, Ground, Trouble, Work, all};
+use super::{Case, Ground, Place, Trouble, Work, all};
 
 /// Longer than an answer to a question may take.
 const TOO_LATE: Duration = Duration::from_secs(17);
@@ -44,7 +44,7 @@ fn cases(server: &'static IncusServer) -> Vec<Case> {
         for spot in spots {
             cases.extend(troubles(&spot).into_iter().map(|trouble| Case {
                 work,
-                spot: spot.clone(),
+                place: Place::At(spot.clone()),
                 trouble,
             }));
         }

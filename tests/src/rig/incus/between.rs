@@ -69,16 +69,18 @@ pub enum Onward {
     Breaks,
 }
 
-#[derive(Debug, Default)]
+/// Whether it is the one. It is asked before the request goes on.
+type Sought = Box<dyn FnMut(&Spot) -> bool + Send>;
+
+#[derive(Default)]
 struct Kept {
     seen: Vec<Spot>,
-    wanted: Option<(Spot, Fate)>,
+    wanted: Option<(Sought, Fate)>,
     met: bool,
     onward: Option<Onward>,
     over: bool,
 }
 
-#[derive(Debug)]
 struct Shared {
     server: PathBuf,
     socket: PathBuf,
@@ -86,10 +88,15 @@ struct Shared {
     changed: Condvar,
 }
 
-#[derive(Debug)]
 pub struct Between {
     shared: Arc<Shared>,
     _folder: TempDir,
+}
+
+impl fmt::Debug for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Between").field("socket", &self.shared.socket).finish_non_exhaustive()
+    }
 }
 
 impl Between {
@@ -119,9 +126,9 @@ impl Between {
         &self.shared.socket
     }
 
-    /// From now on requests are counted anew, and this one is met, once.
-    pub fn meet(&self, spot: &Spot, fate: Fate) {
-        *self.shared.kept() = Kept { wanted: Some((spot.clone(), fate)), ..Kept::default() };
+    /// From now on requests are counted anew, and the first that is sought is met, once.
+    pub fn meet(&self, sought: impl FnMut(&Spot) -> bool + Send + 'static, fate: Fate) {
+        *self.shared.kept() = Kept { wanted: Some((Box::new(sought), fate)), ..Kept::default() };
     }
 
     /// From now on requests are counted anew, and all of them pass.
@@ -220,7 +227,7 @@ impl Shared {
         let path = pattern(&request.path);
         let nth = kept.seen.iter().filter(|seen| seen.method == request.method && seen.path == path).count();
         let spot = Spot { method: request.method.clone(), path, nth };
-        let met = kept.wanted.take_if(|(wanted, _)| *wanted == spot).map(|(_, fate)| fate);
+        let met = kept.wanted.take_if(|(sought, _)| sought(&spot)).map(|(_, fate)| fate);
         kept.seen.push(spot);
         kept.met |= met.is_some_and(|fate| fate != Fate::HeldAfter);
         met
