@@ -8,16 +8,17 @@ mod reaction;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use self::monitor::Monitor;
 use self::reaction::Reactions;
 use super::{median, milliseconds};
-use crate::golden::{self, LOGIN_KEY, Layer, Variant};
+use crate::golden::{self, LOGIN_KEY, Variant};
 use crate::rig::incus::{GOLDEN, IncusServer};
 use crate::rig::{Companion, free_port};
 use crate::{build, packages, run};
@@ -39,8 +40,7 @@ pub fn incus(guests: &[usize], rounds: usize, release: bool) -> Result<()> {
     packages::ensure_incus()?;
     let programs = build::programs(release)?;
     let goldens = golden::ensure(&programs.guest, &[Variant::Dhcp])?;
-    let folder = tempfile::tempdir()?;
-    let image = image(&goldens, folder.path())?;
+    let image = golden::archive(&goldens, Variant::Dhcp);
     let mut bench = Bench::start(&programs.companion, &image, goldens.join(LOGIN_KEY))?;
     println!("{:<48} {:>22} {:>22} {:>17}  aim", "median (least to most)", "ours", "beside", "ratio");
     bench.ours("first", 1)?; // warms the page cache, and is not counted
@@ -57,11 +57,11 @@ pub fn incus(guests: &[usize], rounds: usize, release: bool) -> Result<()> {
                 let theirs = bench.script(&name("script"), *count)?;
                 (bench.ours(&name("web"), *count)?, theirs)
             };
-            bench.waits(&name("wait"), *count)?;
             ratios.push(mine.as_secs_f64() / theirs.as_secs_f64());
             ours.push(mine);
             script.push(theirs);
         }
+        bench.waits(&format!("wait-{count}"), *count)?;
         ratios.sort_unstable_by(f64::total_cmp);
         let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
         let (least, most) = (ratios.first().unwrap_or(&0.0), ratios.last().unwrap_or(&0.0));
@@ -77,30 +77,6 @@ pub fn incus(guests: &[usize], rounds: usize, release: bool) -> Result<()> {
     bench.print_reactions();
     println!("load {} in the end", load()?);
     bench.end()
-}
-
-/// Where twenty boot at once in namespaces of namespaces, now and then one of these fails in one of them, which is degraded
-/// then: of no use to either side, and none is wanted in a container.
-const MOUNTS: [&str; 7] = [
-    "dev-hugepages",
-    "dev-mqueue",
-    "run-lock",
-    "sys-fs-fuse-connections",
-    "sys-kernel-config",
-    "sys-kernel-debug",
-    "sys-kernel-tracing",
-];
-
-/// The golden whose clones ask for an address, without [`MOUNTS`].
-fn image(goldens: &Path, folder: &Path) -> Result<PathBuf> {
-    let image = folder.join("image.tar");
-    fs::copy(golden::archive(goldens, Variant::Dhcp), &image)?;
-    let mut layer = Layer::default();
-    for mount in MOUNTS {
-        layer.link(format!("etc/systemd/system/{mount}.mount"), "/dev/null");
-    }
-    layer.append_to(&image)?;
-    Ok(image)
 }
 
 struct Bench {
@@ -178,8 +154,16 @@ impl Bench {
         self.delete(&names)
     }
 
+    /// Side by side, as the companion does it: the next round shall not wait.
     fn delete(&self, names: &[String]) -> Result<()> {
-        run::must(self.server.command().args(["delete", "--force"]).args(names)).map(drop)
+        let delete = |name| run::must(self.server.command().args(["delete", "--force", name])).map(drop);
+        thread::scope(|scope| {
+            let deletes: Vec<_> = names.iter().map(|name| scope.spawn(move || delete(name))).collect();
+            deletes.into_iter().try_for_each(|delete| match delete.join() {
+                Ok(deleted) => deleted,
+                Err(_) => bail!("a deletion ended by a panic"),
+            })
+        })
     }
 
     fn print_reactions(&mut self) {

@@ -7,8 +7,7 @@ shift 2
 
 ready() { # NAME
 	incus launch --quiet "$image" "$1" </dev/null
-	# A degraded one would be waited for without end.
-	until incus exec "$1" -- systemctl is-system-running 2>&1 </dev/null | grep -qE '^(running|degraded)'; do sleep 1; done
+	until [ "$(incus exec "$1" -- systemctl is-system-running 2>&1 </dev/null)" = running ]; do sleep 1; done
 	local address=
 	until [ -n "$address" ]; do
 		address=$(incus list "^$1\$" --format csv --columns 4 </dev/null | sed -n 's/ .*//p;q')

@@ -4,15 +4,21 @@
 trap '' INT TERM HUP
 cgroup=$1 folder=$2
 
-# Incus' own packages raise this limit: each systemd in a container takes several of them, and all containers of a
-# machine share those of root. Whoever goes last puts it back.
-limit=/proc/sys/fs/inotify/max_user_instances
-before=/run/lock/firstlight-incus.before
+# What Incus' manual wants on servers: all containers share what one user may have of these, and each systemd takes
+# several. Without keys, a unit in one of about forty fails at its step KEYRING. Whoever goes last puts them back.
+limits='fs/inotify/max_user_instances=1024 kernel/keys/maxkeys=2000 kernel/keys/maxbytes=2000000'
+before=/run/lock/firstlight-incus.limits
 exec 8>>/run/lock/firstlight-incus.turn 9>>/run/lock/firstlight-incus.users
 flock 8
-[ -s "$before" ] || cat "$limit" >"$before"
+if ! [ -s "$before" ]; then
+	for limit in $limits; do
+		echo "/proc/sys/${limit%=*} $(cat "/proc/sys/${limit%=*}")"
+	done >"$before"
+fi
 flock -s 9
-[ "$(cat "$limit")" -ge 1024 ] || echo 1024 >"$limit"
+for limit in $limits; do
+	[ "$(cat "/proc/sys/${limit%=*}")" -ge "${limit#*=}" ] || echo "${limit#*=}" >"/proc/sys/${limit%=*}"
+done
 flock -u 8
 
 # Guests' roots lie in there, and their users must get to them.
@@ -61,7 +67,9 @@ rm -rf --one-file-system "$folder"
 
 flock 8
 if flock -n 9; then
-	cat "$before" >"$limit"
+	while read -r file value; do
+		echo "$value" >"$file"
+	done <"$before"
 	rm -f "$before"
 fi
 [ ! -d "$cgroup" ] && [ ! -d "$folder" ]
