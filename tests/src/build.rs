@@ -22,15 +22,23 @@ pub fn programs(release: bool) -> Result<Programs> {
     {
         return Ok(Programs { companion: companion.into(), guest: guest.into() });
     }
-    Ok(Programs { companion: companion(release)?, guest: guest()? })
+    let words: &[&str] = if release { &["--release"] } else { &[] };
+    Ok(Programs { companion: companion(words)?, guest: guest()? })
 }
 
-fn companion(release: bool) -> Result<PathBuf> {
-    let mut cargo = cargo();
-    cargo.args(["build", "--package", "firstlight"]);
-    if release {
-        cargo.arg("--release");
+/// As [`programs`] for development, with the feature of the companion's tests, which changes no program: nothing is built
+/// twice.
+pub fn programs_for_tests() -> Result<Programs> {
+    match (env::var_os(paths::COMPANION_VARIABLE), env::var_os(paths::GUEST_VARIABLE)) {
+        (Some(_), Some(_)) => programs(false),
+        _ => Ok(Programs { companion: companion(&["--features", "e2e"])?, guest: guest()? }),
     }
+}
+
+fn companion(words: &[&str]) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["build", "--package", "firstlight"]).args(words);
+    let release = words.contains(&"--release");
     eprintln!("building the companion");
     run::must(&mut cargo)?;
     built(paths::target().join(if release { "release" } else { "debug" }).join("firstlight"))

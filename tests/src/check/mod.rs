@@ -21,27 +21,30 @@ struct Stage {
 /// Runs all stages, also after a failure: one run shows all that is wrong.
 pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
     let mut tally = Tally::default();
-    for stage in stages::plain(full)? {
+    for stage in stages::looks() {
         tally.add(stage.run());
     }
-    if !fast {
-        tally.add(prepared("conformance", stages::with_others(full)));
-        tally.add(prepared("PostgreSQL", stages::with_postgresql(full)));
-        tally.add(prepared("guests", stages::with_guests(full)));
+    let ground = match fast {
+        true => None,
+        false => prepared(&mut tally, "what tests need", stages::ground()),
+    };
+    for stage in stages::units(ground.as_ref(), full)? {
+        tally.add(stage.run());
+    }
+    if let Some(ground) = ground {
+        tally.add(stages::guests(&ground, full).run());
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs a stage that needed more than the toolchain; it fails as well if that could not be had.
-fn prepared(what: &str, stage: Result<Stage>) -> Tally {
-    match stage {
-        Ok(stage) => stage.run(),
-        Err(error) => {
-            println!("preparing {what} FAILED: {error:#}");
-            Tally { passed: 0, failed: 1 }
-        }
-    }
+/// What could not be had is a failure.
+fn prepared<T>(tally: &mut Tally, what: &str, had: Result<T>) -> Option<T> {
+    had.map_err(|error| {
+        println!("preparing {what} FAILED: {error:#}");
+        tally.add(Tally { passed: 0, failed: 1 });
+    })
+    .ok()
 }
 
 impl Stage {

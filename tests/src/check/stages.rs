@@ -4,40 +4,58 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
-use serde_json::Value;
 
 use super::Stage;
+use crate::build::Programs;
 use crate::golden::{self, Variant};
 use crate::{ansible, build, fakepve, packages, paths, run};
 
-/// The part that needs neither root nor network.
-pub(super) fn plain(full: bool) -> Result<Vec<Stage>> {
-    let mut stages = vec![
-        Stage::new("fmt", cargo(&["fmt", "--all", "--check"])),
-        Stage::new(
-            "clippy",
-            cargo(&[
-                "clippy",
-                "--quiet",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-        ),
-        Stage::new("unit", {
-            let mut unit = cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"]);
-            lengthen(&mut unit, full);
-            unit
-        }),
-        Stage::new("doc", {
-            let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
-            doc.env("RUSTDOCFLAGS", "-D warnings");
-            doc
-        }),
-    ];
+/// What tests run against that is not of the repository: servers of others, goldens, both programs.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The Python that has a Proxmox API made by others, and its schema.
+    fakepve: PathBuf,
+    ansible: PathBuf,
+    programs: Programs,
+    goldens: PathBuf,
+}
+
+/// Installs and builds all that tests need besides the toolchain.
+pub(super) fn ground() -> Result<Ground> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "real servers and guests need root; `cargo xtask test --fast` is the part without"
+    );
+    for wanted in [packages::POSTGRESQL, packages::GUESTS, packages::TESTS] {
+        packages::ensure(wanted)?;
+    }
+    packages::ensure_incus()?;
+    let (fakepve, ansible) = (fakepve::ensure()?, ansible::ensure()?);
+    let programs = build::programs_for_tests()?;
+    let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
+    Ok(Ground { fakepve, ansible, programs, goldens })
+}
+
+/// What takes a minute.
+pub(super) fn looks() -> Vec<Stage> {
+    let clippy =
+        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    vec![Stage::new("fmt", cargo(&["fmt", "--all", "--check"])), Stage::new("clippy", cargo(&clippy))]
+}
+
+/// Without a ground, the part that needs neither root nor network; with it, the companion's tests on real servers, too.
+pub(super) fn units(ground: Option<&Ground>, full: bool) -> Result<Vec<Stage>> {
+    let mut unit = cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"]);
+    if let Some(ground) = ground {
+        // One build for all: with the feature, each program of the companion's is another.
+        unit.args(["--features", "firstlight/e2e"]);
+        unit.env(paths::FAKEPVE_VARIABLE, &ground.fakepve).env(paths::ANSIBLE_VARIABLE, &ground.ansible);
+        unit.env(paths::GOLDENS_VARIABLE, &ground.goldens);
+    }
+    lengthen(&mut unit, full);
+    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let mut stages = vec![Stage::new("unit", unit), Stage::new("doc", doc)];
     // In CI nothing is skipped: a tool that is missing there fails its stage.
     let strict = std::env::var_os("CI").is_some();
     match deny() {
@@ -56,55 +74,6 @@ pub(super) fn plain(full: bool) -> Result<Vec<Stage>> {
     Ok(stages)
 }
 
-/// The companion's library on a real PostgreSQL, and several companions on one.
-pub(super) fn with_postgresql(full: bool) -> Result<Stage> {
-    packages::ensure(packages::POSTGRESQL)?;
-    let mut tests =
-        cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight", "--features", "e2e"]);
-    for name in postgresql_tests()? {
-        tests.args(["--test", &name]);
-    }
-    lengthen(&mut tests, full);
-    Ok(Stage::new("postgresql", tests))
-}
-
-/// Runs among the units with the embedded store, and again with the feature, on the real server as well.
-const ON_BOTH: &str = "store";
-
-/// The test programs that the companion builds only with the feature; the others have run among the units.
-fn postgresql_tests() -> Result<Vec<String>> {
-    let metadata = run::must(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&metadata)?;
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let packages = list(&metadata["packages"]);
-    let companion = packages.iter().filter(|package| package["name"] == "firstlight");
-    let wanted = |target: &Value| {
-        list(&target["kind"]).contains(&"test".into())
-            && list(&target["required-features"]).contains(&"e2e".into())
-    };
-    let mut names = companion
-        .flat_map(|package| list(&package["targets"]))
-        .filter(wanted)
-        .filter_map(|target| target["name"].as_str().map(str::to_owned))
-        .collect::<Vec<_>>();
-    // Without a name cargo would run all that ran before, and none of these.
-    anyhow::ensure!(!names.is_empty(), "no test of the companion needs the feature `e2e`");
-    names.push(ON_BOTH.to_owned());
-    Ok(names)
-}
-
-/// Proxmox's client and backend against a server and a schema that others made, and what other tools are told to run.
-pub(super) fn with_others(full: bool) -> Result<Stage> {
-    let python = fakepve::ensure()?;
-    let ansible = ansible::ensure()?;
-    let mut tests =
-        cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight", "--features", "e2e"]);
-    tests.args(["--test", "proxmox", "--", "conformance::"]).env(paths::FAKEPVE_VARIABLE, python);
-    tests.env(paths::ANSIBLE_VARIABLE, ansible);
-    lengthen(&mut tests, full);
-    Ok(Stage::new("conformance", tests))
-}
-
 /// Passes `--full` on.
 fn lengthen(tests: &mut Command, full: bool) {
     if full {
@@ -112,24 +81,16 @@ fn lengthen(tests: &mut Command, full: bool) {
     }
 }
 
-/// The part with real guests: builds what they need, then runs the end-to-end tests.
-pub(super) fn with_guests(full: bool) -> Result<Stage> {
-    anyhow::ensure!(
-        nix::unistd::geteuid().is_root(),
-        "real guests need root; `cargo xtask test --fast` is the part without"
-    );
-    packages::ensure(packages::GUESTS)?;
-    packages::ensure(packages::TESTS)?;
-    packages::ensure_incus()?;
-    let programs = build::programs(false)?;
-    let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
+/// The part with real guests.
+pub(super) fn guests(ground: &Ground, full: bool) -> Stage {
     let mut tests =
         cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight-tests", "--features", "e2e"]);
     tests.args(["--test", "e2e", "--", "--test-threads=2"]);
-    tests.env(paths::COMPANION_VARIABLE, programs.companion).env(paths::GUEST_VARIABLE, programs.guest);
+    let Ground { programs, goldens, .. } = ground;
+    tests.env(paths::COMPANION_VARIABLE, &programs.companion).env(paths::GUEST_VARIABLE, &programs.guest);
     tests.env(paths::GOLDENS_VARIABLE, goldens);
     lengthen(&mut tests, full);
-    Ok(Stage::new("end to end", tests))
+    Stage::new("end to end", tests)
 }
 
 fn cargo(words: &[&str]) -> Command {
