@@ -151,7 +151,7 @@ impl Case {
         let mut companion = ground.companion().await;
         let job = match self.work {
             Work::BringUp => {
-                ground.between.meet(&self.spot, self.fate);
+                ground.between.meet_at(&self.spot, self.fate);
                 companion.up(&spec()).await
             }
             Work::Removal => {
@@ -160,7 +160,7 @@ impl Case {
                 if ended.state() != "done" {
                     return (Err(format!("nothing is wrong yet: {ended:#?}\n{}", companion.log())), true);
                 }
-                ground.between.meet(&self.spot, self.fate);
+                ground.between.meet_at(&self.spot, self.fate);
                 destroy(&companion).await;
                 job
             }

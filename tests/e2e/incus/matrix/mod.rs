@@ -23,6 +23,8 @@ use super::site::Site;
 
 /// Every case ends sooner.
 const LIMIT: Duration = Duration::from_secs(240);
+/// Longer than the companion remembers profiles and networks.
+const MEMORY: Duration = Duration::from_secs(7);
 const FINAL: [&str; 4] = ["done", "rolled-back", "needs-operator", "abandoned"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +142,8 @@ impl<'a> Ground<'a> {
             }
         }
         let (fate, spec) = (case.trouble.fate(), self.spec(&guest));
-        match case.place.clone() {
-            Place::At(spot) => self.between.meet(move |seen| *seen == spot, fate),
+        match case.place {
+            Place::At(ref spot) => self.between.meet_at(spot, fate),
             Place::Step(wanted, kind) => {
                 let mut asked = self.site.command(&["show", &guest, "--json"]);
                 let mut step = move || step_shown(&asked.output().unwrap().stdout);
@@ -334,11 +336,16 @@ fn all(server: &IncusServer, cases: Vec<Case>, grounds: usize) -> Vec<Played> {
 
 /// How often it looks depends on how long things take: where there are fewer reads, the last of them is an earlier one.
 fn play(ground: &mut Ground<'_>, case: &mut Case) -> Result<(End, String), String> {
+    let mut waited = false;
     loop {
         let (end, step, met) = ground.play(case)?;
         match &mut case.place {
             _ if met => return Ok((case.expect(end)?, step)),
             Place::At(spot) if spot.nth > 0 => spot.nth -= 1,
+            Place::At(spot) if spot.is_remembered() && !waited => {
+                thread::sleep(MEMORY);
+                waited = true;
+            }
             Place::At(spot) if spot.may_not_come() => return Ok((case.expect(end)?, step)),
             _ => return Err("its request did not come".to_owned()),
         }

@@ -30,6 +30,11 @@ impl Spot {
         !["GET", "HEAD"].contains(&self.method.as_str())
     }
 
+    /// For some seconds nobody asks again.
+    pub fn is_remembered(&self) -> bool {
+        ["/1.0/profiles/*", "/1.0/networks/*"].contains(&self.path.as_str())
+    }
+
     /// Nobody asks about an operation whose end was told before; and lists are asked for from time to time, whatever is
     /// being done.
     pub fn may_not_come(&self) -> bool {
@@ -124,6 +129,12 @@ impl Between {
 
     pub fn socket(&self) -> &Path {
         &self.shared.socket
+    }
+
+    /// As [`Between::meet`], of this one.
+    pub fn meet_at(&self, spot: &Spot, fate: Fate) {
+        let spot = spot.clone();
+        self.meet(move |seen| *seen == spot, fate);
     }
 
     /// From now on requests are counted anew, and the first that is sought is met, once.
