@@ -176,9 +176,20 @@ impl<'a> Site<'a> {
 
     /// The state of a guest's newest job, and its step that is at work; empty where it has none.
     pub(super) fn at(&self, guest: &str) -> (String, String) {
-        let shown = serde_json::from_str(&self.run(&["show", guest, "--json"]).stdout).unwrap_or(Value::Null);
+        let job = self.newest(guest);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        (text(&shown["job"]["state"]), text(&shown["job"]["step"]))
+        (text(&job["state"]), text(&job["step"]))
+    }
+
+    /// Whether the job has taken up what was asked of it last.
+    pub(super) fn has_taken_up(&self, guest: &str) -> bool {
+        self.newest(guest)["asked"].is_null()
+    }
+
+    /// Null where there is no job.
+    fn newest(&self, guest: &str) -> Value {
+        let shown = serde_json::from_str(&self.run(&["show", guest, "--json"]).stdout).unwrap_or(Value::Null);
+        shown["job"].clone()
     }
 
     pub(super) fn await_state(&self, guest: &str, wanted: &[&str]) -> String {

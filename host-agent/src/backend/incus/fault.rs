@@ -9,14 +9,17 @@ pub(super) fn act_of(error: &ApiError) -> Act {
     if decides_nothing(error.class) { Act::Unknown(fault) } else { Act::Refused(fault) }
 }
 
-/// Whether the next look decides: it may have been done, others were faster, or the server is away.
+/// Whether the next look decides: it may have been done, others were faster, or the server is away, or has not all of its
+/// networks and pools yet: it answers before it has begun them, and tries those that failed again each minute.
 pub(super) fn decides_nothing(class: Class) -> bool {
     match class {
         Class::MaybeApplied
         | Class::Busy
         | Class::AlreadySo
         | Class::NeverSent(Unsent::Unreachable | Unsent::NotReady)
-        | Class::Rejected(Code::ChangedMeanwhile | Code::Exists | Code::Cancelled | Code::TooSlow) => true,
+        | Class::Rejected(
+            Code::ChangedMeanwhile | Code::Exists | Code::Cancelled | Code::TooSlow | Code::Unavailable,
+        ) => true,
         Class::NeverSent(Unsent::WrongCertificate) | Class::Rejected(_) | Class::Gone | Class::Denied => {
             false
         }
@@ -26,9 +29,8 @@ pub(super) fn decides_nothing(class: Class) -> bool {
 /// For what could not be read before anything was done: what may pass is tried again.
 pub(super) fn act_of_look(fault: Fault) -> Act {
     match fault.code.as_str() {
-        "incus-unreachable" | "incus-no-answer" | "incus-not-ready" | "incus-busy" | "in-flight" => {
-            Act::Unknown(fault)
-        }
+        "incus-unreachable" | "incus-no-answer" | "incus-not-ready" | "incus-busy" | "incus-unavailable"
+        | "in-flight" => Act::Unknown(fault),
         _ => Act::Refused(fault),
     }
 }
@@ -49,6 +51,7 @@ mod tests {
             (Class::NeverSent(Unsent::WrongCertificate), true),
             (Class::Rejected(Code::ChangedMeanwhile), false),
             (Class::Rejected(Code::Exists), false),
+            (Class::Rejected(Code::Unavailable), false),
             (Class::Rejected(Code::PoolFull), true),
             (Class::Rejected(Code::Restricted), true),
             (Class::Gone, true),

@@ -201,9 +201,11 @@ impl<'a> Ground<'a> {
 
     fn end(&self, case: &Case, guest: &str) -> Result<End, String> {
         let ended = wait::until("the job's end", LIMIT, || {
+            // In this order: once it is taken up, a removal shows as what it has come to.
+            let taken_up = self.site.has_taken_up(guest);
             let (state, _) = self.site.at(guest);
             // Without a job, it was refused before anything was made.
-            (state.is_empty() || FINAL.contains(&state.as_str())).then_some(state)
+            (taken_up && (state.is_empty() || FINAL.contains(&state.as_str()))).then_some(state)
         });
         let state = ended.map_err(|error| format!("{error}: {:?}", self.site.at(guest)))?;
         let shown = || format!("{:#}", self.site.json(&["show", guest, "--json"]));
@@ -291,7 +293,11 @@ fn name() -> String {
 }
 
 /// Plays all cases, on so many grounds at once.
-fn all(server: &IncusServer, cases: Vec<Case>, grounds: usize) -> Vec<Played> {
+fn all(server: &IncusServer, mut cases: Vec<Case>, grounds: usize) -> Vec<Played> {
+    // To look into one of them again.
+    if let Ok(only) = std::env::var("FIRSTLIGHT_ONLY") {
+        cases.retain(|case| case.to_string().contains(&only));
+    }
     let (count, began) = (cases.len(), Instant::now());
     let (cases, ends, wrong) =
         (Mutex::new(VecDeque::from(cases)), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
@@ -340,7 +346,10 @@ fn play(ground: &mut Ground<'_>, case: &mut Case) -> Result<(End, String), Strin
     loop {
         let (end, step, met) = ground.play(case)?;
         match &mut case.place {
-            _ if met => return Ok((case.expect(end)?, step)),
+            _ if met => {
+                let expected = case.expect(end).map_err(|why| format!("{why}\n{}", ground.site.said()));
+                return Ok((expected?, step));
+            }
             Place::At(spot) if spot.nth > 0 => spot.nth -= 1,
             Place::At(spot) if spot.is_remembered() && !waited => {
                 thread::sleep(MEMORY);
