@@ -15,6 +15,7 @@ pub mod golden;
 pub mod guest;
 pub mod packages;
 pub mod paths;
+pub mod ports;
 pub mod python;
 pub mod rig;
 pub mod run;

@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 
 use firstlight_shared::pin::SpkiPin;
+use firstlight_tests::ports::free_address;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 
-use crate::rig::{Ran, Rig, free_address, program, run};
+use crate::rig::{Ran, Rig, program, run};
 
 struct There {
     rig: Rig,

@@ -1,6 +1,6 @@
 //! A companion in this process, and the program that talks to it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use firstlight::backend::Backend;
 use firstlight::config::{Sources, load};
 use firstlight::daemon::{Companion, Purpose};
+use firstlight_tests::ports::free_address;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -230,10 +231,6 @@ pub(crate) async fn run(mut command: Command) -> Ran {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
-}
-
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }
 
 /// Files below a folder, for what must not be left.

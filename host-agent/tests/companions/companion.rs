@@ -1,13 +1,14 @@
 //! One companion: this very program again, running the library's daemon with the paper hypervisor as a backend.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use firstlight::config::{Sources, load};
 use firstlight::daemon::{LogLevel, serve};
+use firstlight_tests::ports::free_address;
 use hyper::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -198,8 +199,4 @@ fn is_one() {
     let log = LogLevel::start(&settings.log.level);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(serve(&sources, &log, vec![Arc::new(paper)])).unwrap();
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }

@@ -1,12 +1,13 @@
 //! A companion in this process, configured by a file of its own.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use firstlight::config::{Configuration, Sources, load};
 use firstlight::daemon::{Companion, Purpose};
+use firstlight_tests::ports::free_address;
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
@@ -98,9 +99,4 @@ impl Rig {
         }
         panic!("{path} does not answer as wanted: {:?}", self.socket("GET", path).await);
     }
-}
-
-/// A port that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }

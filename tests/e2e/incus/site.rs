@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use firstlight_tests::rig::incus::IncusServer;
-use firstlight_tests::rig::{Companion, free_port, leftovers, ssh};
+use firstlight_tests::rig::{Companion, leftovers, ssh};
 use firstlight_tests::run::{self, Ran};
-use firstlight_tests::{paths, wait};
+use firstlight_tests::{paths, ports, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -45,7 +45,7 @@ impl<'a> Site<'a> {
         fs::create_dir(folder.path().join("state")).unwrap();
         let before = server.inventory(project).unwrap();
         let (companion, project) = (Daemon(None), project.to_owned());
-        Self { companion, server, project, before, port: free_port(), folder }
+        Self { companion, server, project, before, port: ports::free(), folder }
     }
 
     /// What the companion is told where it speaks over the server's socket.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use firstlight_tests::golden::Variant;
 use firstlight_tests::guest::Leader;
-use firstlight_tests::rig::{free_port, leftovers, terminate};
+use firstlight_tests::rig::{leftovers, terminate};
 use firstlight_tests::simpve::example::CONTAINER_GOLDEN;
-use firstlight_tests::wait;
+use firstlight_tests::{ports, wait};
 use tempfile::TempDir;
 
 use super::api::Api;
@@ -28,7 +28,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         // Where only the cluster's own folder is looked for, it would be in the way.
         let keys = tempfile::tempdir().unwrap();
-        let (authority, port) = (folder.path().join("ca.pem"), free_port());
+        let (authority, port) = (folder.path().join("ca.pem"), ports::free());
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(["simpve", "--scale", "0.1", "--listen", &format!("127.0.0.1:{port}"), "--real"]);
         command.arg(archive(Variant::Dhcp)).arg("--ca").arg(&authority);

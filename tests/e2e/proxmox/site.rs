@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use firstlight_tests::golden::Variant;
-use firstlight_tests::paths;
-use firstlight_tests::rig::{Companion, free_port, leftovers, ssh};
+use firstlight_tests::rig::{Companion, leftovers, ssh};
 use firstlight_tests::run::{self, Ran};
 use firstlight_tests::simpve::example::{CONTAINER_GOLDEN, SECRET, TOKEN};
+use firstlight_tests::{paths, ports};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ impl Site {
     pub(super) fn start() -> Self {
         let cluster = Cluster::start(Variant::Dhcp);
         let folder = tempfile::Builder::new().prefix("firstlight-site-").tempdir().unwrap();
-        let (port, token) = (free_port(), folder.path().join("token"));
+        let (port, token) = (ports::free(), folder.path().join("token"));
         let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&token).unwrap();
         writeln!(file, "{TOKEN}={SECRET}").unwrap();
         let configuration = format!(

@@ -19,9 +19,9 @@ use serde_json::Value;
 use crate::args::{DemoArguments, DemoBackend};
 use crate::golden::{self, Variant};
 use crate::rig::incus::GOLDEN;
-use crate::rig::{Companion, free_port, leftovers, terminate};
+use crate::rig::{Companion, leftovers, terminate};
 use crate::simpve::example::CONTAINER_GOLDEN;
-use crate::{build, packages, paths, run, wait};
+use crate::{build, packages, paths, ports, run, wait};
 use cluster::Cluster;
 use stop::Stop;
 pub use table::{COLUMNS, render};
@@ -171,7 +171,7 @@ impl Demo {
     fn start(&mut self, golden: &Path) -> Result<Companion> {
         fs::create_dir_all(&self.state)
             .with_context(|| format!("{} cannot be made", self.state.display()))?;
-        let port = free_port();
+        let port = ports::free();
         self.hypervisor = Hypervisor::start(self.backend, &self.state, golden, port)?;
         // Guests of the others come from a network of their own.
         let listen = if self.hypervisor.is_some() { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
@@ -198,9 +198,11 @@ impl Demo {
             eprintln!("removing the guests of an earlier demo");
             let companion = match self.earlier_companion() {
                 Some(_) => None,
-                None => {
-                    Some(Companion::start(&self.program, &self.state, ([127, 0, 0, 1], free_port()).into())?)
-                }
+                None => Some(Companion::start(
+                    &self.program,
+                    &self.state,
+                    ([127, 0, 0, 1], ports::free()).into(),
+                )?),
             };
             self.destroy()?;
             companion.map_or(Ok(()), Companion::stop)?;

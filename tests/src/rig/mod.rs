@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use crate::golden::Variant;
 use crate::guest::Leader;
 use crate::run::{self, Ran};
-use crate::{golden, paths, wait};
-pub use companion::{Companion, free_port, terminate};
+use crate::{golden, paths, ports, wait};
+pub use companion::{Companion, terminate};
 
 #[derive(Debug)]
 pub struct Rig {
@@ -43,7 +43,7 @@ impl Rig {
         let folder =
             tempfile::Builder::new().prefix("firstlight-test-").tempdir().expect("a folder can be made");
         fs::create_dir(folder.path().join("state")).expect("a folder can be made");
-        Self { folder, program: program.to_owned(), companion: None, other: None, port: free_port() }
+        Self { folder, program: program.to_owned(), companion: None, other: None, port: ports::free() }
     }
 
     /// With a daemon that answers.

@@ -19,9 +19,9 @@ use self::monitor::Monitor;
 use self::reaction::Reactions;
 use super::{median, milliseconds};
 use crate::golden::{self, LOGIN_KEY, Variant};
+use crate::rig::Companion;
 use crate::rig::incus::{GOLDEN, IncusServer};
-use crate::rig::{Companion, free_port};
-use crate::{build, packages, run};
+use crate::{build, packages, ports, run};
 
 const USUAL: usize = 20;
 const RATIO: f64 = 1.05;
@@ -94,7 +94,7 @@ impl Bench {
     fn start(program: &Path, image: &Path, key: PathBuf) -> Result<Self> {
         let server = IncusServer::start(&[(GOLDEN, image)])?;
         let folder = tempfile::Builder::new().prefix("firstlight-bench-").tempdir()?;
-        let (state, port) = (folder.path().join("state"), free_port());
+        let (state, port) = (folder.path().join("state"), ports::free());
         fs::create_dir(&state)?;
         let text = format!(
             "[limits]\nnode = 20\nstorage = 20\n\
