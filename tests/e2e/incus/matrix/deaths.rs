@@ -16,7 +16,8 @@ const STEPS: [(&str, Kind, Fate); 6] = [
     ("restore", Kind::Change, Fate::HeldAfter),
     ("deliver-secrets", Kind::Change, Fate::HeldBefore),
     ("start", Kind::Change, Fate::HeldAfter),
-    ("await-report", Kind::Any, Fate::HeldBefore),
+    // Where the report is pulled: the guest has read its claim by then.
+    ("await-report", Kind::File, Fate::HeldBefore),
     ("verify", Kind::Any, Fate::HeldBefore),
     ("finish", Kind::Change, Fate::HeldBefore),
 ];

@@ -46,13 +46,15 @@ enum Trouble {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     At(Spot),
-    /// The first that the job sends in this step; the first that changes something, where there is one.
+    /// The first of its kind that the job sends in this step.
     Step(&'static str, Kind),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Change,
+    /// A file of the guest is read.
+    File,
     Any,
 }
 
@@ -147,7 +149,11 @@ impl<'a> Ground<'a> {
             Place::Step(wanted, kind) => {
                 let mut asked = self.site.command(&["show", &guest, "--json"]);
                 let mut step = move || step_shown(&asked.output().unwrap().stdout);
-                let is_meant = move |seen: &Spot| kind == Kind::Any || seen.changes();
+                let is_meant = move |seen: &Spot| match kind {
+                    Kind::Any => true,
+                    Kind::Change => seen.changes(),
+                    Kind::File => seen.path.ends_with("/files"),
+                };
                 self.between.meet(move |seen| is_meant(seen) && step() == wanted, fate);
             }
         }
@@ -166,6 +172,8 @@ impl<'a> Ground<'a> {
         let end = self.end(case, &guest);
         let met = self.between.has_met();
         self.between.pass();
+        let end =
+            end.and_then(|end| case.expect(end).map_err(|why| format!("{why}: {}", self.journal(&guest))));
         let end = end.map_err(|why| format!("{why}\n{}", self.site.said()))?;
         self.put_away(&guest)?;
         Ok((end, step, met))
@@ -234,6 +242,10 @@ impl<'a> Ground<'a> {
             }
             _ => Err(shown()),
         }
+    }
+
+    fn journal(&self, guest: &str) -> String {
+        self.site.run(&["show", guest, "--events"]).stdout
     }
 
     /// Names and states of all instances.
@@ -346,16 +358,13 @@ fn play(ground: &mut Ground<'_>, case: &mut Case) -> Result<(End, String), Strin
     loop {
         let (end, step, met) = ground.play(case)?;
         match &mut case.place {
-            _ if met => {
-                let expected = case.expect(end).map_err(|why| format!("{why}\n{}", ground.site.said()));
-                return Ok((expected?, step));
-            }
+            _ if met => return Ok((end, step)),
             Place::At(spot) if spot.nth > 0 => spot.nth -= 1,
             Place::At(spot) if spot.is_remembered() && !waited => {
                 thread::sleep(MEMORY);
                 waited = true;
             }
-            Place::At(spot) if spot.may_not_come() => return Ok((case.expect(end)?, step)),
+            Place::At(spot) if spot.may_not_come() => return Ok((end, step)),
             _ => return Err("its request did not come".to_owned()),
         }
     }
