@@ -186,7 +186,7 @@ fn a_port_in_use_is_named() {
 #[test]
 fn a_second_daemon_on_one_state_folder_is_refused() {
     let rig = Rig::serving();
-    let listen = format!("127.0.0.1:{}", ports::free());
+    let listen = ports::free_address().to_string();
     let mut second = Command::new("timeout");
     second.arg("20").arg(paths::given(paths::COMPANION_VARIABLE)).args(["serve", "--listen", &listen]);
     let ran = run::run(second.env("FIRSTLIGHT_STATE", rig.state())).unwrap();

@@ -17,22 +17,22 @@ pub struct Programs {
 
 /// Builds both, or takes those that the environment names.
 pub fn programs(release: bool) -> Result<Programs> {
-    if let (Some(companion), Some(guest)) =
-        (env::var_os(paths::COMPANION_VARIABLE), env::var_os(paths::GUEST_VARIABLE))
-    {
-        return Ok(Programs { companion: companion.into(), guest: guest.into() });
-    }
-    let words: &[&str] = if release { &["--release"] } else { &[] };
-    Ok(Programs { companion: companion(words)?, guest: guest()? })
+    built_with(if release { &["--release"] } else { &[] })
 }
 
 /// As [`programs`] for development, with the feature of the companion's tests, which changes no program: nothing is built
 /// twice.
 pub fn programs_for_tests() -> Result<Programs> {
-    match (env::var_os(paths::COMPANION_VARIABLE), env::var_os(paths::GUEST_VARIABLE)) {
-        (Some(_), Some(_)) => programs(false),
-        _ => Ok(Programs { companion: companion(&["--features", "e2e"])?, guest: guest()? }),
+    built_with(&["--features", "e2e"])
+}
+
+fn built_with(words: &[&str]) -> Result<Programs> {
+    if let (Some(companion), Some(guest)) =
+        (env::var_os(paths::COMPANION_VARIABLE), env::var_os(paths::GUEST_VARIABLE))
+    {
+        return Ok(Programs { companion: companion.into(), guest: guest.into() });
     }
+    Ok(Programs { companion: companion(words)?, guest: guest()? })
 }
 
 fn companion(words: &[&str]) -> Result<PathBuf> {

@@ -17,6 +17,8 @@ pub const FAKEPVE_VARIABLE: &str = "FIRSTLIGHT_FAKEPVE";
 pub const ANSIBLE_VARIABLE: &str = "FIRSTLIGHT_ANSIBLE";
 /// Set by `cargo xtask test --full`: run the long matrices too.
 pub const FULL_VARIABLE: &str = "FIRSTLIGHT_FULL";
+/// Of a matrix on a real server, only the cases whose words hold this, to look into them again.
+pub const ONLY_VARIABLE: &str = "FIRSTLIGHT_ONLY";
 
 /// The repository.
 pub fn root() -> PathBuf {

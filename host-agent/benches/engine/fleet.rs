@@ -1,7 +1,7 @@
 //! A whole companion in this process, its guests on a hypervisor that takes no time: ten thousand jobs that wait at
 //! once, what they cost while nothing happens, and how fast one moves on when its report comes.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use firstlight::bringup::{GuestSpec, JobFilter};
 use firstlight::config::{Sources, load};
 use firstlight::daemon::{Companion, Purpose};
 use firstlight::job::Phase;
+use firstlight_tests::ports::free_address;
 use serde_json::json;
 
 use crate::backend::{InstantBackend, InstantGuest, NAME};
@@ -33,7 +34,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn start(folder: &Path) -> Self {
-        let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let reports = free_address();
         let file = folder.join("firstlight.toml");
         let text = format!(
             "state = {:?}\n[companion]\nname = \"bench\"\nroom = 20000\n[limits]\nnode = 64\n\

@@ -46,7 +46,7 @@ fn is_unreachable(error: &ApiError) -> bool {
 #[tokio::test]
 async fn nobody_listens() {
     let server = Server::start(|_, _| ok(UPID)).await;
-    let client = Client::new(settings(vec![nobody().await], server.pin())).unwrap();
+    let client = Client::new(settings(vec![nobody()], server.pin())).unwrap();
     let error = client.send(&start()).await.unwrap_err();
     assert!(is_unreachable(&error), "{error}");
     assert!(error.text.contains("Connection refused"), "{error}");
@@ -246,7 +246,7 @@ fn an_error_says_what_the_server_said_of_each_parameter_and_what_to_do() {
 #[tokio::test]
 async fn another_address_is_asked_only_if_surely_nothing_was_sent() {
     let good = Server::start(|_, _| ok(UPID)).await;
-    let client = Client::new(settings(vec![nobody().await, good.address.clone()], good.pin())).unwrap();
+    let client = Client::new(settings(vec![nobody(), good.address.clone()], good.pin())).unwrap();
     client.send(&start()).await.unwrap();
     client.send(&start()).await.unwrap();
     assert_eq!(good.seen().len(), 2);

@@ -1,10 +1,11 @@
 //! What an operator has: a simulated cluster, a configuration, and the program.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use firstlight_tests::ports::free_address;
 use firstlight_tests::simpve::example::{self, SECRET, TOKEN};
 use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::wire::{Pace, SimPve};
@@ -68,7 +69,7 @@ impl Operator {
     pub(crate) fn without_config(world: World) -> Self {
         let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
         let folder = tempfile::Builder::new().prefix("firstlight-operator-").tempdir().unwrap();
-        let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let reports = free_address();
         Self { sim, folder, reports }
     }
 

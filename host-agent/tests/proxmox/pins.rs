@@ -170,7 +170,7 @@ async fn a_wrong_node_among_several_is_passed_over_and_named_if_none_is_right() 
     Client::new(settings(addresses, key_pin(&key))).unwrap().send(&ReadVersion).await.unwrap();
     assert_eq!((wrong.seen().len(), good.seen().len()), (0, 1));
 
-    let addresses = vec![wrong.address.clone(), crate::server::nobody().await];
+    let addresses = vec![wrong.address.clone(), crate::server::nobody()];
     let error =
         Client::new(settings(addresses, key_pin(&key))).unwrap().send(&ReadVersion).await.unwrap_err();
     assert_eq!(error.class, Class::NeverSent(Unsent::WrongCertificate), "{error}");
@@ -188,6 +188,6 @@ async fn what_a_server_presents_can_be_looked_at_and_pinned() {
     assert_eq!(presented.chain, std::slice::from_ref(&server.certificate));
     assert!(is_taken(&server, &Pin::Keys(vec![presented.key])).await);
     assert!(is_taken(&server, &Pin::Leaves(vec![presented.certificate])).await);
-    let nobody = crate::server::nobody().await;
+    let nobody = crate::server::nobody();
     assert!(fetch_certificate(&nobody.host, nobody.port, Duration::from_secs(5)).await.is_err());
 }

@@ -82,7 +82,7 @@ async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
     ];
     for reaction in reactions {
         let server = Server::start(move |_, _| reaction.clone()).await;
-        let addresses = vec![nobody().await, server.address.clone()];
+        let addresses = vec![nobody(), server.address.clone()];
         let client = Client::new(settings(addresses, server.pin())).unwrap();
         let patient =
             client.with_patience(Patience { connection: Duration::from_millis(400), lock: Duration::ZERO });

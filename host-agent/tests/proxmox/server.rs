@@ -10,6 +10,7 @@ use firstlight::backend::proxmox::client::link::{Address, ApiToken, Fingerprint,
 use firstlight::backend::proxmox::client::verdict::Patience;
 use firstlight::backend::proxmox::client::{Client, Settings};
 use firstlight_shared::secret::Secret;
+use firstlight_tests::ports::free_address;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -132,8 +133,8 @@ pub(crate) fn address(socket: SocketAddr) -> Address {
 }
 
 /// An address where nobody listens.
-pub(crate) async fn nobody() -> Address {
-    address(TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap())
+pub(crate) fn nobody() -> Address {
+    address(free_address())
 }
 
 pub(crate) fn token() -> ApiToken {

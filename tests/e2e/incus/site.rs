@@ -177,19 +177,12 @@ impl<'a> Site<'a> {
     /// The state of a guest's newest job, and its step that is at work; empty where it has none.
     pub(super) fn at(&self, guest: &str) -> (String, String) {
         let job = self.newest(guest);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         (text(&job["state"]), text(&job["step"]))
     }
 
-    /// Whether the job has taken up what was asked of it last.
-    pub(super) fn has_taken_up(&self, guest: &str) -> bool {
-        self.newest(guest)["asked"].is_null()
-    }
-
-    /// Null where there is no job.
-    fn newest(&self, guest: &str) -> Value {
-        let shown = serde_json::from_str(&self.run(&["show", guest, "--json"]).stdout).unwrap_or(Value::Null);
-        shown["job"].clone()
+    /// A guest's newest job; null where it has none.
+    pub(super) fn newest(&self, guest: &str) -> Value {
+        newest(&mut self.command(&["show", guest, "--json"]))
     }
 
     pub(super) fn await_state(&self, guest: &str, wanted: &[&str]) -> String {
@@ -250,4 +243,14 @@ impl Drop for Daemon {
             companion.kill();
         }
     }
+}
+
+/// The job that this `show --json` tells of; null where there is none.
+pub(super) fn newest(show: &mut Command) -> Value {
+    let shown = serde_json::from_str(&run::run(show).unwrap().stdout).unwrap_or(Value::Null);
+    shown["job"].clone()
+}
+
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

@@ -198,11 +198,7 @@ impl Demo {
             eprintln!("removing the guests of an earlier demo");
             let companion = match self.earlier_companion() {
                 Some(_) => None,
-                None => Some(Companion::start(
-                    &self.program,
-                    &self.state,
-                    ([127, 0, 0, 1], ports::free()).into(),
-                )?),
+                None => Some(Companion::start(&self.program, &self.state, ports::free_address())?),
             };
             self.destroy()?;
             companion.map_or(Ok(()), Companion::stop)?;

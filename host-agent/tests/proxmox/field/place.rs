@@ -1,8 +1,9 @@
 //! Where a companion finds its configuration, and leaves its files.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use firstlight_tests::ports::free_address;
 use tempfile::TempDir;
 
 #[derive(Debug)]
@@ -16,7 +17,7 @@ impl Place {
     /// `more`: tables of the configuration, of a backend for one.
     pub(crate) fn with(more: &str, level: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("firstlight-place-").tempdir().unwrap();
-        let reports = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let reports = free_address();
         let place = Self { folder, reports };
         let text = format!(
             "state = {state:?}\n[companion]\nname = \"one\"\nlease = \"2s\"\ngrace = \"1s\"\ndrain = \"2s\"\n\

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use firstlight_tests::rig::incus::{Between, Fate, GOLDEN, IncusServer, Onward, Spot};
 use firstlight_tests::{paths, wait};
 
-use super::site::Site;
+use super::site::{Site, newest, text};
 
 /// Every case ends sooner.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -147,8 +147,8 @@ impl<'a> Ground<'a> {
         match case.place {
             Place::At(ref spot) => self.between.meet_at(spot, fate),
             Place::Step(wanted, kind) => {
-                let mut asked = self.site.command(&["show", &guest, "--json"]);
-                let mut step = move || step_shown(&asked.output().unwrap().stdout);
+                let mut show = self.site.command(&["show", &guest, "--json"]);
+                let mut step = move || newest(&mut show)["step"].clone();
                 let is_meant = move |seen: &Spot| match kind {
                     Kind::Any => true,
                     Kind::Change => seen.changes(),
@@ -209,11 +209,11 @@ impl<'a> Ground<'a> {
 
     fn end(&self, case: &Case, guest: &str) -> Result<End, String> {
         let ended = wait::until("the job's end", LIMIT, || {
-            // In this order: once it is taken up, a removal shows as what it has come to.
-            let taken_up = self.site.has_taken_up(guest);
-            let (state, _) = self.site.at(guest);
-            // Without a job, it was refused before anything was made.
-            (taken_up && (state.is_empty() || FINAL.contains(&state.as_str()))).then_some(state)
+            let job = self.site.newest(guest);
+            let state = text(&job["state"]);
+            // Without a job, it was refused before anything was made. A removal that is asked for is yet to begin.
+            let rests = state.is_empty() || FINAL.contains(&state.as_str());
+            (rests && job["asked"].is_null()).then_some(state)
         });
         let state = ended.map_err(|error| format!("{error}: {:?}", self.site.at(guest)))?;
         let shown = || format!("{:#}", self.site.json(&["show", guest, "--json"]));
@@ -252,7 +252,6 @@ impl<'a> Ground<'a> {
     fn instances(&self) -> Vec<(String, String)> {
         let path = format!("/1.0/instances?recursion=1&project={}", self.site.project);
         let listed = self.site.server.get(&path).unwrap();
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let listed = listed.as_array().cloned().unwrap_or_default();
         listed.iter().map(|one| (text(&one["name"]), text(&one["status"]))).collect()
     }
@@ -292,12 +291,6 @@ impl Case {
     }
 }
 
-/// Of what `show --json` prints; nothing where there is no such job yet.
-fn step_shown(shown: &[u8]) -> String {
-    let shown = serde_json::from_slice(shown).unwrap_or(serde_json::Value::Null);
-    shown["job"]["step"].as_str().unwrap_or_default().to_owned()
-}
-
 /// No other test has it.
 fn name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -306,8 +299,7 @@ fn name() -> String {
 
 /// Plays all cases, on so many grounds at once.
 fn all(server: &IncusServer, mut cases: Vec<Case>, grounds: usize) -> Vec<Played> {
-    // To look into one of them again.
-    if let Ok(only) = std::env::var("FIRSTLIGHT_ONLY") {
+    if let Ok(only) = std::env::var(paths::ONLY_VARIABLE) {
         cases.retain(|case| case.to_string().contains(&only));
     }
     let (count, began) = (cases.len(), Instant::now());

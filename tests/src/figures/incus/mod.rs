@@ -11,7 +11,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -156,14 +156,8 @@ impl Bench {
 
     /// Side by side, as the companion does it: the next round shall not wait.
     fn delete(&self, names: &[String]) -> Result<()> {
-        let delete = |name| run::must(self.server.command().args(["delete", "--force", name])).map(drop);
-        thread::scope(|scope| {
-            let deletes: Vec<_> = names.iter().map(|name| scope.spawn(move || delete(name))).collect();
-            deletes.into_iter().try_for_each(|delete| match delete.join() {
-                Ok(deleted) => deleted,
-                Err(_) => bail!("a deletion ended by a panic"),
-            })
-        })
+        let delete = |name: &str| run::must(self.server.command().args(["delete", "--force", name]));
+        side_by_side(names, delete).map(drop)
     }
 
     fn print_reactions(&mut self) {
@@ -194,6 +188,17 @@ impl Bench {
 
 fn names(name: &str, count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("{name}-{number}")).collect()
+}
+
+/// Each on a thread of its own; the results in the order of the names, or the first that is none.
+fn side_by_side<T: Send>(names: &[String], work: impl Fn(&str) -> Result<T> + Sync) -> Result<Vec<T>> {
+    thread::scope(|scope| {
+        let work = &work;
+        let workers: Vec<_> = names.iter().map(|name| scope.spawn(move || work(name))).collect();
+        let joined =
+            workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a panic")).flatten());
+        joined.collect()
+    })
 }
 
 /// Of one, five and fifteen minutes: figures of a busy machine are its own.

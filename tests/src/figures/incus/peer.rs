@@ -9,9 +9,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::side_by_side;
 use crate::rig::incus::{GOLDEN, IncusServer};
 use crate::run;
 
@@ -22,20 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Launches these side by side and waits for each; when each wait was over, in microseconds since 1970.
 pub(super) fn launch_and_wait(server: &IncusServer, names: &[String]) -> Result<BTreeMap<String, u64>> {
     let socket = server.socket();
-    let waiters: Vec<_> = names
-        .iter()
-        .map(|name| {
-            let (mut launch, socket, name) = (server.command(), socket.clone(), name.clone());
-            thread::spawn(move || {
-                run::must(launch.args(["launch", "--quiet", GOLDEN, &name]))?;
-                Ok((name.clone(), wait(&socket, &name)?))
-            })
-        })
-        .collect();
-    waiters
-        .into_iter()
-        .map(|waiter| waiter.join().map_err(|_| anyhow!("a waiter ended by a panic")).flatten())
-        .collect()
+    let ready = side_by_side(names, |name| {
+        run::must(server.command().args(["launch", "--quiet", GOLDEN, name]))?;
+        wait(&socket, name)
+    })?;
+    Ok(names.iter().cloned().zip(ready).collect())
 }
 
 fn wait(socket: &Path, name: &str) -> Result<u64> {
