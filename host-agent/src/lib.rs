@@ -15,5 +15,6 @@ pub mod intake;
 pub mod job;
 pub mod metrics;
 pub mod outcome;
+mod ssh_trust;
 pub mod store;
 mod tls;

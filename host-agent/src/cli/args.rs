@@ -222,14 +222,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  firstlight verify web-01 --out web-01.evidence\n  firstlight verify --public-key >> known\n  firstlight verify --file web-01.evidence --known-keys known"
     )]
     Verify(VerifyArguments),
-    /// Print verified known_hosts lines of ready guests.
-    #[command(after_help = "Example:\n  firstlight known-hosts web-01")]
-    KnownHosts {
-        /// Only of these guests; all if none is named.
-        guests: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    #[command(flatten)]
+    Ssh(super::ssh::SshCommand),
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),

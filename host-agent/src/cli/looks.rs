@@ -1,4 +1,4 @@
-//! The commands that look and change nothing: `plan`, `jobs`, `show`, `watch`, `reports`, `known-hosts`.
+//! The commands that look and change nothing: `plan`, `jobs`, `show`, `watch`, `reports`.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -106,12 +106,6 @@ pub(super) async fn reports(
     print(&render::reports(&reports))?;
     tell_of_more("reports", reports["next"].as_str());
     Ok(Exit::Ok)
-}
-
-pub(super) async fn known_hosts(session: &Session, guests: &[String], json: bool) -> Result<Exit, Failure> {
-    let query = query(&[("guest", &guests.join(","))]);
-    let hosts: Value = session.client.get(&format!("/v1/known-hosts{query}")).await?;
-    print(&if json { render::json(&hosts) } else { render::known_hosts(&hosts) })
 }
 
 pub(super) async fn watch(session: &Session, names: &[String], json: bool) -> Result<Exit, Failure> {

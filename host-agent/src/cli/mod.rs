@@ -13,6 +13,7 @@ mod looks;
 mod progress;
 mod render;
 mod serve;
+mod ssh;
 mod store;
 mod trust;
 mod up;
@@ -124,6 +125,7 @@ fn purpose(command: &Command) -> Option<Purpose> {
         | Command::Promote { .. }
         | Command::Destroy(_) => Some(Purpose::Work),
         Command::Watch { .. } => None,
+        Command::Ssh(command) if command.follows() => None,
         _ => Some(Purpose::Look),
     }
 }
@@ -167,7 +169,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
             lives::change(session, &guest, Change::Rollback { name }, &how).await
         }
         Command::Promote { guest, how } => lives::change(session, &guest, Change::Promote, &how).await,
-        Command::KnownHosts { guests, output } => looks::known_hosts(session, &guests, output.json).await,
+        Command::Ssh(command) => ssh::run(session, &command).await,
         Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)

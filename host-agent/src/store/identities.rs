@@ -79,6 +79,18 @@ impl Store {
             .map_err(failed("look for a host key"))
     }
 
+    /// Fingerprints of host keys that only guests had that are gone, in their order.
+    pub async fn retired_host_keys(&self) -> Result<Vec<String>, StoreError> {
+        let look = "SELECT DISTINCT i.value FROM identities i WHERE i.kind = $1 AND i.retired = 1 \
+                    AND NOT EXISTS (SELECT 1 FROM identities o WHERE o.kind = i.kind AND o.value = i.value \
+                    AND o.retired = 0) ORDER BY i.value";
+        sqlx::query_scalar(look)
+            .bind(HOST_KEY)
+            .fetch_all(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("list retired host keys"))
+    }
+
     /// The guest of this job is no more: its identities are free, but for its host keys; see [`Store::holder_of_key`].
     pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
         let job = job.to_owned();

@@ -14,4 +14,5 @@ mod following;
 mod lives;
 mod rig;
 mod streams;
+mod trusting;
 mod waiting;

@@ -1,4 +1,4 @@
-//! Lists: jobs, guests, plans, reports, known hosts.
+//! Lists: jobs, guests, plans, reports.
 
 use serde_json::Value;
 
@@ -163,16 +163,4 @@ pub(super) fn evidence(answer: &Value) -> String {
         return String::new();
     }
     format!("\n{}", table(&["VERIFIED", "AT", "HOLDS", "ASKED BY", "SHA256"], rows))
-}
-
-/// Lines for a known_hosts file; keys were checked when the report was opened, names are ours.
-pub(in crate::cli) fn known_hosts(answer: &Value) -> String {
-    let mut out = String::new();
-    for host in list(&answer["hosts"]) {
-        let names = text(&host["names"]);
-        for key in list(&host["keys"]).filter_map(|key| key["public_key"].as_str()) {
-            out.push_str(&format!("{names} {}\n", firstlight_shared::text::escape(key, 4000)));
-        }
-    }
-    out
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub(super) use evidence::statement;
 pub(super) use job::{events, job};
 pub(super) use life::{change, life, span};
-pub(super) use lists::{guests, jobs, known_hosts, plan, reports};
+pub(super) use lists::{guests, jobs, plan, reports};
 
 /// A last column narrower than this is not worth breaking lines for.
 const PROSE_WIDTH: usize = 20;

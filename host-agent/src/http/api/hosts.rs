@@ -82,3 +82,29 @@ pub(super) async fn known_hosts(
     }
     Ok(Json(Hosts { hosts }))
 }
+
+/// What nobody shall trust any more.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RevokedKeys {
+    /// `SHA256:...` of host keys of guests that are gone.
+    pub fingerprints: Vec<String>,
+    /// Their certificates, by the authority that made them.
+    pub certificates: Vec<RevokedCertificates>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RevokedCertificates {
+    /// Its public key line.
+    pub authority: String,
+    pub serials: Vec<u64>,
+}
+
+/// Host keys of guests that are gone, and their certificates. A key that a guest has that is there is none of them.
+#[utoipa::path(get, path = "/v1/revoked-keys", tag = "guests",
+    responses((status = 200, body = RevokedKeys), (status = "default", body = Fault)))]
+pub(super) async fn revoked_keys(
+    State(service): State<Arc<Bringups>>,
+) -> Result<Json<RevokedKeys>, ApiError> {
+    let fingerprints = service.store.retired_host_keys().await?;
+    Ok(Json(RevokedKeys { fingerprints, certificates: Vec::new() }))
+}

@@ -36,7 +36,7 @@ pub use error::ApiError;
 pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
 pub use guests::{ChangeBody, Snapshots};
-pub use hosts::Hosts;
+pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
 pub use jobs::ShownJob;
 pub use store::StoreCheck;
 pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
@@ -84,6 +84,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
         .routes(routes!(hosts::known_hosts))
+        .routes(routes!(hosts::revoked_keys))
         .routes(routes!(evidence::verify))
         .routes(routes!(evidence::evidence_key))
         .routes(routes!(store::check))
