@@ -1,6 +1,6 @@
 //! Firstlight's companion: brings guests up, takes their reports, and undoes what it did when something fails.
 //!
-//! `cli, http, daemon -> bringup, intake -> job, backend, store -> firstlight_shared`: imports point this way only.
+//! `cli, http, daemon -> report -> bringup, intake -> job, backend, store -> firstlight_shared`: imports point this way only.
 
 pub mod backend;
 pub mod bringup;
@@ -15,6 +15,7 @@ pub mod intake;
 pub mod job;
 pub mod metrics;
 pub mod outcome;
+pub mod report;
 mod ssh_trust;
 pub mod store;
 mod tls;

@@ -68,6 +68,11 @@ impl Bringups {
         Ok(ReportPage { reports: stored.into_iter().filter_map(opened).collect(), refusals, evidence, next })
     }
 
+    /// The report of one job, if one was taken and can be read.
+    pub async fn report_of(&self, job: &str) -> Result<Option<ReportView>, StoreError> {
+        Ok(self.store.report_of_job(job).await?.and_then(opened))
+    }
+
     /// Whether a job was ever for a guest of this name, and is still kept.
     pub async fn knows(&self, guest: &str) -> Result<bool, StoreError> {
         Ok(self.store.job_of_guest(guest).await?.is_some())

@@ -128,7 +128,7 @@ pub struct Summary {
 }
 
 /// A report that was taken.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ReportView {
     pub sha256: String,
     pub guest: String,

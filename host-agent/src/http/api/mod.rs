@@ -12,6 +12,7 @@ mod follow;
 mod guests;
 mod hosts;
 mod jobs;
+mod page;
 mod store;
 mod stream;
 mod up;
@@ -80,6 +81,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(changes::keep))
         .routes(routes!(guests::change))
         .routes(routes!(guests::snapshots))
+        .routes(routes!(page::report))
         .routes(routes!(follow::follow))
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
