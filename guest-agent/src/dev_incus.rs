@@ -25,6 +25,16 @@ pub(crate) enum DevIncusError {
     Http { socket: String },
 }
 
+impl DevIncusError {
+    /// Whether the server is down, dies or is on its way up, rather than refuses.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Socket { .. } | Self::Http { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+        }
+    }
+}
+
 /// The value of an instance's configuration key (`user.*`); none if it is not set.
 ///
 /// # Errors

@@ -9,10 +9,16 @@ mod source;
 
 pub(crate) use source::{Source, not_of_the_command_line};
 
+use std::time::Duration;
+
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::Claim;
+use source::SourceError;
 
-use crate::sys::Machine;
+use crate::sys::{Machine, Stopwatch};
+
+/// Between two looks at a source that cannot answer now.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A claim and where it came from.
 #[derive(Debug, Clone)]
@@ -21,20 +27,44 @@ pub(crate) struct Found {
     pub source: Source,
 }
 
-/// The claim, if one was handed in that this version understands; the reasons against others stand in `problems`.
-pub(crate) fn load(machine: &Machine, problems: &mut Vec<String>) -> Option<Claim> {
-    find(machine, problems).map(|found| found.claim)
-}
-
-/// As [`load`], with the source. No problem holds anything of a claim's text: it may be a secret.
-pub(crate) fn find(machine: &Machine, problems: &mut Vec<String>) -> Option<Found> {
+/// The claim, if one was handed in that this version understands; the reasons against others stand in `problems`, and
+/// nothing of a claim's text: it may be a secret.
+///
+/// A server of Incus that is down or on its way up is asked again until `patience` ends: a guest that goes on without its
+/// claim takes the secrets that were put there for it for the golden's.
+pub(crate) fn find(machine: &Machine, patience: Duration, problems: &mut Vec<String>) -> Option<Found> {
     if !machine.live {
         return None;
     }
-    choose(Source::ALL.map(|source| (source, source.look(machine))), problems)
+    let look = || Source::ALL.map(|source| (source, source.look(machine)));
+    look_again(look, patience, problems)
 }
 
-type Looked = Result<Option<zeroize::Zeroizing<Vec<u8>>>, source::SourceError>;
+fn look_again<const N: usize>(
+    look: impl Fn() -> [(Source, Looked); N],
+    patience: Duration,
+    problems: &mut Vec<String>,
+) -> Option<Found> {
+    let watch = Stopwatch::start();
+    let mut is_told = false;
+    loop {
+        let looked = look();
+        let may_come = looked.iter().any(|(_, looked)| looked.as_ref().is_err_and(SourceError::may_pass));
+        let mut said = Vec::new();
+        let found = choose(looked, &mut said);
+        if found.is_some() || !may_come || watch.elapsed() >= patience {
+            problems.append(&mut said);
+            return found;
+        }
+        if !is_told {
+            eprintln!("{}: asking again for up to {} s", said.join("; "), patience.as_secs());
+            is_told = true;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+type Looked = Result<Option<zeroize::Zeroizing<Vec<u8>>>, SourceError>;
 
 fn choose(sources: impl IntoIterator<Item = (Source, Looked)>, problems: &mut Vec<String>) -> Option<Found> {
     let mut found = None;

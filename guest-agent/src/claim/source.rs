@@ -37,6 +37,16 @@ pub(crate) enum SourceError {
     CommandLine,
 }
 
+impl SourceError {
+    /// Whether another look may find what is there: the server behind the source does not answer now.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::DevIncus(error) => error.may_pass(),
+            Self::Unreadable(_) | Self::CommandLine => false,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,7 +1,10 @@
+use std::cell::Cell;
+
 use zeroize::Zeroizing;
 
 use super::source::{SourceError, names_one};
 use super::*;
+use crate::dev_incus::DevIncusError;
 
 const GOOD: &str = r#"{"version":1,"id":"ID","secret":"00ff"}"#;
 
@@ -70,8 +73,53 @@ fn a_root_that_is_not_running_has_no_claim_wherever_one_stands() {
     std::fs::write(folder.path().join("proc/1/environ"), format!("container=lxc\0FIRSTLIGHT_CLAIM={GOOD}\0"))
         .unwrap();
     let mut problems = Vec::new();
-    assert!(load(&Machine::open(folder.path()).unwrap(), &mut problems).is_none());
+    assert!(find(&Machine::open(folder.path()).unwrap(), PAUSE, &mut problems).is_none());
     assert_eq!(problems, Vec::<String>::new());
+}
+
+/// devIncus' errors, as a dying and a starting server give them, and as a server that refuses.
+fn not_asked(kind: &str) -> Looked {
+    let socket = || "sock".to_owned();
+    Err(SourceError::DevIncus(match kind {
+        "dead" => {
+            DevIncusError::Socket { socket: socket(), source: std::io::ErrorKind::ConnectionRefused.into() }
+        }
+        "dying" => DevIncusError::Http { socket: socket() },
+        "starting" => DevIncusError::Status { socket: socket(), status: 503 },
+        _ => DevIncusError::Status { socket: socket(), status: 403 },
+    }))
+}
+
+#[test]
+fn a_server_that_does_not_answer_now_is_asked_again_until_it_does() {
+    let long = Duration::from_secs(30);
+    for (kinds, patience, looks, is_found) in [
+        (&["dead", "dying", "starting"][..], long, 4, true),
+        (&["dead"], Duration::ZERO, 1, false),
+        (&["dead", "dead"], PAUSE / 2, 2, false),
+        // A word that stands.
+        (&["refusing"], long, 1, false),
+        (&["dead", "refusing"], long, 2, false),
+    ] {
+        let count = Cell::new(0);
+        let look = || {
+            let kind = kinds.get(count.replace(count.get() + 1));
+            let own = kind.map_or_else(|| with_id("a"), |kind| not_asked(kind));
+            [(Source::Credential, Ok(None)), (Source::DevIncus, own)]
+        };
+        let mut said = Vec::new();
+        let found = look_again(look, patience, &mut said);
+        assert_eq!((count.get(), found.is_some()), (looks, is_found), "{kinds:?}");
+        assert_eq!(said.len(), usize::from(!is_found), "of the last look only: {said:?}");
+    }
+}
+
+#[test]
+fn nothing_is_waited_for_where_an_earlier_source_has_the_claim() {
+    let look = || [(Source::Credential, with_id("a")), (Source::DevIncus, not_asked("dead"))];
+    let mut said = Vec::new();
+    assert!(look_again(look, Duration::from_secs(3600), &mut said).is_some());
+    assert_eq!(said, Vec::<String>::new());
 }
 
 #[test]

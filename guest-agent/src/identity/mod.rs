@@ -28,6 +28,7 @@ pub(crate) use stamp::parse as parse_stamp;
 pub(crate) use stamp::{Stamp, StampState, load as load_stamp, save as save_stamp};
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::wire::{Decision, Identity};
@@ -38,6 +39,9 @@ use crate::paths;
 use crate::secrets;
 use crate::sys::{Machine, Stopwatch, millis};
 
+/// So long the claim may take to come. sshd waits meanwhile; the unit may take a minute in all.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs the phase. The outcome also stands in /run/firstlight/identity.json where the root is the running one.
 pub(crate) fn run(machine: &Machine) -> Outcome {
     let watch = Stopwatch::start();
@@ -47,7 +51,7 @@ pub(crate) fn run(machine: &Machine) -> Outcome {
     if let Some(age) = machine.age_of_boot() {
         timings_ms.insert("boot_to_identity_start".to_owned(), millis(age));
     }
-    let seen = observe(machine);
+    let seen = observe::observe_within(machine, CLAIM_PATIENCE);
     let plan = plan_with_items(machine, &seen);
     let applied = apply::apply(machine, &seen, &plan);
     // After the golden's leftovers are gone.

@@ -1,5 +1,7 @@
 //! Everything that the decision and the plan look at, read once. Changes nothing.
 
+use std::time::Duration;
+
 use firstlight_shared::error::Chain;
 use firstlight_shared::ids::{MacAddress, MachineId};
 use firstlight_shared::wire::Claim;
@@ -45,10 +47,15 @@ pub(crate) struct Observation {
 
 /// Never fails: what cannot be read is absent, and a problem where that matters.
 pub(crate) fn observe(machine: &Machine) -> Observation {
+    observe_within(machine, Duration::ZERO)
+}
+
+/// As [`observe`], with patience for a claim's source that does not answer now ([`claim::find`]).
+pub(crate) fn observe_within(machine: &Machine, patience: Duration) -> Observation {
     let root = &machine.root;
     let mut problems = Vec::new();
     let settings = config::load(root, &mut problems);
-    let claim = claim::load(machine, &mut problems);
+    let claim = claim::find(machine, patience, &mut problems).map(|found| found.claim);
     let golden = golden::load(root, &mut problems);
     let machine_id = read_machine_id(machine, &mut problems);
     let is_mounted = root.is_mount(paths::MACHINE_ID);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firstlight_shared::check::CheckResult;
 use firstlight_shared::wire::{
     Agent, Claim, Decision, HostKey, Hostname, Identity, ItemAction, MachineIdOutcome, MachineIdState,
-    REPORT_VERSION, Report, ReportState,
+    REPORT_VERSION, Report, ReportState, SecretOutcome,
 };
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, PrivateKey};
@@ -16,6 +16,7 @@ use super::facts;
 use crate::identity::{Outcome, PendingOutcome};
 use crate::keys::{self, KeyType, Private};
 use crate::paths;
+use crate::secrets;
 use crate::sys::{Machine, millis, random_bytes};
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub(super) fn build(parts: Parts<'_>) -> (Report, PrivateKey) {
         facts: facts::gather(machine, parts.boot.systemd.clone()),
         timings_ms,
         boot: parts.boot.timing.clone(),
-        secrets: parts.outcome.map(|outcome| outcome.secrets.clone()).unwrap_or_default(),
+        secrets: secrets_now(&parts),
         evidence_timer: parts.evidence_timer,
         identity: identity_now(&parts),
         checks: parts.checks,
@@ -74,6 +75,15 @@ fn add_timings(timings_ms: &mut BTreeMap<String, u64>, parts: &Parts<'_>) {
     if let Some(age) = parts.machine.age_of_boot() {
         timings_ms.insert("boot_to_report".to_owned(), millis(age));
     }
+}
+
+/// As the early phase found them; where it knew of no claim, as they are now.
+fn secrets_now(parts: &Parts<'_>) -> Vec<SecretOutcome> {
+    let Some(outcome) = parts.outcome else { return Vec::new() };
+    if outcome.failure.is_none() && outcome.claim_id.is_none() {
+        return secrets::settle(parts.machine, parts.claim);
+    }
+    outcome.secrets.clone()
 }
 
 /// The early phase's outcome, brought up to date with what the late one made.

@@ -36,6 +36,9 @@ use crate::sys::{Machine, Stopwatch, SysError};
 /// So long a virtual machine's port may take to come, where it may be the only way to the host.
 const PORT_LIMIT: Duration = Duration::from_secs(10);
 
+/// So long the claim may take to come: nobody is kept waiting but the host, which may be what is down.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(120);
+
 /// How the phase ended; `cli` gives each an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReportEnd {
@@ -51,7 +54,7 @@ pub(crate) enum ReportEnd {
 pub(crate) async fn run(machine: &Machine, again: bool) -> ReportEnd {
     let mut problems = Vec::new();
     let settings = config::load(&machine.root, &mut problems);
-    let found = crate::claim::find(machine, &mut problems);
+    let found = crate::claim::find(machine, CLAIM_PATIENCE, &mut problems);
     let claim = found.as_ref().map(|found| &found.claim);
     let is_there = |path: &str| channel::is_there(machine, path);
     let (_, unusable) = channel::choose(claim, &settings, is_there);

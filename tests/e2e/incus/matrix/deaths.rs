@@ -16,8 +16,8 @@ const STEPS: [(&str, Kind, Fate); 6] = [
     ("restore", Kind::Change, Fate::HeldAfter),
     ("deliver-secrets", Kind::Change, Fate::HeldBefore),
     ("start", Kind::Change, Fate::HeldAfter),
-    // Where the report is pulled: the guest has read its claim by then.
-    ("await-report", Kind::File, Fate::HeldBefore),
+    // While the guest boots: it asks for its claim until the server is back.
+    ("await-report", Kind::Any, Fate::HeldBefore),
     ("verify", Kind::Any, Fate::HeldBefore),
     ("finish", Kind::Change, Fate::HeldBefore),
 ];

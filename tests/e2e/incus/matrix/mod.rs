@@ -53,8 +53,6 @@ enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Change,
-    /// A file of the guest is read.
-    File,
     Any,
 }
 
@@ -152,7 +150,6 @@ impl<'a> Ground<'a> {
                 let is_meant = move |seen: &Spot| match kind {
                     Kind::Any => true,
                     Kind::Change => seen.changes(),
-                    Kind::File => seen.path.ends_with("/files"),
                 };
                 self.between.meet(move |seen| is_meant(seen) && step() == wanted, fate);
             }
