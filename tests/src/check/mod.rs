@@ -21,13 +21,14 @@ struct Stage {
 /// Runs all stages, also after a failure: one run shows all that is wrong.
 pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
     let mut tally = Tally::default();
+    let beside = (!fast).then(|| std::thread::spawn(stages::beside));
     for stage in stages::looks() {
         tally.add(stage.run());
     }
-    let ground = match fast {
-        true => None,
-        false => prepared(&mut tally, "what tests need", stages::ground()),
-    };
+    let ground = beside.and_then(|beside| {
+        let had = beside.join().unwrap_or_else(|_| anyhow::bail!("its thread panicked"));
+        prepared(&mut tally, "what tests need", had.and_then(stages::ground))
+    });
     for stage in stages::units(ground.as_ref(), full)? {
         tally.add(stage.run());
     }

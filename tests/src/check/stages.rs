@@ -20,8 +20,15 @@ pub(super) struct Ground {
     goldens: PathBuf,
 }
 
-/// Installs and builds all that tests need besides the toolchain.
-pub(super) fn ground() -> Result<Ground> {
+/// What can be had while the first stages work: it seldom takes more than one processor.
+#[derive(Debug)]
+pub(super) struct Beside {
+    fakepve: PathBuf,
+    ansible: PathBuf,
+}
+
+/// Installs all that tests need besides the toolchain; makes the goldens' bases, and the guest's program.
+pub(super) fn beside() -> Result<Beside> {
     anyhow::ensure!(
         nix::unistd::geteuid().is_root(),
         "real servers and guests need root; `cargo xtask test --fast` is the part without"
@@ -30,7 +37,15 @@ pub(super) fn ground() -> Result<Ground> {
         packages::ensure(wanted)?;
     }
     packages::ensure_incus()?;
-    let (fakepve, ansible) = (fakepve::ensure()?, ansible::ensure()?);
+    // Its profile has a target folder, and so a lock, of its own.
+    build::guest()?;
+    let beside = Beside { fakepve: fakepve::ensure()?, ansible: ansible::ensure()? };
+    golden::ensure_bases(Variant::ALL)?;
+    Ok(beside)
+}
+
+/// Builds the other program, and the goldens with both.
+pub(super) fn ground(Beside { fakepve, ansible }: Beside) -> Result<Ground> {
     let programs = build::programs_for_tests()?;
     let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
     Ok(Ground { fakepve, ansible, programs, goldens })

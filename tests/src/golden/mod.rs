@@ -25,17 +25,7 @@ pub const LOGIN_KEY: &str = "login_key";
 
 /// Makes the wanted variants and gives their folder.
 pub fn ensure(guest: &Path, wanted: &[Variant]) -> Result<PathBuf> {
-    let folder = paths::goldens();
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let lock = File::create(folder.join("lock")).context("the lock of the golden cache cannot be opened")?;
-    let _held = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-        .or_else(|(lock, _)| {
-            eprintln!("waiting for another run that builds goldens");
-            Flock::lock(lock, FlockArg::LockExclusive)
-        })
-        .map_err(|(_, error)| error)
-        .context("the golden cache cannot be locked")?;
-
+    let (folder, _held) = cache()?;
     login_key(&folder)?;
     let mut kept = Vec::new();
     for variant in wanted {
@@ -45,6 +35,30 @@ pub fn ensure(guest: &Path, wanted: &[Variant]) -> Result<PathBuf> {
     }
     base::forget_others(&folder, &kept)?;
     Ok(folder)
+}
+
+/// Makes what the variants stand on: all that needs no guest's binary.
+pub fn ensure_bases(wanted: &[Variant]) -> Result<()> {
+    let (folder, _held) = cache()?;
+    for variant in wanted {
+        base::ensure(&folder, variant.flavour())?;
+    }
+    Ok(())
+}
+
+/// The folder of the goldens, and the right to change it.
+fn cache() -> Result<(PathBuf, Flock<File>)> {
+    let folder = paths::goldens();
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let lock = File::create(folder.join("lock")).context("the lock of the golden cache cannot be opened")?;
+    let held = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+        .or_else(|(lock, _)| {
+            eprintln!("waiting for another run that builds goldens");
+            Flock::lock(lock, FlockArg::LockExclusive)
+        })
+        .map_err(|(_, error)| error)
+        .context("the golden cache cannot be locked")?;
+    Ok((folder, held))
 }
 
 /// Path of one golden in the folder.
