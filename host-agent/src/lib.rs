@@ -16,6 +16,7 @@ pub mod job;
 pub mod metrics;
 pub mod outcome;
 pub mod report;
+mod ssh_ca;
 mod ssh_trust;
 pub mod store;
 mod tls;

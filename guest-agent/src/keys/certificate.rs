@@ -31,7 +31,7 @@ pub(crate) struct Installed {
 }
 
 /// Verifies and installs the lines of an acknowledgement, and lets sshd read them. The same lines again do nothing.
-pub(crate) async fn install(machine: &Machine, lines: &[String]) -> Installed {
+async fn install(machine: &Machine, lines: &[String]) -> Installed {
     let hostname = machine.kernel_hostname().unwrap_or_default();
     let now = machine.clock().now().as_secs();
     let mut installed =
@@ -44,6 +44,18 @@ pub(crate) async fn install(machine: &Machine, lines: &[String]) -> Installed {
         installed.problems.push(problem);
     }
     installed
+}
+
+/// The same, and says what was not installed: to the log, and to whoever looks at the console.
+pub(crate) async fn install_and_tell(machine: &Machine, lines: &[String]) {
+    let installed = install(machine, lines).await;
+    for problem in &installed.problems {
+        eprintln!("warning: {problem}");
+        machine.tell_console(problem);
+    }
+    if installed.changed {
+        eprintln!("host certificates installed: {}", installed.keys.join(", "));
+    }
 }
 
 /// As [`install`], with another judge in place of the running sshd.

@@ -179,8 +179,7 @@ pub(super) async fn deliver(machine: &Machine, channels: Vec<Channel>, parcel: P
     while let Some(event) = next(&mut events, deadline).await {
         if let (Answer::Acknowledged(ack), None) = (&event.answer, &delivery.ack) {
             // Before the answer is noted: after a crash in between, the host is asked again.
-            let installed = certificate::install(machine, &ack.host_certificates).await;
-            installed.problems.iter().for_each(|problem| eprintln!("warning: {problem}"));
+            certificate::install_and_tell(machine, &ack.host_certificates).await;
         }
         note(&mut delivery, event);
         delivery.save(&machine.root);

@@ -1,4 +1,5 @@
 //! Evidence that nobody came for: a challenge is fetched from the companion that acknowledged this machine, and answered.
+//! With the acknowledgement come host certificates, where the companion has a CA: so they are renewed.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use firstlight_shared::wire::{Ack, ChallengeText, Refusal, is_nonce, sha256_hex}
 
 use super::{ReportEnd, companion, evidence};
 use crate::channel::{ATTEMPT_LIMIT, Channel};
+use crate::keys::certificate;
 use crate::sys::Machine;
 
 /// A companion that restarts is back by then; the next time comes anyway.
@@ -49,6 +51,8 @@ async fn once(machine: &Machine, channel: &Channel, within: Duration) -> Result<
     match serde_json::from_slice::<Ack>(&body) {
         Ok(ack) if status == 200 && ack.report_sha256 == sha256_hex(proof.signed.text.as_bytes()) => {
             eprintln!("the evidence was acknowledged over {channel}");
+            // Those that are installed already come again until they are due: the same lines do nothing.
+            certificate::install_and_tell(machine, &ack.host_certificates).await;
             Ok(ReportEnd::Done)
         }
         _ => judged(status, &body),

@@ -11,8 +11,8 @@ use super::service::Bringups;
 use super::steps::{Allocated, VERIFY, beacon_of};
 use super::view::{KnownHost, ReportView};
 use crate::backend::{Observed, Trouble};
-use crate::job::{Limits, Phase, Recorded, State, Taken};
-use crate::store::{JobRow, StoreError, StoredReport};
+use crate::job::{Limits, Phase, Recorded, State, Taken, fold};
+use crate::store::{JobRow, Store, StoreError, StoredReport};
 
 impl Bringups {
     /// One page of jobs, newest first.
@@ -91,7 +91,7 @@ impl Bringups {
             loop {
                 let (rows, next) = self.store.list_jobs(&filter).await?;
                 for row in rows {
-                    hosts.extend(self.known_host(row).await?);
+                    hosts.extend(host_of(&self.store, row).await?);
                 }
                 if next.is_none() {
                     break;
@@ -102,27 +102,28 @@ impl Bringups {
         }
         for guest in guests {
             if let Some(row) = self.store.job_of_guest(guest).await? {
-                hosts.extend(self.known_host(row).await?);
+                hosts.extend(host_of(&self.store, row).await?);
             }
         }
         Ok(hosts)
     }
+}
 
-    async fn known_host(&self, row: JobRow) -> Result<Option<KnownHost>, StoreError> {
-        if row.phase != Phase::Done || row.trust.is_none_or(|trust| trust > Trust::Claimed) {
-            return Ok(None);
-        }
-        let (report, state) = (self.store.report_of_job(&row.id).await?, self.state(&row.id).await?);
-        let Some(state) = state else { return Ok(None) };
-        let keys = match report {
-            Some(stored) => stored.envelope.open().ok().map(|opened| opened.report.identity.ssh_host_keys),
-            None => beacon_of(&state).and_then(|beacon| beacon.host_key).map(|key| vec![key]),
-        };
-        let Some(keys) = keys else { return Ok(None) };
-        let addresses = reached_at(&state).into_iter().map(|address| address.to_string());
-        let names = std::iter::once(row.guest.clone()).chain(addresses).collect();
-        Ok(Some(KnownHost { guest: row.guest, names, keys }))
+/// Its verified keys; none, if the guest is not ready, or what it said is not surely its own.
+pub(super) async fn host_of(store: &Store, row: JobRow) -> Result<Option<KnownHost>, StoreError> {
+    if row.phase != Phase::Done || row.trust.is_none_or(|trust| trust > Trust::Claimed) {
+        return Ok(None);
     }
+    let (report, events) = (store.report_of_job(&row.id).await?, store.events(&row.id).await?);
+    let Ok(state) = fold(&events) else { return Ok(None) };
+    let keys = match report {
+        Some(stored) => stored.envelope.open().ok().map(|opened| opened.report.identity.ssh_host_keys),
+        None => beacon_of(&state).and_then(|beacon| beacon.host_key).map(|key| vec![key]),
+    };
+    let Some(keys) = keys else { return Ok(None) };
+    let addresses = reached_at(&state).into_iter().map(|address| address.to_string());
+    let names = std::iter::once(row.guest.clone()).chain(addresses).collect();
+    Ok(Some(KnownHost { guest: row.guest, names, keys }))
 }
 
 /// Somebody drives the job.
@@ -131,7 +132,7 @@ pub(super) fn works(phase: Phase) -> bool {
 }
 
 /// The addresses that we chose; where the guest's network does, those that the hypervisor listed of it.
-fn reached_at(state: &State) -> Vec<IpAddr> {
+pub(super) fn reached_at(state: &State) -> Vec<IpAddr> {
     let chosen = Allocated::of(state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
     if !chosen.is_empty() {
         return chosen;

@@ -2,6 +2,7 @@
 
 mod api;
 mod budget;
+mod certify;
 mod change;
 mod decide;
 mod endpoints;
@@ -30,6 +31,7 @@ pub use api::{
     Applied, JobFilter, JobLine, JobPage, PlanAction, PlannedGuest, ReportFilter, ReportPage, StepState,
     StepView, Submitted,
 };
+pub use certify::{Certifier, CertifyError, ForeignKey, ShownAuthority, no_authority};
 pub use change::Change;
 pub use endpoints::{Endpoints, ServeReports};
 pub use evidence::{EvidenceKey, Verified, VerifiedState};

@@ -8,12 +8,14 @@ use firstlight_shared::pin::SpkiPin;
 use firstlight_shared::text::escape;
 use tokio::sync::{broadcast, watch};
 
+use super::certify::Certifier;
 use super::endpoints::Endpoints;
 use super::lookout::Lookout;
 use super::secrets::SecretRules;
 use super::steps::Known;
 use super::waiters::Waiters;
 use crate::backend::Backend;
+use crate::intake::Intake;
 use crate::job::{Change, JobStore, Limits, State, fold};
 use crate::outcome::Fault;
 use crate::store::{JobRow, Store, StoreError};
@@ -24,6 +26,7 @@ pub struct Bringups {
     pub endpoints: Endpoints,
     pub pin: SpkiPin,
     pub backends: Vec<Arc<dyn Backend>>,
+    pub certifier: Certifier,
     pub(super) limits: std::sync::Mutex<Limits>,
     pub(super) secrets: SecretRules,
     /// Bytes of memory by resource.
@@ -53,6 +56,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What may be a source of guests' secrets.
     pub secrets: SecretRules,
+    /// The host CA, if there is one.
+    pub certifier: Certifier,
 }
 
 impl std::fmt::Debug for Bringups {
@@ -70,6 +75,7 @@ impl Bringups {
             endpoints: parts.endpoints,
             pin: parts.pin,
             backends: parts.backends,
+            certifier: parts.certifier,
             limits: std::sync::Mutex::new(parts.limits),
             secrets: parts.secrets,
             budgets: std::sync::Mutex::default(),
@@ -81,6 +87,11 @@ impl Bringups {
             works: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// Takes what reports there are, as the report listener does.
+    pub(super) fn intake(&self) -> Intake {
+        Intake::new(self.store.clone()).certifying(Arc::new(self.certifier.clone()))
     }
 
     /// What is committed from now on, by whichever companion.

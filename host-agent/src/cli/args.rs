@@ -465,7 +465,7 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a number with K, M, G or T is wanted, `512M` for one".to_owned())
 }
 
-fn span(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
     crate::bringup::parse_span(text).ok_or_else(|| "1s to 366d is wanted, `2h` for one".to_owned())
 }
 

@@ -95,6 +95,8 @@ impl Failure {
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
         "no-such-job" | "no-such-guest" => Exit::NoAnswer,
+        "no-ssh-ca" | "ssh-ca" => Exit::Environment,
+        "ssh-ca-host-key" => Exit::BadInput,
         // Of a guest that is verified: it cannot answer, or not as itself.
         "guest-stopped" | "guest-gone" | "guest-does-not-answer" => Exit::NotReady,
         code if code.starts_with("evidence-") => Exit::NotReady,

@@ -73,6 +73,9 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
         Command::Config(command) => return config::run(&arguments.place, &command),
         Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
         Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,
+        Command::Ssh(ssh::SshCommand::Ca(ssh::CaCommand::Init(init))) => {
+            return ssh::make_ca(&arguments.place, &init);
+        }
         Command::Verify(ref arguments) if arguments.file.is_some() => {
             let file = arguments.file.clone().unwrap_or_default();
             return verify::offline(&file, arguments);

@@ -24,6 +24,7 @@ impl Key {
                 | "api.token.*.file"
                 | "proxmox.token"
                 | "incus.remote.*.key"
+                | "ssh_ca.key"
         )
     }
 }
@@ -70,6 +71,12 @@ pub const KEYS: &[Key] = &[
     key("retention.reports", Some("90d"), RELOAD, "how long reports and refusals without a job are kept; `never` prunes none"),
     key("secrets.files", Some("[\"/etc/firstlight/secrets\"]"), RESTART, "folders of which files may be guests' secrets (`file` in a spec)"),
     key("secrets.commands", Some("[]"), RESTART, "programs that may print guests' secrets (`command` in a spec), by their absolute paths"),
+    key("ssh_ca.enabled", Some("true"), RESTART, "certify guests' host keys, once `firstlight ca init` has made the CA's key"),
+    key("ssh_ca.key", None, RESTART, "file of the host CA's key (OpenSSH), its public half in FILE.pub; default: ssh_ca in the state folder"),
+    key("ssh_ca.agent", None, RESTART, "socket of an ssh-agent that has the key of FILE.pub; default: the key is in the file"),
+    key("ssh_ca.validity", Some("90d"), RESTART, "how long a host certificate holds"),
+    key("ssh_ca.renew_before", Some("30d"), RESTART, "how long before its end a guest that sends evidence gets a new one"),
+    key("ssh_ca.domains", Some("[]"), RESTART, "domains in which guests' names are certified too: `lab.example` for web-01.lab.example"),
     key("local.folder", None, RESTART, "where local guests live; default: the state folder"),
     key("proxmox.addresses", None, RESTART, "nodes of the cluster (or the only one), HOST or HOST:PORT, asked in this order; without any there is no backend `proxmox`"),
     key("proxmox.token", None, RESTART, "file or credential with the API token, USER@REALM!NAME=SECRET"),

@@ -14,6 +14,7 @@ mod proxmox;
 mod read;
 mod secret;
 mod settings;
+mod ssh_ca;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +29,8 @@ pub(crate) use read::log_directives;
 pub use secret::{SecretError, SecretFile};
 pub use settings::{
     ApiSettings, CompanionSettings, IncusSettings, LocalSettings, LogSettings, PeerSettings, PinSettings,
-    ProxmoxSettings, RemotePlace, RemoteSettings, ReportSettings, RetentionSettings, Settings, StoreSettings,
-    TcpApiSettings, TokenSettings,
+    ProxmoxSettings, RemotePlace, RemoteSettings, ReportSettings, RetentionSettings, Settings, SshCaSettings,
+    StoreSettings, TcpApiSettings, TokenSettings,
 };
 pub use value::{Role, Value, parse_duration};
 

@@ -80,6 +80,7 @@ impl Reader<'_> {
             },
             proxmox: self.proxmox(),
             incus: self.incus(),
+            ssh_ca: self.ssh_ca(&state),
             local: LocalSettings { folder: self.path_or("local.folder", &state) },
             log: LogSettings { level: self.log_level() },
             state,
@@ -257,7 +258,7 @@ impl Reader<'_> {
         self.get(key)
     }
 
-    fn path_or(&mut self, key: &str, default: &Path) -> PathBuf {
+    pub(super) fn path_or(&mut self, key: &str, default: &Path) -> PathBuf {
         let text = self.text_or(key, &default.to_string_lossy());
         // A default follows from the state folder, of which it is said already if it cannot be used.
         if self.origin(&path(key)) == Origin::Default { PathBuf::from(text) } else { self.get(key) }

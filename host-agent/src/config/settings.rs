@@ -28,6 +28,7 @@ pub struct Settings {
     pub api: ApiSettings,
     pub retention: RetentionSettings,
     pub secrets: SecretSettings,
+    pub ssh_ca: SshCaSettings,
     pub local: LocalSettings,
     /// None: there is no such backend.
     pub proxmox: Option<ProxmoxSettings>,
@@ -115,6 +116,20 @@ pub struct SecretSettings {
     pub files: Vec<PathBuf>,
     /// Programs.
     pub commands: Vec<PathBuf>,
+}
+
+/// The host CA; there is one once its key is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshCaSettings {
+    pub enabled: bool,
+    /// Its public half beside it, with `.pub`.
+    pub key: PathBuf,
+    /// The socket of an ssh-agent that has the key; none: it is in the file.
+    pub agent: Option<PathBuf>,
+    pub validity: Duration,
+    pub renew_before: Duration,
+    /// Guests' names are certified in each of these, too.
+    pub domains: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use crate::backend::Backend;
 use crate::backend::incus::Incus;
 use crate::backend::local::{Local, LocalConfig};
 use crate::backend::proxmox::Proxmox;
-use crate::bringup::{Bringups, Endpoints, Parts, SecretRules};
+use crate::bringup::{Bringups, Certifier, Endpoints, Parts, SecretRules};
 use crate::config::{RetentionSettings, Settings};
 use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
 use crate::intake::Intake;
@@ -80,7 +80,8 @@ impl Companion {
     ) -> Result<Self, StartError> {
         let ground = Ground::prepare(settings, purpose).await?;
         let metrics = Arc::new(Metrics::default());
-        let intake = Intake::new(ground.store.clone());
+        let certifier = Certifier::new(ground.store.clone(), settings.ssh_ca.clone());
+        let intake = Intake::new(ground.store.clone()).certifying(Arc::new(certifier.clone()));
         let reports = Reports {
             tls: ground.identity.server_config(),
             intake,
@@ -94,6 +95,7 @@ impl Companion {
             backends: composed(settings, purpose, backends)?,
             limits: limits(settings),
             secrets: secret_rules(settings, purpose),
+            certifier,
         });
         service.set_budgets(settings.budget.clone());
         let runner = (purpose != Purpose::Look).then(|| {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use firstlight_shared::wire::{Ack, ChallengeText, REPORT_VERSION, Signed, sha256_hex};
+use firstlight_shared::wire::{Ack, ChallengeText, REPORT_VERSION, ReportState, Signed, sha256_hex};
 
 use super::{Intake, IntakeError, Suspect, refusal};
 use crate::clock::now_ms;
@@ -31,12 +31,15 @@ impl Intake {
                 };
                 if self.store.hear(&heard).await? {
                     tracing::info!(guest = %heard.guest, job = %heard.job, "evidence taken");
-                    return Ok(ack);
+                    return Ok(self.with_certificates(ack, &heard).await);
                 }
                 let known = self.store.heard(&heard.job).await?;
                 match known.filter(|known| known.sha256 == heard.sha256 && known.source == heard.source) {
                     // Its acknowledgement was lost.
-                    Some(known) => Ok(Ack { accepted_at_ms: known.at_ms, ..ack }),
+                    Some(known) => {
+                        let ack = Ack { accepted_at_ms: known.at_ms, ..ack };
+                        Ok(self.with_certificates(ack, &heard).await)
+                    }
                     None => {
                         let message = "newer evidence of this guest is here already: a replay";
                         Err(self.refuse(source, "evidence-replayed", message, Suspect::default()).await?)
@@ -48,6 +51,18 @@ impl Intake {
                 self.store.refuse_report(&refused).await?;
                 Err(IntakeError::Refused(refused))
             }
+        }
+    }
+
+    /// A guest that fails is given nothing that vouches for it any longer.
+    async fn with_certificates(&self, ack: Ack, heard: &Heard) -> Ack {
+        let Some(certifier) = &self.certifier else { return ack };
+        match opened(&heard.evidence) {
+            Ok((evidence, _)) if evidence.report.state != ReportState::Failed => {
+                let host_certificates = certifier.for_evidence(&heard.job, &heard.guest).await;
+                Ack { host_certificates, ..ack }
+            }
+            _ => ack,
         }
     }
 

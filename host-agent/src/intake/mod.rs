@@ -9,10 +9,14 @@ mod unclaimed;
 mod verdict;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::text::escape;
-use firstlight_shared::wire::{Ack, Envelope, EnvelopeError, Opened, REPORT_VERSION, Trust};
+use firstlight_shared::wire::{
+    Ack, Envelope, EnvelopeError, HostKey, Opened, REPORT_VERSION, ReportState, Trust,
+};
 
 pub use beacon_alone::{BeaconView, failure, verdict_by_beacon};
 pub use open::Chosen;
@@ -38,10 +42,21 @@ pub enum IntakeError {
     Store(#[from] StoreError),
 }
 
+/// Has guests' host keys certified: what is answered goes to the guest. Nothing, if there is no CA, or it fails.
+#[async_trait]
+pub trait Certify: std::fmt::Debug + Send + Sync {
+    /// For these keys of a guest whose report is about to be taken.
+    async fn for_report(&self, job: &str, guest: &str, keys: &[HostKey]) -> Vec<String>;
+    /// For a guest that is ready; those that are not due yet come again.
+    async fn for_evidence(&self, job: &str, guest: &str) -> Vec<String>;
+}
+
 /// The report listener's only collaborator.
 #[derive(Debug, Clone)]
 pub struct Intake {
     store: Store,
+    /// None: no key is certified.
+    certifier: Option<Arc<dyn Certify>>,
 }
 
 /// What is known of a report when it is refused.
@@ -54,7 +69,12 @@ struct Suspect<'a> {
 
 impl Intake {
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, certifier: None }
+    }
+
+    /// The same, with certificates for guests.
+    pub fn certifying(self, certifier: Arc<dyn Certify>) -> Self {
+        Self { certifier: Some(certifier), ..self }
     }
 
     /// Takes the bytes of an envelope from `source`. The same bytes from the same source always get the same answer.
@@ -131,11 +151,18 @@ impl Intake {
     ) -> Result<(Ack, bool), StoreError> {
         let accepted_at_ms = now_ms();
         let identities = crate::fleet::identities(&claim.guest, &opened.report).values;
+        let report = &opened.report;
+        let host_certificates = match &self.certifier {
+            Some(certifier) if trust <= Trust::Claimed && report.state == ReportState::Ready => {
+                certifier.for_report(&claim.job, &claim.guest, &report.identity.ssh_host_keys).await
+            }
+            _ => Vec::new(),
+        };
         let ack = Ack {
             version: REPORT_VERSION,
             report_sha256: opened.sha256.clone(),
             accepted_at_ms,
-            host_certificates: vec![],
+            host_certificates,
         };
         let stored = StoredReport {
             sha256: opened.sha256,

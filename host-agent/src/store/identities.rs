@@ -110,5 +110,5 @@ pub(super) async fn retire(writing: &mut Writing<'_>, job: &str) -> Result<(), S
         .execute(&mut *writing.sql)
         .await
         .map_err(failed("retire host keys"))?;
-    Ok(())
+    super::certificates::revoke(writing, job).await
 }

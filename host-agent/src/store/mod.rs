@@ -11,6 +11,7 @@ mod admin;
 mod adoptions;
 mod backup;
 mod candidates;
+mod certificates;
 mod claim;
 mod claims;
 mod database;
@@ -47,6 +48,7 @@ use database::{Database, Writing};
 
 pub use adoptions::ADOPTED;
 pub use candidates::{Added, Candidate};
+pub use certificates::StoredCertificate;
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};
 pub use evidence::{Heard, StoredEvidence};

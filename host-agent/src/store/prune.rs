@@ -43,6 +43,11 @@ impl Store {
                 break;
             }
         }
+        // What has ended needs no revocation any more; it is kept as long as reports are, to be looked at.
+        self.write(move |writing| {
+            Box::pin(async move { super::certificates::forget(writing, reports / 1000).await })
+        })
+        .await?;
         let old = self.write(move |writing| Box::pin(async move { forget_reports(writing, reports).await }));
         let old = old.await?;
         all.reports += old.reports;

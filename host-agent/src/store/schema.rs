@@ -91,6 +91,17 @@ const MIGRATIONS: &[&str] = &[
         job TEXT PRIMARY KEY, sha256 TEXT NOT NULL, guest TEXT NOT NULL, at_ms INTEGER NOT NULL,
         source TEXT NOT NULL, evidence TEXT NOT NULL) STRICT;
     ",
+    // Host certificates that were issued. Revoked: their guest is gone.
+    "
+    CREATE TABLE ssh_certificates (
+        serial INTEGER PRIMARY KEY, authority TEXT NOT NULL, job TEXT NOT NULL, guest TEXT NOT NULL,
+        fingerprint TEXT NOT NULL, principals TEXT NOT NULL, valid_after INTEGER NOT NULL,
+        valid_before INTEGER NOT NULL, issued_at_ms INTEGER NOT NULL, issued_by TEXT NOT NULL,
+        certificate TEXT NOT NULL, revoked INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE INDEX ssh_certificates_by_job ON ssh_certificates(job);
+    CREATE INDEX ssh_certificates_by_guest ON ssh_certificates(guest, issued_at_ms);
+    CREATE INDEX ssh_certificates_revoked ON ssh_certificates(authority, serial) WHERE revoked = 1;
+    ",
 ];
 
 /// Made after the old rows have their new columns.

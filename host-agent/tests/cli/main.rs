@@ -9,6 +9,7 @@ mod hypervisor;
 
 mod alone;
 mod asking;
+mod authority;
 mod elsewhere;
 mod following;
 mod lives;

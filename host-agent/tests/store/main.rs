@@ -8,6 +8,7 @@ mod postgres;
 
 mod admin;
 mod candidates;
+mod certificates;
 mod embedded;
 mod figures;
 mod jobs;
@@ -65,6 +66,7 @@ suite! {
     queue::a_claimed_job_has_its_place_before_it_begins,
     queue::a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_next,
     queue::what_has_begun_comes_before_what_waits,
+    certificates::certificates_are_revoked_with_their_guest,
     reports::a_claim_is_made_once_per_job,
     reports::a_claim_is_answered_once,
     reports::identities_and_host_keys_find_their_holders,

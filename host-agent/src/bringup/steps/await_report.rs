@@ -18,7 +18,7 @@ use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
 use crate::bringup::service::Bringups;
 use crate::bringup::waiters::Place;
 use crate::clock::now_ms;
-use crate::intake::{BeaconView, Chosen, Intake, Pulled};
+use crate::intake::{BeaconView, Chosen, Pulled};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -159,9 +159,11 @@ impl AwaitReport {
         let read = read.map(|bytes| bytes.filter(|bytes| !is_old(bytes)));
         match read {
             Ok(Some(bytes)) => {
-                let store = &self.0.service()?.store;
-                let Some(claim) = store.claim(claim).await.map_err(store_fault)? else { return Ok(true) };
-                let pulled = Intake::new(store.clone()).pulled(&claim, &bytes).await.map_err(store_fault)?;
+                let service = self.0.service()?;
+                let Some(claim) = service.store.claim(claim).await.map_err(store_fault)? else {
+                    return Ok(true);
+                };
+                let pulled = service.intake().pulled(&claim, &bytes).await.map_err(store_fault)?;
                 if let Pulled::NotIts(why) = &pulled {
                     tracing::warn!(job = context.job, %why, "what was read in the guest is not its report");
                 }
@@ -300,7 +302,7 @@ impl AwaitReport {
         let needs_report = !self.0.spec.require.is_empty() || !self.0.spec.plan.secrets.is_empty();
         let (verdict, refuted) = judge(&known.sight, &known.came, needs_report, Instant::now());
         if !refuted.is_empty() {
-            let store = &self.0.service()?.store;
+            let service = self.0.service()?;
             let mut wrong = Vec::new();
             for index in refuted {
                 if let Some(one) = known.came.get_mut(index) {
@@ -308,9 +310,9 @@ impl AwaitReport {
                     one.candidate.refuted = true;
                 }
             }
-            if let Some(claim) = store.claim(claim).await.map_err(store_fault)? {
+            if let Some(claim) = service.store.claim(claim).await.map_err(store_fault)? {
                 let wrong: Vec<_> = wrong.iter().collect();
-                Intake::new(store.clone()).refute(&claim, &wrong).await.map_err(store_fault)?;
+                service.intake().refute(&claim, &wrong).await.map_err(store_fault)?;
             }
         }
         let has_eyes = self.0.backend.look_budget().is_some();
@@ -330,9 +332,9 @@ impl AwaitReport {
         index: usize,
         trust: Trust,
     ) -> Result<Result<Value, Fault>, Fault> {
-        let store = &self.0.service()?.store;
+        let service = self.0.service()?;
         if let Some(one) = known.came.get(index) {
-            let chosen = Intake::new(store.clone()).choose(&one.candidate, trust).await;
+            let chosen = service.intake().choose(&one.candidate, trust).await;
             if let Chosen::Refused(refused) = chosen.map_err(store_fault)? {
                 return Ok(Err(Fault::new(&refused.code, refused.message)));
             }

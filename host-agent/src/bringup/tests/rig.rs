@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::super::api::Submitted;
 use super::super::spec::{GuestSpec, parse_spec};
-use super::super::{Bringups, Endpoints, Parts, SecretRules, SubmitError};
+use super::super::{Bringups, Certifier, Endpoints, Parts, SecretRules, SubmitError};
 use super::paper::Paper;
 use crate::backend::Backend;
 use crate::intake::testing::{claim, key, report, seal};
@@ -165,6 +165,7 @@ pub(super) fn service(store: &Store, backends: Vec<Arc<dyn Backend>>) -> Arc<Bri
         backends,
         limits: Limits::default(),
         secrets: SecretRules::Anything,
+        certifier: Certifier::new(store.clone(), crate::config::SshCaSettings::testing()),
     })
 }
 

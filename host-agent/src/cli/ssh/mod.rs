@@ -1,6 +1,7 @@
-//! Trust in guests' keys for ssh: known_hosts, SSHFP records, the list of revoked keys.
+//! Trust in guests' keys for ssh: known_hosts, the host CA, SSHFP records, the list of revoked keys.
 
 mod args;
+mod ca;
 mod file;
 mod follow;
 
@@ -9,6 +10,7 @@ use std::io::IsTerminal as _;
 use firstlight_shared::text::escape;
 
 pub(super) use args::SshCommand;
+pub(super) use ca::{CaCommand, make as make_ca};
 
 use super::client::query;
 use super::failure::{Exit, Failure};
@@ -36,12 +38,17 @@ pub(super) async fn run(session: &Session, command: &SshCommand) -> Result<Exit,
             Some(file) => follow::follow(session, arguments, file).await,
             None => known_hosts(session, arguments).await,
         },
+        SshCommand::Ca(command) => ca::run(session, command).await,
         SshCommand::Sshfp(arguments) => records(session, arguments).await,
         SshCommand::Krl(arguments) => revoked(session, arguments).await,
     }
 }
 
 async fn known_hosts(session: &Session, arguments: &KnownHostsArguments) -> Result<Exit, Failure> {
+    if arguments.authority {
+        let shown = ca::authority(session).await?;
+        return print(&ca::authority_line(&arguments.hosts, &shown.public_key));
+    }
     let hosts = hosts(session, &arguments.guests.join(",")).await?;
     if arguments.output.json {
         return print(&render::json(&hosts));

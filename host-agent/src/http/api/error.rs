@@ -38,7 +38,9 @@ impl ApiError {
 pub(super) fn status_of(code: &str) -> StatusCode {
     match code {
         "bad-request" => StatusCode::BAD_REQUEST,
-        "no-such-job" | "no-such-guest" | "no-such-route" | "no-such-snapshot" => StatusCode::NOT_FOUND,
+        "no-such-job" | "no-such-guest" | "no-such-route" | "no-such-snapshot" | "no-ssh-ca" => {
+            StatusCode::NOT_FOUND
+        }
         "guest-exists"
         | "guest-differs"
         | "guest-unwinding"

@@ -106,5 +106,13 @@ pub(super) async fn revoked_keys(
     State(service): State<Arc<Bringups>>,
 ) -> Result<Json<RevokedKeys>, ApiError> {
     let fingerprints = service.store.retired_host_keys().await?;
-    Ok(Json(RevokedKeys { fingerprints, certificates: Vec::new() }))
+    let mut certificates: Vec<RevokedCertificates> = Vec::new();
+    // Those of one authority stand together.
+    for (authority, serial) in service.store.revoked_certificates(crate::clock::now_ms() / 1000).await? {
+        match certificates.last_mut() {
+            Some(known) if known.authority == authority => known.serials.push(serial),
+            _ => certificates.push(RevokedCertificates { authority, serials: vec![serial] }),
+        }
+    }
+    Ok(Json(RevokedKeys { fingerprints, certificates }))
 }

@@ -13,6 +13,7 @@ mod guests;
 mod hosts;
 mod jobs;
 mod page;
+mod ssh_ca;
 mod store;
 mod stream;
 mod up;
@@ -39,6 +40,7 @@ pub use follow::FollowLine;
 pub use guests::{ChangeBody, Snapshots};
 pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
 pub use jobs::ShownJob;
+pub use ssh_ca::{Certificates, SignRequest};
 pub use store::StoreCheck;
 pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
 pub use wait::WaitRequest;
@@ -87,6 +89,8 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(hosts::reports))
         .routes(routes!(hosts::known_hosts))
         .routes(routes!(hosts::revoked_keys))
+        .routes(routes!(ssh_ca::authority))
+        .routes(routes!(ssh_ca::certificates, ssh_ca::sign))
         .routes(routes!(evidence::verify))
         .routes(routes!(evidence::evidence_key))
         .routes(routes!(store::check))
