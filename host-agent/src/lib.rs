@@ -1,6 +1,6 @@
 //! Firstlight's companion: brings guests up, takes their reports, and undoes what it did when something fails.
 //!
-//! `cli, http, daemon -> report -> bringup, intake -> job, backend, store -> firstlight_shared`: imports point this way only.
+//! `cli, daemon -> web -> http -> report -> bringup, intake -> job, backend, store -> firstlight_shared`: imports point this way only.
 
 pub mod backend;
 pub mod bringup;
@@ -20,3 +20,4 @@ mod ssh_ca;
 mod ssh_trust;
 pub mod store;
 mod tls;
+pub mod web;

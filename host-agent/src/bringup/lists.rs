@@ -27,7 +27,7 @@ impl Bringups {
         Ok(self.lines(row.into_iter().collect()).await?.pop())
     }
 
-    async fn lines(&self, rows: Vec<JobRow>) -> Result<Vec<JobLine>, StoreError> {
+    pub(super) async fn lines(&self, rows: Vec<JobRow>) -> Result<Vec<JobLine>, StoreError> {
         let queued = rows.iter().filter(|row| row.phase == Phase::Queued);
         let queued: Vec<String> = queued.map(|row| row.id.clone()).collect();
         let (taken, wanted) = match queued.as_slice() {

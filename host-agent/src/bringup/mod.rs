@@ -7,6 +7,7 @@ mod change;
 mod decide;
 mod endpoints;
 mod evidence;
+mod fleet;
 mod lists;
 mod lives;
 mod lookout;
@@ -35,6 +36,7 @@ pub use certify::{Certifier, CertifyError, ForeignKey, ShownAuthority, no_author
 pub use change::Change;
 pub use endpoints::{Endpoints, ServeReports};
 pub use evidence::{EvidenceKey, Verified, VerifiedState};
+pub use fleet::{FleetLine, FleetPage};
 pub use secrets::SecretRules;
 pub use service::{Bringups, Parts};
 pub use spec::{GuestSpec, SpecError, load_spec, parse_duration, parse_size, parse_span, parse_spec};

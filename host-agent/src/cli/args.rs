@@ -227,6 +227,9 @@ pub(super) enum Command {
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// The companion's pages in a browser.
+    #[command(subcommand)]
+    Web(super::web::WebCommand),
     /// Look at the companion's configuration.
     #[command(subcommand)]
     Config(super::config::ConfigCommand),

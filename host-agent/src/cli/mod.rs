@@ -19,6 +19,7 @@ mod trust;
 mod up;
 mod verify;
 mod wait;
+mod web;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -94,6 +95,7 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
         Command::Up(up) => up::up(&session, &up).await,
         Command::Plan { spec, output } => plan(&session, &spec, output.json).await,
         Command::Wait(arguments) => wait::wait(&session, &arguments).await,
+        Command::Web(command) => web::run(&session, &command).await,
         // Without a daemon the others work on the store that earlier commands left, if there is one.
         command if session.client.answers().await => ask(&session, command).await,
         command => match (purpose(&command), left(&session)?) {
@@ -178,6 +180,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         Command::Up(_)
         | Command::Plan { .. }
         | Command::Wait(_)
+        | Command::Web(_)
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Doctor(_)

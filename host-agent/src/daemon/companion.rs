@@ -25,11 +25,13 @@ use crate::backend::local::{Local, LocalConfig};
 use crate::backend::proxmox::Proxmox;
 use crate::bringup::{Bringups, Certifier, Endpoints, Parts, SecretRules};
 use crate::config::{RetentionSettings, Settings};
+use crate::http::session::Sessions;
 use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
 use crate::intake::Intake;
 use crate::job::{Limits, Runner, RunnerConfig, Sagas};
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::web::web_router;
 
 /// How often to look for work that nobody told of.
 const LOOK: Duration = Duration::from_secs(5);
@@ -151,9 +153,11 @@ impl Companion {
     /// Opens the control socket, and serves the API on it and over TLS.
     fn listen(&mut self, settings: &Settings, api: Option<TcpListener>) -> Result<(), StartError> {
         let health = Health { condition: self.condition.subscribe(), metrics: Arc::clone(&self.metrics) };
-        let router = api_router(Arc::clone(&self.service)).merge(health_router(health));
+        let sessions = Arc::new(Sessions::default());
+        let pages = web_router(Arc::clone(&self.service), self.policy.subscribe(), Arc::clone(&sessions));
+        let router = api_router(Arc::clone(&self.service)).merge(health_router(health)).merge(pages);
         let (policy, closing) = (self.policy.subscribe(), self.closing.subscribe());
-        let gate = Gate::new(router, policy, closing, Arc::clone(&self.metrics));
+        let gate = Gate::new(router, policy, closing, sessions, Arc::clone(&self.metrics));
         let path = self.socket.clone();
         let control = socket::bind(&settings.api).map_err(|source| StartError::Socket { path, source })?;
         self.listeners.push(tokio::spawn(serve_socket(control, gate.clone())));

@@ -1,15 +1,18 @@
 //! Reads tokens, certificates and keys of the API: the rules of the gate. Done at the start and at every reload.
 
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use firstlight_shared::error::Code;
+use firstlight_shared::text::escape;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use sha2::{Digest, Sha256};
+use x509_parser::extensions::GeneralName;
 
 use crate::config::{ApiSettings, SecretError, TcpApiSettings};
 use crate::http::auth::{Access, Peers, Token};
@@ -125,7 +128,30 @@ fn tls(settings: &TcpApiSettings, credentials: Option<&OsStr>) -> Result<Tls, Po
     {
         made_from.update(Sha256::digest(part));
     }
-    Ok(Tls { config: Arc::new(config), made_from: made_from.finalize().into() })
+    let base = certificates(&settings.certificate, &certificate)?
+        .first()
+        .and_then(|own| host_of(own))
+        .map(|host| format!("https://{host}:{}", settings.address.port()));
+    Ok(Tls { config: Arc::new(config), made_from: made_from.finalize().into(), base })
+}
+
+/// What browsers may call the host of this certificate: its first name that is no pattern, or else its first address.
+fn host_of(certificate: &[u8]) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let names = parsed.subject_alternative_name().ok()??.value.general_names.iter();
+    let address = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            16 => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| format!("[{}]", IpAddr::from(bytes))),
+            _ => None,
+        },
+        _ => None,
+    };
+    let named = names.clone().find_map(|name| match name {
+        GeneralName::DNSName(name) if !name.contains('*') => Some(escape(name, 253)),
+        _ => None,
+    });
+    named.or_else(|| names.clone().find_map(address))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PolicyError> {

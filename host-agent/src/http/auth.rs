@@ -63,6 +63,38 @@ pub enum Caller {
     Remote { certificate: Option<String> },
 }
 
+/// What somebody proved once, for a session: it counts as long as the rules know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// SHA-256 of a token.
+    Token([u8; 32]),
+    /// A verified client certificate.
+    Certificate {
+        name: String,
+    },
+    Peer {
+        uid: u32,
+        gids: Vec<u32>,
+    },
+}
+
+impl Proof {
+    pub fn of_token(shown: &[u8]) -> Self {
+        Self::Token(Sha256::digest(shown).into())
+    }
+
+    /// Judged as [`Access::decide`] does. None: nothing was shown.
+    pub fn of(caller: &Caller, bearer: Option<&[u8]>) -> Option<Self> {
+        match (caller, bearer) {
+            (Caller::Peer { uid, gids }, _) => Some(Self::Peer { uid: *uid, gids: gids.clone() }),
+            (Caller::Remote { .. }, Some(bearer)) => Some(Self::of_token(bearer)),
+            (Caller::Remote { certificate }, None) => {
+                certificate.clone().map(|name| Self::Certificate { name })
+            }
+        }
+    }
+}
+
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
@@ -85,15 +117,20 @@ impl Access {
         bearer: Option<&[u8]>,
         method: &Method,
     ) -> Result<Identity, Denied> {
-        let identity = match (caller, bearer) {
-            (Caller::Peer { uid, gids }, _) => self.peer(*uid, gids).ok_or(Denied::Unknown),
-            // A token that is shown must be right, whatever the certificate says.
-            (Caller::Remote { .. }, Some(bearer)) => self.token(bearer).ok_or(Denied::Unknown),
-            (Caller::Remote { certificate: Some(name) }, None) => self.client(name).ok_or(Denied::Unknown),
-            (Caller::Remote { certificate: None }, None) => Err(Denied::Anonymous),
-        }?;
+        // A token that is shown must be right, whatever the certificate says.
+        let proof = Proof::of(caller, bearer).ok_or(Denied::Anonymous)?;
+        let identity = self.still(&proof).ok_or(Denied::Unknown)?;
         let looks = matches!(*method, Method::GET | Method::HEAD);
         if looks || identity.role == Role::Operator { Ok(identity) } else { Err(Denied::ReadOnly) }
+    }
+
+    /// Who has proved this; none: nobody who is let in.
+    pub fn still(&self, proof: &Proof) -> Option<Identity> {
+        match proof {
+            Proof::Token(digest) => self.token(digest),
+            Proof::Certificate { name } => self.client(name),
+            Proof::Peer { uid, gids } => self.peer(*uid, gids),
+        }
     }
 
     /// Whether the control socket obeys this user.
@@ -113,11 +150,10 @@ impl Access {
     }
 
     /// In the same time for every token, right or wrong, whatever its length.
-    fn token(&self, shown: &[u8]) -> Option<Identity> {
-        let shown = Sha256::digest(shown);
+    fn token(&self, shown: &[u8; 32]) -> Option<Identity> {
         let mut found = None;
         for token in &self.tokens {
-            if bool::from(Sha256::digest(token.secret.expose()).ct_eq(&shown)) {
+            if bool::from(Sha256::digest(token.secret.expose()).as_slice().ct_eq(shown.as_slice())) {
                 found = Some(Identity { who: format!("token:{}", token.name), role: token.role });
             }
         }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Caller;
-use super::gate::{Gate, Policy};
+use super::gate::{Asker, Gate, Policy, no_place};
 use super::places::{LocalPlaces, RemotePlaces, Standing, Standpoint};
 
 /// For the handshake, and for the head of each request.
@@ -166,9 +166,16 @@ async fn serve_one<S>(
     let service = hyper::service::service_fn(move |request| {
         let (gate, caller, standpoint) = (gate.clone(), caller.clone(), standpoint.clone());
         async move {
-            let (mut response, is_known) = gate.answer(request, &caller, address).await;
+            let (mut response, asker) = gate.answer(request, &caller, address).await;
             let stays = match (&standpoint, &caller) {
-                (Some(standpoint), _) if is_known => standpoint.prove(),
+                (Some(standpoint), _) if asker == Asker::Streams => {
+                    if !standpoint.stream() {
+                        response = no_place();
+                    }
+                    // Its place is given back when the stream ends.
+                    false
+                }
+                (Some(standpoint), _) if asker == Asker::Proven => standpoint.prove(),
                 (Some(standpoint), _) => standpoint.is_proven(),
                 (None, Caller::Peer { uid, gids }) => gate.policy.borrow().access.obeys(*uid, gids),
                 (None, Caller::Remote { .. }) => false,

@@ -7,8 +7,10 @@ mod health;
 mod listen;
 mod places;
 mod reports;
+pub mod session;
 mod share;
 mod slow;
+pub mod visit;
 
 pub use api::{api_document, api_router};
 pub use gate::{Gate, Policy, Tls};

@@ -21,6 +21,8 @@ const LOOK_UPS: usize = 128;
 const UNPROVEN: (usize, usize) = (128, 16);
 /// Over TLS, of those with a token or certificate that is known; of one network.
 const PROVEN: (usize, usize) = (128, 32);
+/// Over TLS, of pages that are kept up to date; of one network. Apart from the others: they last, and do nothing else.
+const STREAMS: (usize, usize) = (256, 224);
 /// How long an obeyed user waits for a place.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -119,6 +121,8 @@ pub(super) struct RemotePlaces {
     of_unproven: Sources<IpAddr>,
     proven: Arc<Semaphore>,
     of_proven: Sources<IpAddr>,
+    streams: Arc<Semaphore>,
+    of_streams: Sources<IpAddr>,
     closed: Arc<Seldom>,
 }
 
@@ -129,6 +133,8 @@ impl RemotePlaces {
             of_unproven: Sources::new(UNPROVEN.1),
             proven: Arc::new(Semaphore::new(PROVEN.0)),
             of_proven: Sources::new(PROVEN.1),
+            streams: Arc::new(Semaphore::new(STREAMS.0)),
+            of_streams: Sources::new(STREAMS.1),
             closed: Arc::default(),
         }
     }
@@ -151,6 +157,17 @@ impl RemotePlaces {
             address,
             held: Arc::new(Mutex::new(Held { _place: place, is_proven: false })),
         })
+    }
+
+    /// One of these, within the share of its network.
+    fn place(&self, places: &Arc<Semaphore>, of_one: &Sources<IpAddr>, address: IpAddr) -> Option<Place> {
+        let place = Arc::clone(places).try_acquire_owned().ok();
+        let seat = of_one.take(network(address));
+        let (Some(place), Some(seat)) = (place, seat) else {
+            self.tell_closed(address);
+            return None;
+        };
+        Some(Place { _place: place, _user: None, _network: Some(seat) })
     }
 
     fn tell_closed(&self, address: IpAddr) {
@@ -182,13 +199,17 @@ impl Standpoint {
         if held.is_proven {
             return true;
         }
-        let place = Arc::clone(&self.places.proven).try_acquire_owned().ok();
-        let seat = self.places.of_proven.take(network(self.address));
-        let (Some(place), Some(seat)) = (place, seat) else {
-            self.places.tell_closed(self.address);
-            return false;
-        };
-        let place = Place { _place: place, _user: None, _network: Some(seat) };
+        let place = self.places.place(&self.places.proven, &self.places.of_proven, self.address);
+        let Some(place) = place else { return false };
+        *held = Held { _place: place, is_proven: true };
+        true
+    }
+
+    /// From now on it is one of those that only listen, and takes none of the others' places. False: none is free.
+    pub(super) fn stream(&self) -> bool {
+        let place = self.places.place(&self.places.streams, &self.places.of_streams, self.address);
+        let Some(place) = place else { return false };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Held { _place: place, is_proven: true };
         true
     }
@@ -251,5 +272,23 @@ mod tests {
             held.push(one);
         }
         assert!(!places.enter(other, places.next().await.unwrap()).unwrap().prove());
+    }
+
+    #[tokio::test]
+    async fn two_hundred_pages_of_one_network_may_listen_and_take_nobody_elses_place() {
+        let places = RemotePlaces::new();
+        let one = IpAddr::from([192, 0, 2, 1]);
+        let mut held = Vec::new();
+        for _ in 0..STREAMS.1 {
+            let page = places.enter(one, places.next().await.unwrap()).unwrap();
+            assert!(page.prove() && page.stream());
+            held.push(page);
+        }
+        let more = places.enter(one, places.next().await.unwrap()).unwrap();
+        assert!(!more.stream() && more.prove(), "it may still ask");
+        assert_eq!(places.proven.available_permits(), PROVEN.0 - 1);
+        assert!(places.enter([192, 0, 2, 2].into(), places.next().await.unwrap()).unwrap().stream());
+        drop(held);
+        assert!(more.stream());
     }
 }

@@ -66,6 +66,18 @@ impl Dialect {
         }
     }
 
+    /// The golden of the job of a row of `jobs`, as its journal's first event names it.
+    pub(super) fn golden(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "(SELECT json_extract(body, '$.spec.plan.golden') FROM events WHERE events.job = jobs.id AND seq = 0)"
+            }
+            Self::Postgres => {
+                "(SELECT body::jsonb #>> '{spec,plan,golden}' FROM events WHERE events.job = jobs.id AND seq = 0)"
+            }
+        }
+    }
+
     /// Does `first`, which changes a row or none; only if it changed one, does `then`, an INSERT by SELECT that lacks only its
     /// condition and `last`. All in one go; a row is answered if it was done.
     pub(super) fn both(self, first: &str, key: &str, then: &str, last: &str) -> String {

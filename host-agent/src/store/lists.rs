@@ -64,7 +64,7 @@ pub struct JobRow {
     pub ephemeral: bool,
 }
 
-const COLUMNS: &str = "id, guest, backend, batch, phase, step, failure, created_at_ms, ended_at_ms, companion, \
+pub(super) const COLUMNS: &str = "id, guest, backend, batch, phase, step, failure, created_at_ms, ended_at_ms, companion, \
                        held, events, coalesce((SELECT trust FROM reports WHERE reports.job = jobs.id LIMIT 1), \
                        (SELECT trust FROM claims WHERE claims.job = jobs.id)), change_of, due_at_ms, ephemeral";
 
@@ -124,7 +124,7 @@ pub(super) fn phase(name: String) -> Result<Phase, StoreError> {
     serde_json::from_value(name.into()).map_err(|source| StoreError::row("a job's state", source))
 }
 
-fn read(row: &AnyRow) -> Result<JobRow, StoreError> {
+pub(super) fn read(row: &AnyRow) -> Result<JobRow, StoreError> {
     let failure: Option<String> = row.get(6);
     let trust: Option<String> = row.get(12);
     Ok(JobRow {

@@ -11,6 +11,7 @@ mod candidates;
 mod certificates;
 mod embedded;
 mod figures;
+mod fleet;
 mod jobs;
 mod leases;
 mod queue;
@@ -45,6 +46,8 @@ macro_rules! suite {
 suite! {
     candidates::an_open_claim_keeps_a_few_reports_until_one_is_chosen,
     candidates::a_guest_known_by_its_beacon_alone_has_trust_and_identities,
+    fleet::guests_are_found_sorted_and_counted,
+    fleet::goldens_tell_of_their_guests,
     jobs::a_journal_comes_back_as_it_was_written,
     jobs::no_number_is_taken_twice_and_none_is_left_out,
     jobs::an_append_whose_answer_was_lost_can_be_repeated,

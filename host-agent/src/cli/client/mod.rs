@@ -104,6 +104,12 @@ impl Client {
         }
     }
 
+    /// A request of somebody else, as it is; nothing of ours is added.
+    pub(super) async fn pass(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let mut sender = self.place.connect().await?;
+        sender.send_request(request).await.map_err(|error| lost(&error))
+    }
+
     async fn send(&self, method: Method, path: &str, body: String) -> Result<Response<Incoming>, Failure> {
         let mut sender = self.place.connect().await?;
         let mut request = Request::builder()

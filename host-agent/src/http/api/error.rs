@@ -35,7 +35,7 @@ impl ApiError {
 }
 
 /// The status that fits a fault's code.
-pub(super) fn status_of(code: &str) -> StatusCode {
+pub(crate) fn status_of(code: &str) -> StatusCode {
     match code {
         "bad-request" => StatusCode::BAD_REQUEST,
         "no-such-job" | "no-such-guest" | "no-such-route" | "no-such-snapshot" | "no-ssh-ca" => {

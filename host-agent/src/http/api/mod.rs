@@ -19,6 +19,7 @@ mod stream;
 mod up;
 mod wait;
 mod watch;
+mod web;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use changes::{
     AbandonRequest, Asked, CancelRequest, DestroyAnswer, DestroyRequest, KeepRequest, RetryRequest,
 };
 pub use error::ApiError;
+pub(crate) use error::status_of;
 pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
 pub use guests::{ChangeBody, Snapshots};
@@ -42,9 +44,11 @@ pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
 pub use jobs::ShownJob;
 pub use ssh_ca::{Certificates, SignRequest};
 pub use store::StoreCheck;
+pub(crate) use stream::{Listener, News};
 pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
 pub use wait::WaitRequest;
 pub use watch::WatchLine;
+pub use web::{Link, LinkRequest};
 
 /// Bytes of a request; the largest is a batch of guests.
 const BODY_LIMIT: usize = 4 << 20;
@@ -96,6 +100,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::export))
+        .routes(routes!(web::link))
         .routes(routes!(describe::openapi))
 }
 

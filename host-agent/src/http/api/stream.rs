@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What has changed since one last asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum News {
+pub(crate) enum News {
     Jobs(BTreeSet<String>),
     /// Some changes were missed: anything may have changed.
     Everything,
@@ -36,7 +36,7 @@ pub(super) enum News {
 
 /// Changes of jobs, gathered: however many come at once, each job is read once.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(crate) struct Listener {
     changes: Receiver<Change>,
     stopping: watch::Receiver<bool>,
     ticks: bool,
@@ -45,16 +45,16 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(changes: Receiver<Change>, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(changes: Receiver<Change>, stopping: watch::Receiver<bool>) -> Self {
         Self { changes, stopping, ticks: false, heard: Instant::now() }
     }
 
     /// With [`News::Tick`] every second.
-    pub(super) fn ticking(self) -> Self {
+    pub(crate) fn ticking(self) -> Self {
         Self { ticks: true, ..self }
     }
 
-    pub(super) async fn next(&mut self) -> News {
+    pub(crate) async fn next(&mut self) -> News {
         let mut jobs = BTreeSet::new();
         while jobs.is_empty() {
             let patience = if self.ticks { TICK } else { HEARTBEAT };
