@@ -1,6 +1,7 @@
 //! Firstlight's companion: brings guests up, takes their reports, and undoes what it did when something fails.
 //!
 //! `cli, daemon -> web -> http -> report -> bringup, intake -> job, backend, store -> firstlight_shared`: imports point this way only.
+//! `golden` stands beside the backends, below `cli`; `packing` below both.
 
 pub mod backend;
 pub mod bringup;
@@ -10,11 +11,13 @@ pub mod config;
 pub mod daemon;
 pub mod evidence;
 pub mod fleet;
+mod golden;
 pub mod http;
 pub mod intake;
 pub mod job;
 pub mod metrics;
 pub mod outcome;
+mod packing;
 pub mod report;
 mod ssh_ca;
 mod ssh_trust;

@@ -233,6 +233,9 @@ pub(super) enum Command {
     /// Look at the companion's configuration.
     #[command(subcommand)]
     Config(super::config::ConfigCommand),
+    /// Look at goldens.
+    #[command(subcommand)]
+    Golden(super::golden::GoldenCommand),
     /// Look whether guests can be made on the configured hypervisors: what is missing, where, and the commands that grant it.
     ///
     /// Works without a companion, and changes nothing. Ends with 0 if nothing is missing (warnings do not count), with 1

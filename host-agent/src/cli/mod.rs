@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod doctor;
 mod failure;
+mod golden;
 mod interrupt;
 mod live;
 mod lives;
@@ -71,6 +72,7 @@ pub fn main() -> ExitCode {
 async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Serve(serve) => return serve::serve(&arguments.place, &serve, log).await,
+        Command::Golden(command) => return golden::run(&command),
         Command::Config(command) => return config::run(&arguments.place, &command),
         Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
         Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,
@@ -183,6 +185,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         | Command::Web(_)
         | Command::Serve(_)
         | Command::Config(_)
+        | Command::Golden(_)
         | Command::Doctor(_)
         | Command::Trust(_)
         | Command::Openapi

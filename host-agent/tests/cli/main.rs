@@ -12,6 +12,7 @@ mod asking;
 mod authority;
 mod elsewhere;
 mod following;
+mod goldens;
 mod lives;
 mod rig;
 mod streams;

@@ -1,6 +1,6 @@
 //! What an exported instance says of itself: `backup/index.yaml`, the first member of its archive.
 
-use std::io::{BufReader, Read};
+use std::io::Read as _;
 use std::path::Path;
 
 use firstlight_shared::ids::MacAddress;
@@ -42,7 +42,7 @@ async fn index(file: &Path) -> Result<String, Fault> {
 }
 
 fn read_index(file: &Path) -> std::io::Result<Option<String>> {
-    let mut archive = tar::Archive::new(open(file)?);
+    let mut archive = tar::Archive::new(crate::packing::open(file)?);
     let Some(first) = archive.entries()?.next() else { return Ok(None) };
     let first = first?;
     if first.path()?.to_string_lossy().trim_start_matches("./") != INDEX {
@@ -51,24 +51,6 @@ fn read_index(file: &Path) -> std::io::Result<Option<String>> {
     let mut text = String::new();
     first.take(MOST).read_to_string(&mut text)?;
     Ok(Some(text))
-}
-
-fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
-    let mut file = BufReader::new(std::fs::File::open(path)?);
-    let mut magic = [0; 6];
-    let length = {
-        use std::io::BufRead as _;
-        let there = file.fill_buf()?;
-        let length = there.len().min(magic.len());
-        magic[..length].copy_from_slice(&there[..length]);
-        length
-    };
-    Ok(match &magic[..length] {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(file)?),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)),
-        _ => Box::new(file),
-    })
 }
 
 /// The instance's own configuration comes before those of its snapshots and volumes.

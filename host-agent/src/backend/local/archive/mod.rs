@@ -4,8 +4,7 @@
 //! GNU tar would itself refuse to write outside the folder (it strips leading `/`, skips `..` and delays symbolic links);
 //! here such an archive is not taken at all: it was made to do harm, or by mistake.
 
-mod check;
-mod decode;
+mod boot;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +17,9 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use firstlight_shared::text::escape;
 use nix::fcntl::{FcntlArg, fcntl};
 
-use self::check::Tee;
 use super::exec;
 use crate::outcome::Fault;
+use crate::packing::{self, Broken, Tee};
 
 const PIPE: i32 = 1 << 20;
 const WRITE_BUFFER: usize = 128 << 10;
@@ -29,22 +28,10 @@ const COMPLAINT_LIMIT: u64 = 2048;
 /// Why a golden was not unpacked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArchiveError {
-    #[error("it cannot be read")]
-    Unreadable { source: io::Error },
-    #[error("it is not a tar archive (plain, gzip, zstd or xz)")]
-    NotArchive,
-    #[error("it ends too early{}", after(last))]
-    Truncated { last: Option<String> },
-    #[error("it is damaged{}: {reason}", after(last))]
-    Corrupt { last: Option<String>, reason: String },
-    #[error("there is something behind its end")]
-    TrailingData,
-    #[error("entry `{entry}` leads out of the root: {what} {why} (`{path}`)")]
-    UnsafePath { entry: String, what: &'static str, why: &'static str, path: String },
+    #[error(transparent)]
+    Broken(#[from] Broken),
     #[error("it is not the root of a system that can boot: {missing} is not in it")]
     NoRoot { missing: &'static str },
-    #[error("`tar` stopped reading")]
-    SinkClosed,
     #[error("`tar` failed ({status}): {complaint}")]
     Tar { status: ExitStatus, complaint: String },
     #[error("`tar` could not be started")]
@@ -53,10 +40,6 @@ pub(super) enum ArchiveError {
     NoTar,
     #[error("the folder for it could not be made")]
     Folder { source: io::Error },
-}
-
-fn after(last: &Option<String>) -> String {
-    last.as_ref().map_or_else(String::new, |entry| format!(" (after entry `{entry}`)"))
 }
 
 /// What tar says when this machine, not the archive, is the trouble.
@@ -69,41 +52,25 @@ fn is_about_the_disk(complaint: &str) -> bool {
 impl ArchiveError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "golden-unreadable",
-            Self::NotArchive => "golden-not-archive",
-            Self::Truncated { .. } => "golden-truncated",
-            Self::Corrupt { .. } => "golden-corrupt",
-            Self::TrailingData => "golden-trailing-data",
-            Self::UnsafePath { .. } => "golden-unsafe-path",
+            Self::Broken(broken) => broken.code(),
             Self::NoRoot { .. } => "golden-no-root",
             Self::Tar { complaint, .. } if !is_about_the_disk(complaint) => "golden-not-unpackable",
-            Self::SinkClosed | Self::Tar { .. } | Self::Start { .. } | Self::Folder { .. } => {
-                "restore-failed"
-            }
+            Self::Tar { .. } | Self::Start { .. } | Self::Folder { .. } => "restore-failed",
             Self::NoTar => "missing-tool",
         }
     }
 
     fn hint(&self) -> String {
         match self {
-            Self::Truncated { .. } | Self::Corrupt { .. } | Self::TrailingData => {
-                "copy or build it again: this one is not whole".to_owned()
-            }
-            Self::NotArchive => {
-                "a golden for the local backend is a root as tar, as mmdebstrap writes it".to_owned()
-            }
-            Self::UnsafePath { .. } => {
-                "make it with paths relative to the root: tar -C ROOT -cf golden.tar .".to_owned()
-            }
+            Self::Broken(broken) => broken.hint().to_owned(),
             Self::NoRoot { .. } => {
                 "its top folder must be a root with systemd: tar -C ROOT -cf golden.tar .".to_owned()
             }
             Self::NoTar => exec::install_hint("tar"),
-            Self::Unreadable { .. } => "is it there, and may root read it?".to_owned(),
             Self::Tar { complaint, .. } if !is_about_the_disk(complaint) => {
                 "an entry of it leads through a link or is malformed: build it again".to_owned()
             }
-            Self::SinkClosed | Self::Tar { .. } | Self::Start { .. } | Self::Folder { .. } => {
+            Self::Tar { .. } | Self::Start { .. } | Self::Folder { .. } => {
                 "is there space left in the state folder?".to_owned()
             }
         }
@@ -119,14 +86,14 @@ impl ArchiveError {
 
 /// Reads the first entry of `golden`, the way [`unpack`] would: a file that is no archive is told before anything is done.
 pub(super) fn look(golden: &Path) -> Result<(), ArchiveError> {
-    check::check_first(decode::open(golden).map_err(|source| ArchiveError::Unreadable { source })?)
+    Ok(packing::check_first(open(golden)?)?)
 }
 
 /// Unpacks `golden` into the new folder `root`. Blocks. On failure nothing stays behind.
 pub(super) fn unpack(golden: &Path, root: &Path) -> Result<(), ArchiveError> {
-    let source = decode::open(golden).map_err(|source| ArchiveError::Unreadable { source })?;
+    let source = open(golden)?;
     fs::create_dir(root).map_err(|source| ArchiveError::Folder { source })?;
-    let unpacked = pour(source, root).and_then(|()| match check::missing_for_boot(root) {
+    let unpacked = pour(source, root).and_then(|()| match boot::missing_for_boot(root) {
         Some(missing) => Err(ArchiveError::NoRoot { missing }),
         None => Ok(()),
     });
@@ -143,7 +110,7 @@ fn pour(source: Box<dyn Read>, root: &Path) -> Result<(), ArchiveError> {
     let complaint = std::thread::spawn(move || read_complaint(stderr));
     // A larger pipe saves switches between the two programs; a machine that refuses it works all the same.
     let _ = fcntl(&stdin, FcntlArg::F_SETPIPE_SZ(PIPE));
-    let checked = check::check(Tee::new(source, BufWriter::with_capacity(WRITE_BUFFER, stdin)));
+    let checked = packing::check(Tee::new(source, BufWriter::with_capacity(WRITE_BUFFER, stdin)));
     let checked = match checked {
         // A sink that closed after the end mark shows in tar's exit status, if it matters.
         Ok(tee) => {
@@ -152,7 +119,7 @@ fn pour(source: Box<dyn Read>, root: &Path) -> Result<(), ArchiveError> {
         }
         Err(error) => Err(error),
     };
-    if checked.as_ref().is_err_and(|error| !matches!(error, ArchiveError::SinkClosed)) {
+    if checked.as_ref().is_err_and(|error| !matches!(error, Broken::SinkClosed)) {
         // It may have ended by itself; it is reaped below in any case.
         let _ = tar.kill();
     }
@@ -160,9 +127,13 @@ fn pour(source: Box<dyn Read>, root: &Path) -> Result<(), ArchiveError> {
     let complaint = complaint.join().unwrap_or_default();
     match checked {
         Ok(()) if status.success() => Ok(()),
-        Ok(()) | Err(ArchiveError::SinkClosed) => Err(ArchiveError::Tar { status, complaint }),
-        Err(error) => Err(error),
+        Ok(()) | Err(Broken::SinkClosed) => Err(ArchiveError::Tar { status, complaint }),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn open(golden: &Path) -> Result<Box<dyn Read>, Broken> {
+    packing::open(golden).map_err(|source| Broken::Unreadable { source })
 }
 
 fn start_tar(root: &Path) -> Result<(Child, ChildStdin), ArchiveError> {

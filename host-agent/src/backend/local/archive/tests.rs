@@ -78,7 +78,7 @@ fn a_root_is_unpacked_however_it_is_packed() {
         // The same, cut short: inside the data, and just before the end mark.
         for length in [bytes.len() / 2, bytes.len() * 9 / 10] {
             let code = refusal(&bytes[..length]);
-            assert_eq!(code, "golden-truncated", "{:?} cut to {length}", decode::detect(&bytes));
+            assert_eq!(code, "golden-truncated", "{:?} cut to {length}", packing::detect(&bytes));
         }
     }
 }
@@ -100,7 +100,7 @@ fn a_look_tells_an_archive_by_its_first_entry() {
     xz.write_all(&tar_of(&ROOT)).unwrap();
     let zstandard = zstd::encode_all(tar_of(&ROOT).as_slice(), 1).unwrap();
     for right in [tar_of(&ROOT), gzip(&tar_of(&ROOT)), xz.finish().unwrap(), zstandard] {
-        assert_eq!(looked(&right), Ok(()), "{:?}", decode::detect(&right));
+        assert_eq!(looked(&right), Ok(()), "{:?}", packing::detect(&right));
     }
     let passwd = b"root:x:0:0:root:/root:/bin/bash\n".repeat(40);
     for wrong in [&b"x"[..], &passwd, &[0; 10240], &gzip(&passwd)] {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// How a golden is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(crate) enum Packing {
     Plain,
     Gzip,
     Zstandard,
@@ -16,7 +16,7 @@ pub(super) enum Packing {
 /// Large enough that system calls do not show.
 const BUFFER: usize = 256 << 10;
 
-pub(super) fn detect(first: &[u8]) -> Packing {
+pub(crate) fn detect(first: &[u8]) -> Packing {
     match first {
         [0x1f, 0x8b, ..] => Packing::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstandard,
@@ -26,8 +26,13 @@ pub(super) fn detect(first: &[u8]) -> Packing {
 }
 
 /// Opens a golden for reading as plain tar.
-pub(super) fn open(golden: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = File::open(golden)?;
+pub(crate) fn open(golden: &Path) -> io::Result<Box<dyn Read>> {
+    unpacked(File::open(golden)?)
+}
+
+/// From its beginning.
+pub(crate) fn unpacked(mut file: File) -> io::Result<Box<dyn Read>> {
+    file.rewind()?;
     let mut first = [0; 6];
     let length = read_up_to(&mut file, &mut first)?;
     file.rewind()?;
@@ -46,12 +51,17 @@ pub(super) fn open(golden: &Path) -> io::Result<Box<dyn Read>> {
     })
 }
 
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills the buffer as far as there are bytes; says how many.
+pub(crate) fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    loop {
-        match file.read(&mut buffer[filled..])? {
-            0 => return Ok(filled),
-            count => filled += count,
+    // A full buffer is not offered: some readers take the answer 0 for their own end.
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(filled)
 }

@@ -1,13 +1,12 @@
-//! Reads an archive's structure while its bytes pass on to the program that unpacks it.
+//! Reads a tar archive's structure to its last byte, while its bytes may pass on to a program that unpacks it.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::rc::Rc;
 
 use firstlight_shared::text::escape;
 
-use super::ArchiveError;
+use super::Broken;
 
 const BLOCK: usize = 512;
 /// The longest entry name that a message shows.
@@ -16,9 +15,12 @@ const SHOWN: usize = 200;
 /// bounded here, before GNU tar gets it.
 const HEADERS: u64 = 1 << 20;
 
+/// One entry of an archive that is walked.
+pub(crate) type Entry<'a, R, W> = tar::Entry<'a, Tee<R, W>>;
+
 /// Hands on what is read, and remembers whether the source ended or failed, and whether the sink did.
 #[derive(Debug)]
-pub(super) struct Tee<R, W> {
+pub(crate) struct Tee<R, W> {
     source: R,
     sink: W,
     ended: bool,
@@ -29,13 +31,13 @@ pub(super) struct Tee<R, W> {
 }
 
 impl<R: Read, W: Write> Tee<R, W> {
-    pub(super) fn new(source: R, sink: W) -> Self {
+    pub(crate) fn new(source: R, sink: W) -> Self {
         let allowance = Rc::new(Cell::new(HEADERS));
         Self { source, sink, ended: false, source_failure: None, sink_failed: false, allowance }
     }
 
     /// Writes out what is buffered and closes the sink.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.sink.flush()
     }
 }
@@ -72,7 +74,18 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
 ///
 /// # Errors
 /// Whatever is wrong with it. `SinkClosed` means that the unpacking program gave up: ask that one why.
-pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, ArchiveError> {
+pub(crate) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Broken> {
+    walk(tee, |_, _| Ok(()))
+}
+
+/// The same, and hands each entry to `each`, with its name made safe to show.
+///
+/// # Errors
+/// Whatever is wrong with the archive, or what `each` says.
+pub(crate) fn walk<R: Read, W: Write>(
+    tee: Tee<R, W>,
+    mut each: impl FnMut(&mut Entry<'_, R, W>, &str) -> Result<(), Broken>,
+) -> Result<Tee<R, W>, Broken> {
     let allowance = Rc::clone(&tee.allowance);
     let mut archive = tar::Archive::new(tee);
     let mut last = None;
@@ -83,8 +96,19 @@ pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Arch
             for entry in entries {
                 match entry {
                     Ok(mut entry) => {
-                        last = Some(check_entry(&mut entry)?);
+                        let shown = check_entry(&mut entry)?;
                         allowance.set(contents(&entry).saturating_add(HEADERS));
+                        let taken = each(&mut entry, &shown);
+                        last = Some(shown);
+                        match taken {
+                            Ok(()) => {}
+                            // The source tells below what was wrong with it.
+                            Err(Broken::Unreadable { source }) => {
+                                failure = Some(source);
+                                break;
+                            }
+                            Err(error) => return Err(error),
+                        }
                     }
                     Err(error) => {
                         failure = Some(error);
@@ -100,10 +124,10 @@ pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Arch
         Some(error) => Err(explain(tee, &error, last)),
         None if tee.ended => Err(match last {
             // Not even the two blocks of zeros that end every archive.
-            Some(_) => ArchiveError::Truncated { last },
-            None => ArchiveError::NotArchive,
+            Some(_) => Broken::Truncated { last },
+            None => Broken::NotArchive,
         }),
-        None if last.is_none() => Err(ArchiveError::NotArchive),
+        None if last.is_none() => Err(Broken::NotArchive),
         None => {
             check_rest(&mut tee)?;
             Ok(tee)
@@ -112,7 +136,7 @@ pub(super) fn check<R: Read, W: Write>(tee: Tee<R, W>) -> Result<Tee<R, W>, Arch
 }
 
 /// Reads the archive's first entry only: enough to tell an archive from another file.
-pub(super) fn check_first<R: Read>(source: R) -> Result<(), ArchiveError> {
+pub(crate) fn check_first<R: Read>(source: R) -> Result<(), Broken> {
     let mut archive = tar::Archive::new(Tee::new(source, io::sink()));
     let failure = match archive.entries() {
         Err(error) => Some(error),
@@ -124,21 +148,21 @@ pub(super) fn check_first<R: Read>(source: R) -> Result<(), ArchiveError> {
     };
     match failure {
         Some(error) => Err(explain(archive.into_inner(), &error, None)),
-        None => Err(ArchiveError::NotArchive),
+        None => Err(Broken::NotArchive),
     }
 }
 
-fn explain<R, W>(tee: Tee<R, W>, error: &io::Error, last: Option<String>) -> ArchiveError {
+fn explain<R, W>(tee: Tee<R, W>, error: &io::Error, last: Option<String>) -> Broken {
     if tee.sink_failed {
-        return ArchiveError::SinkClosed;
+        return Broken::SinkClosed;
     }
     match tee.source_failure {
-        Some(failure) if failure.kind() == io::ErrorKind::UnexpectedEof => ArchiveError::Truncated { last },
-        Some(failure) if failure.raw_os_error().is_some() => ArchiveError::Unreadable { source: failure },
-        Some(failure) => ArchiveError::Corrupt { last, reason: escape(&failure.to_string(), SHOWN) },
-        None if last.is_none() => ArchiveError::NotArchive,
-        None if tee.ended => ArchiveError::Truncated { last },
-        None => ArchiveError::Corrupt { last, reason: escape(&error.to_string(), SHOWN) },
+        Some(failure) if failure.kind() == io::ErrorKind::UnexpectedEof => Broken::Truncated { last },
+        Some(failure) if failure.raw_os_error().is_some() => Broken::Unreadable { source: failure },
+        Some(failure) => Broken::Corrupt { last, reason: escape(&failure.to_string(), SHOWN) },
+        None if last.is_none() => Broken::NotArchive,
+        None if tee.ended => Broken::Truncated { last },
+        None => Broken::Corrupt { last, reason: escape(&error.to_string(), SHOWN) },
     }
 }
 
@@ -149,7 +173,7 @@ fn contents<R: Read>(entry: &tar::Entry<'_, R>) -> u64 {
 }
 
 /// Gives the entry's name, made safe to show.
-fn check_entry<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<String, ArchiveError> {
+fn check_entry<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<String, Broken> {
     let path = entry.path_bytes().into_owned();
     let shown = show(&path);
     refuse_escape(&path, &shown, "its path")?;
@@ -167,7 +191,7 @@ fn check_entry<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<String, Archive
     Ok(shown)
 }
 
-fn refuse_escape(path: &[u8], shown: &str, what: &'static str) -> Result<(), ArchiveError> {
+fn refuse_escape(path: &[u8], shown: &str, what: &'static str) -> Result<(), Broken> {
     let why = if path.starts_with(b"/") {
         "is absolute"
     } else if path.split(|byte| *byte == b'/').any(|part| part == b"..") {
@@ -175,7 +199,7 @@ fn refuse_escape(path: &[u8], shown: &str, what: &'static str) -> Result<(), Arc
     } else {
         return Ok(());
     };
-    Err(ArchiveError::UnsafePath { entry: shown.to_owned(), what, why, path: show(path) })
+    Err(Broken::UnsafePath { entry: shown.to_owned(), what, why, path: show(path) })
 }
 
 fn show(path: &[u8]) -> String {
@@ -183,15 +207,15 @@ fn show(path: &[u8]) -> String {
 }
 
 /// After the first block of zeros: at least one more, and nothing but zeros.
-fn check_rest<R: Read, W: Write>(tee: &mut Tee<R, W>) -> Result<(), ArchiveError> {
+fn check_rest<R: Read, W: Write>(tee: &mut Tee<R, W>) -> Result<(), Broken> {
     let mut buffer = vec![0; 64 << 10];
     let mut total = 0;
     loop {
         match tee.read(&mut buffer) {
-            Ok(0) if total < BLOCK => return Err(ArchiveError::Truncated { last: None }),
+            Ok(0) if total < BLOCK => return Err(Broken::Truncated { last: None }),
             Ok(0) => return Ok(()),
             Ok(count) if buffer[..count].iter().any(|byte| *byte != 0) => {
-                return Err(ArchiveError::TrailingData);
+                return Err(Broken::TrailingData);
             }
             Ok(count) => total += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -200,28 +224,14 @@ fn check_rest<R: Read, W: Write>(tee: &mut Tee<R, W>) -> Result<(), ArchiveError
             Err(error) => {
                 return Err(match tee.source_failure.take() {
                     Some(failure) if failure.kind() == io::ErrorKind::UnexpectedEof => {
-                        ArchiveError::Truncated { last: None }
+                        Broken::Truncated { last: None }
                     }
                     Some(failure) => {
-                        ArchiveError::Corrupt { last: None, reason: escape(&failure.to_string(), SHOWN) }
+                        Broken::Corrupt { last: None, reason: escape(&failure.to_string(), SHOWN) }
                     }
-                    None => ArchiveError::Unreadable { source: error },
+                    None => Broken::Unreadable { source: error },
                 });
             }
         }
     }
-}
-
-/// Whether a root can boot as a container: says what is missing.
-pub(super) fn missing_for_boot(root: &Path) -> Option<&'static str> {
-    let Ok(root) = super::super::inside::Root::open(root) else { return Some("the root itself") };
-    if !root.has_folder("etc") {
-        return Some("/etc");
-    }
-    // systemd-nspawn starts no root without it.
-    if !["etc/os-release", "usr/lib/os-release"].iter().any(|path| root.has_file(path)) {
-        return Some("/usr/lib/os-release");
-    }
-    let systemd = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
-    (!systemd.iter().any(|path| root.has_file(path))).then_some("/usr/lib/systemd/systemd")
 }

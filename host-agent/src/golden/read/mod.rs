@@ -1,0 +1,118 @@
+//! The readers: each hands what it finds to the collector, entry by entry, and writes nothing anywhere.
+
+mod folder;
+mod tar;
+mod vma;
+
+pub(super) use vma::CONFIG as MACHINE_CONFIG;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::collect::{Collector, Facts, Leads, Limits, PASSES};
+use crate::outcome::Fault;
+use crate::packing::{self, Broken};
+
+/// What a golden turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Folder,
+    Tar,
+    /// A machine's archive of Proxmox: its configuration is read, not its disks.
+    Vma,
+    /// A format that is not read; its name.
+    Sealed(&'static str),
+}
+
+/// Looks at the first bytes.
+pub(super) fn source(path: &Path) -> io::Result<Source> {
+    let about = fs::metadata(path)?;
+    if about.is_dir() {
+        return Ok(Source::Folder);
+    }
+    if !about.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder"));
+    }
+    let mut first = vec![0; 2048];
+    let mut file = File::open(path)?;
+    let length = packing::read_up_to(&mut file, &mut first)?;
+    if let Some(format) = sealed(&first[..length]) {
+        return Ok(Source::Sealed(format));
+    }
+    if packing::detect(&first[..length]) == packing::Packing::Plain {
+        return Ok(inner(&first[..length]));
+    }
+    let mut unpacked = packing::unpacked(file)?;
+    // What is wrong with it is told when it is read.
+    let length = packing::read_up_to(&mut unpacked, &mut first).unwrap_or(0);
+    Ok(inner(&first[..length]))
+}
+
+fn inner(first: &[u8]) -> Source {
+    match sealed(first) {
+        _ if first.starts_with(vma::MAGIC) => Source::Vma,
+        Some(format) => Source::Sealed(format),
+        None => Source::Tar,
+    }
+}
+
+fn sealed(first: &[u8]) -> Option<&'static str> {
+    match first {
+        _ if first.get(257..262) == Some(b"ustar") => None,
+        [b'h', b's', b'q', b's', ..] => Some("a squashfs"),
+        [b'Q', b'F', b'I', 0xfb, ..] => Some("a qcow2 disk image"),
+        _ if first.starts_with(b"KDMV") => Some("a VMDK disk image"),
+        _ if first.get(510..512) == Some(&[0x55, 0xaa]) => Some("a disk image"),
+        // The super block of ext2 to ext4 begins at 1024.
+        _ if first.get(1080..1082) == Some(&[0x53, 0xef]) => Some("an ext4 file system"),
+        _ => None,
+    }
+}
+
+/// Reads a golden as often as links lead further.
+pub(super) fn read(path: &Path, source: Source, limits: Limits) -> Result<Facts, Fault> {
+    let mut leads = Leads::default();
+    let mut pass = 1;
+    loop {
+        let mut collector = Collector::new(limits, leads);
+        read_once(path, source, &mut collector).map_err(|broken| refusal(path, &broken))?;
+        match collector.leads(pass == PASSES) {
+            Some(more) => leads = more,
+            None => return Ok(collector.facts),
+        }
+        pass += 1;
+    }
+}
+
+fn read_once(path: &Path, source: Source, collector: &mut Collector) -> Result<(), Broken> {
+    let open = || packing::open(path).map_err(|source| Broken::Unreadable { source });
+    match source {
+        Source::Folder => folder::read(path, collector),
+        Source::Tar => tar::read(open()?, collector),
+        Source::Vma => vma::read(open()?, collector),
+        Source::Sealed(format) => {
+            collector.facts.sealed.push((String::new(), format.to_owned()));
+            Ok(())
+        }
+    }
+}
+
+/// A golden that is none, or is broken.
+pub(super) fn refusal(path: &Path, broken: &Broken) -> Fault {
+    let reason = firstlight_shared::error::Chain(broken).to_string();
+    let hint = match broken {
+        Broken::NotArchive => {
+            "a golden is a root folder, a tar of one, a backup of Proxmox VE, or an image or export of Incus"
+        }
+        other => other.hint(),
+    };
+    Fault::new(broken.code(), format!("golden {} cannot be looked at: {reason}", path.display()))
+        .with_hint(hint)
+}
+
+/// A machine's archive with this configuration.
+#[cfg(test)]
+pub(super) fn vma_of(config: &str) -> Vec<u8> {
+    vma::tests::archive(&[("qemu-server.fw", ""), (vma::CONFIG, config)])
+}

@@ -1,0 +1,204 @@
+//! Whether the guest agent is in it, will run, and will be waited for.
+
+use firstlight_shared::items::EntryKind;
+
+use super::super::collect::{Entry, Facts};
+use super::super::finding::{Finding, Severity};
+use super::super::wanted::{AGENT, SYSTEMD, UNITS};
+
+const IDENTITY: &str = "firstlight-identity.service";
+const REPORT: &str = "firstlight-report.service";
+const GATE: &str = "firstlight-gate.target";
+const INSTALL: &str = "bake it in: packaging/install-guest BINARY ROOT";
+
+/// Units of SSH servers that must wait, and what other units than OpenSSH's mean.
+const SERVERS: [(&str, Severity); 9] = [
+    ("ssh.service", Severity::Error),
+    ("sshd.service", Severity::Error),
+    ("ssh.socket", Severity::Error),
+    ("sshd.socket", Severity::Error),
+    ("ssh@.service", Severity::Error),
+    ("sshd@.service", Severity::Error),
+    ("dropbear.service", Severity::Warning),
+    ("dropbear.socket", Severity::Warning),
+    ("tinysshd.socket", Severity::Warning),
+];
+
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let Some(agent) = AGENT.iter().find_map(|path| facts.file(path)) else {
+        let finding = Finding::new("agent-missing", Severity::Error, "guest agent", format!("/{}", AGENT[0]));
+        return vec![
+            finding
+                .danger("nothing gives a clone its own identity, and nobody hears when it is ready")
+                .fix(INSTALL),
+        ];
+    };
+    let mut findings = program(facts, agent);
+    findings.extend(units(facts));
+    findings.extend(servers(facts));
+    findings.extend(cloud_init(facts));
+    findings
+}
+
+/// Both make host keys, unless cloud-init is told to leave them alone.
+fn cloud_init(facts: &Facts) -> Option<Finding> {
+    const CONFIG: &str = "etc/cloud/cloud.cfg";
+    const FRAGMENTS: &str = "etc/cloud/cloud.cfg.d/";
+    let mut fragments = facts.entries.keys().filter(|path| path.starts_with(FRAGMENTS));
+    let is_told = fragments.any(|path| {
+        facts.text(path).is_some_and(|text| text.lines().any(|line| line.trim() == "ssh_deletekeys: false"))
+    });
+    (facts.has(CONFIG) && !is_told).then(|| {
+        Finding::new("cloud-init-makes-keys", Severity::Warning, "cloud-init", format!("/{CONFIG}"))
+            .danger("it deletes the host keys that the guest agent made and reported, and makes others: the report names keys that sshd does not serve")
+            .fix("write /etc/cloud/cloud.cfg.d/95-firstlight.cfg: `ssh_deletekeys: false` and `ssh_genkeytypes: []`, as packaging/install-guest does")
+    })
+}
+
+fn program(facts: &Facts, agent: &Entry) -> Vec<Finding> {
+    let path = format!("/{}", agent.at);
+    let error = |rule, danger: &str| {
+        Finding::new(rule, Severity::Error, "guest agent", &path).danger(danger).fix(INSTALL)
+    };
+    let mut findings = Vec::new();
+    if agent.mode & 0o111 == 0 {
+        findings.push(error("agent-not-executable", "it cannot be run").fix(format!("chmod 0755 {path}")));
+    }
+    let bytes = agent.bytes.as_deref().unwrap_or_default();
+    let system = facts.file(SYSTEMD).and_then(|entry| machine_of(entry.bytes.as_deref()?));
+    match (machine_of(bytes), system) {
+        (None, _) => findings.push(error("agent-not-a-program", "it is no ELF program, and cannot be run")),
+        (Some(agent), Some(system)) if agent != system => findings.push(error(
+            "agent-architecture",
+            &format!(
+                "it is built for {}, and the system for {}: it cannot be run",
+                name_of(agent),
+                name_of(system)
+            ),
+        )),
+        _ => {}
+    }
+    let ours = env!("CARGO_PKG_VERSION");
+    let told = |severity, danger: String| {
+        Finding::new("agent-version", severity, "version of the guest agent", &path)
+            .danger(danger)
+            .fix(INSTALL)
+    };
+    match agent.version.as_deref() {
+        Some(version) if version == ours => {}
+        Some(version) => findings.push(told(
+            Severity::Warning,
+            format!("it is version {version}, and this companion is {ours}: they are tested together"),
+        )),
+        None => findings.push(told(
+            Severity::Warning,
+            "no version is found in it: it is not one of ours, or an old one".to_owned(),
+        )),
+    }
+    findings
+}
+
+/// `e_machine` of an ELF header. Source: elf(5).
+fn machine_of(bytes: &[u8]) -> Option<u16> {
+    let number = [*bytes.get(18)?, *bytes.get(19)?];
+    let is_big = *bytes.get(5)? == 2;
+    let machine = if is_big { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
+    bytes.starts_with(b"\x7fELF").then_some(machine)
+}
+
+fn name_of(machine: u16) -> String {
+    match machine {
+        3 => "i386".to_owned(),
+        40 => "arm".to_owned(),
+        62 => "amd64".to_owned(),
+        183 => "arm64".to_owned(),
+        243 => "riscv".to_owned(),
+        other => format!("ELF machine {other}"),
+    }
+}
+
+/// The first unit of that name in systemd's order.
+fn unit<'f>(facts: &'f Facts, name: &str) -> Option<&'f Entry> {
+    UNITS.iter().find_map(|folder| facts.entries.get(&format!("{folder}/{name}")))
+}
+
+fn units(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, wants, without) in [
+        (GATE, "sysinit.target.wants", "sshd is not held back"),
+        (IDENTITY, "firstlight-gate.target.requires", "the clone keeps the golden's identity"),
+        (REPORT, "multi-user.target.wants", "nobody hears when a clone is ready"),
+    ] {
+        let Some(found) = unit(facts, name) else {
+            let finding =
+                Finding::new("agent-unit-missing", Severity::Error, name, format!("/{}/{name}", UNITS[2]));
+            findings.push(finding.danger(format!("{name} is not there: {without}")).fix(INSTALL));
+            continue;
+        };
+        if found.link.as_deref() == Some("dev/null") {
+            let finding = Finding::new("agent-unit-masked", Severity::Error, name, format!("/{}", found.at));
+            findings.push(
+                finding
+                    .danger(format!("{name} is masked: {without}"))
+                    .fix(format!("systemctl unmask {name}")),
+            );
+        } else if !UNITS.iter().any(|folder| facts.has(&format!("{folder}/{wants}/{name}"))) {
+            let path = format!("/{}/{wants}/{name}", UNITS[0]);
+            let finding = Finding::new("agent-not-enabled", Severity::Error, name, path);
+            findings.push(
+                finding
+                    .danger(format!("{name} is not enabled: {without}"))
+                    .fix(format!("systemctl --root=ROOT enable {name}")),
+            );
+        }
+    }
+    findings
+}
+
+/// Each SSH server of the golden has to wait until the clone has keys of its own.
+fn servers(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, severity) in SERVERS {
+        let Some(found) = unit(facts, name) else { continue };
+        // Masked, or another name of a unit that is looked at by itself.
+        if found.kind == EntryKind::Symlink
+            && found.link.as_deref().is_some_and(|link| !link.ends_with(&format!("/{name}")))
+        {
+            continue;
+        }
+        if !waits(facts, name) {
+            let finding = Finding::new("ssh-does-not-wait", severity, name, format!("/{}", found.at));
+            findings.push(
+                finding
+                    .danger(format!(
+                        "{name} may start before the clone has host keys of its own, or with the golden's"
+                    ))
+                    .fix(format!(
+                        "give {name}.d a drop-in with `Requires={GATE}` and `After={GATE}` in [Unit]"
+                    )),
+            );
+        }
+    }
+    findings
+}
+
+fn waits(facts: &Facts, name: &str) -> bool {
+    let kind = name.rsplit('.').next().unwrap_or_default();
+    UNITS.iter().any(|folder| {
+        [format!("{folder}/{name}.d/"), format!("{folder}/{kind}.d/")].iter().any(|drop_ins| {
+            let files =
+                facts.entries.range(drop_ins.clone()..).take_while(|(path, _)| path.starts_with(drop_ins));
+            files.into_iter().any(|(path, _)| facts.text(path).is_some_and(|text| holds_back(&text)))
+        })
+    })
+}
+
+fn holds_back(text: &str) -> bool {
+    let has = |keys: &[&str]| {
+        text.lines().filter_map(|line| line.trim().split_once('=')).any(|(key, value)| {
+            keys.contains(&key.trim_end())
+                && value.split_whitespace().any(|unit| unit == GATE || unit == IDENTITY)
+        })
+    };
+    has(&["Requires", "BindsTo", "Requisite"]) && has(&["After"])
+}

@@ -1,0 +1,67 @@
+//! The rules: each is a pure function over what was collected.
+
+mod agent;
+mod identity;
+mod incus;
+mod machine;
+mod network;
+mod proxmox;
+mod secrets;
+mod system;
+
+use super::collect::Facts;
+use super::finding::{Finding, Severity, Target};
+
+/// Every finding, the worst first, then by rule and path.
+pub(super) fn judge(facts: &Facts, target: Target) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if has_root(facts) {
+        findings.extend(system::check(facts));
+        findings.extend(identity::check(facts, target));
+        let known: Vec<String> = findings.iter().map(|finding| finding.path.clone()).collect();
+        findings.extend(secrets::check(facts, &known));
+        findings.extend(agent::check(facts));
+        findings.extend(network::check(facts, target));
+    }
+    findings.extend(proxmox::check(facts));
+    findings.extend(machine::check(facts));
+    findings.extend(incus::check(facts));
+    findings.extend(unseen(facts));
+    findings.sort_by(|one, other| {
+        other.severity.cmp(&one.severity).then_with(|| (one.rule, &one.path).cmp(&(other.rule, &other.path)))
+    });
+    findings.dedup();
+    findings
+}
+
+/// A configuration alone has none.
+pub(super) fn has_root(facts: &Facts) -> bool {
+    facts.entries.keys().any(|path| path == "etc" || path.starts_with("etc/"))
+}
+
+/// What could not be looked at is never taken for clean.
+fn unseen(facts: &Facts) -> Vec<Finding> {
+    let warn = |(path, why): &(String, String)| {
+        Finding::new("not-looked-at", Severity::Warning, "a part that could not be looked at", path)
+            .danger(format!("nothing is proven about it: {why}"))
+            .fix("run it as root, or on the golden as a tar")
+    };
+    let sealed = |(path, what): &(String, String)| {
+        let fix = match what.as_str() {
+            "a squashfs" => "unsquashfs it, and lint the folder",
+            "a disk or a stream of a storage driver" => {
+                "export it without `--optimized-storage`; of a machine lint the root that its disk was made of"
+            }
+            _ => {
+                "lint the root that it was made of; or mount it read-only (`guestmount --ro -i -a IMAGE FOLDER`) and lint the folder"
+            }
+        };
+        Finding::new("format-not-read", Severity::Warning, what, format!("/{path}"))
+            .danger("this format is not read here: nothing is proven about what is in it")
+            .fix(fix)
+    };
+    facts.unseen.iter().map(warn).chain(facts.sealed.iter().map(sealed)).collect()
+}
+
+#[cfg(test)]
+mod tests;
