@@ -17,8 +17,8 @@ const CELL: usize = 400;
 pub(super) enum GoldenCommand {
     /// Look whether a golden is fit to be cloned: what its clones would share, and what would keep them from working.
     ///
-    /// Takes the root as a folder or a tar (plain, gzip, zstd, xz), a container's or machine's backup of Proxmox VE, an image
-    /// or export of Incus. Writes nothing, unpacks nothing. Ends with 0 if there is no error, with 1 if there is one, with 3
+    /// Takes the root as a folder, a tar (plain, gzip, zstd, xz) or a disk image (raw, qcow2), a container's or machine's
+    /// backup of Proxmox VE, an image or export of Incus. Writes nothing, unpacks nothing. Ends with 0 if there is no error, with 1 if there is one, with 3
     /// if it is no golden or a broken one, with 4 if a part of it is in a format that is not read.
     #[command(
         after_help = "Examples:\n  firstlight golden lint golden.tar.zst\n  firstlight golden lint vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst --deny warning\n  firstlight golden lint ROOT --for proxmox-lxc --sarif golden.sarif"

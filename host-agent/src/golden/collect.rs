@@ -148,7 +148,9 @@ impl Collector {
         let mut mark = Mark::default();
         let mut seen = 0;
         if is_file && (need > 0 || (raw.size > 0 && raw.size <= secret::LARGEST)) {
-            seen = self.read(body, TEXT)?;
+            // No more than there is: a file is then read at once.
+            let most = usize::try_from(raw.size).unwrap_or(TEXT).clamp(1, TEXT);
+            seen = self.read(body, most)?;
             let bytes = &self.buffer[..seen];
             if let Some(kind) = secret::recognise(bytes)
                 && self.facts.secrets.len() < SECRETS

@@ -62,6 +62,7 @@ fn shape(source: Source, facts: &Facts) -> &'static str {
     match (source, facts.layout) {
         (Source::Vma, _) => "vma",
         (Source::Sealed(_), _) => "not-read",
+        (Source::Disk, _) => "disk",
         (_, Layout::Export) => "incus-export",
         (_, Layout::Image) => "incus-image",
         (Source::Folder, _) => "folder",

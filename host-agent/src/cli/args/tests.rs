@@ -55,6 +55,15 @@ fn the_commands_that_the_page_of_lives_shows_exist() {
     assert!(commands.len() >= 9, "docs/lifecycle.md shows only {} commands", commands.len());
 }
 
+#[test]
+fn the_commands_that_the_page_of_goldens_shows_exist() {
+    let commands = shown(include_str!("../../../../docs/golden-images.md"));
+    for command in &commands {
+        assert_parses("docs/golden-images.md", command);
+    }
+    assert!(commands.len() >= 4, "docs/golden-images.md shows only {} commands", commands.len());
+}
+
 /// README and `--help` show one table.
 #[test]
 fn readme_has_the_exit_codes_of_help() {

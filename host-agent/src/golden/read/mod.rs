@@ -1,5 +1,6 @@
 //! The readers: each hands what it finds to the collector, entry by entry, and writes nothing anywhere.
 
+mod disk;
 mod folder;
 mod tar;
 mod vma;
@@ -19,6 +20,8 @@ use crate::packing::{self, Broken};
 pub(super) enum Source {
     Folder,
     Tar,
+    /// A raw or qcow2 image of a disk, or of one file system.
+    Disk,
     /// A machine's archive of Proxmox: its configuration is read, not its disks.
     Vma,
     /// A format that is not read; its name.
@@ -37,36 +40,30 @@ pub(super) fn source(path: &Path) -> io::Result<Source> {
     let mut first = vec![0; 2048];
     let mut file = File::open(path)?;
     let length = packing::read_up_to(&mut file, &mut first)?;
-    if let Some(format) = sealed(&first[..length]) {
-        return Ok(Source::Sealed(format));
-    }
     if packing::detect(&first[..length]) == packing::Packing::Plain {
-        return Ok(inner(&first[..length]));
+        return Ok(plain(&first[..length]));
     }
     let mut unpacked = packing::unpacked(file)?;
     // What is wrong with it is told when it is read.
     let length = packing::read_up_to(&mut unpacked, &mut first).unwrap_or(0);
-    Ok(inner(&first[..length]))
+    Ok(match plain(&first[..length]) {
+        // Its parts cannot be reached without writing it somewhere.
+        Source::Disk => Source::Sealed("a compressed disk image"),
+        other => other,
+    })
 }
 
-fn inner(first: &[u8]) -> Source {
-    match sealed(first) {
-        _ if first.starts_with(vma::MAGIC) => Source::Vma,
-        Some(format) => Source::Sealed(format),
-        None => Source::Tar,
-    }
-}
-
-fn sealed(first: &[u8]) -> Option<&'static str> {
+fn plain(first: &[u8]) -> Source {
+    let has = |(at, mark): (usize, [u8; 2])| first.get(at..at + 2) == Some(&mark);
     match first {
-        _ if first.get(257..262) == Some(b"ustar") => None,
-        [b'h', b's', b'q', b's', ..] => Some("a squashfs"),
-        [b'Q', b'F', b'I', 0xfb, ..] => Some("a qcow2 disk image"),
-        _ if first.starts_with(b"KDMV") => Some("a VMDK disk image"),
-        _ if first.get(510..512) == Some(&[0x55, 0xaa]) => Some("a disk image"),
-        // The super block of ext2 to ext4 begins at 1024.
-        _ if first.get(1080..1082) == Some(&[0x53, 0xef]) => Some("an ext4 file system"),
-        _ => None,
+        _ if first.get(257..262) == Some(b"ustar") => Source::Tar,
+        _ if first.starts_with(vma::MAGIC) => Source::Vma,
+        _ if first.starts_with(b"hsqs") => Source::Sealed("a squashfs"),
+        _ if first.starts_with(b"KDMV") => Source::Sealed("a VMDK disk image"),
+        _ if first.starts_with(b"QFI\xfb") || has((510, [0x55, 0xaa])) || has(disk::EXT_MAGIC) => {
+            Source::Disk
+        }
+        _ => Source::Tar,
     }
 }
 
@@ -90,6 +87,7 @@ fn read_once(path: &Path, source: Source, collector: &mut Collector) -> Result<(
     match source {
         Source::Folder => folder::read(path, collector),
         Source::Tar => tar::read(open()?, collector),
+        Source::Disk => disk::read(path, collector),
         Source::Vma => vma::read(open()?, collector),
         Source::Sealed(format) => {
             collector.facts.sealed.push((String::new(), format.to_owned()));
@@ -103,7 +101,7 @@ pub(super) fn refusal(path: &Path, broken: &Broken) -> Fault {
     let reason = firstlight_shared::error::Chain(broken).to_string();
     let hint = match broken {
         Broken::NotArchive => {
-            "a golden is a root folder, a tar of one, a backup of Proxmox VE, or an image or export of Incus"
+            "a golden is a root folder, a tar of one, a disk image, a backup of Proxmox VE, or an image or export of Incus"
         }
         other => other.hint(),
     };

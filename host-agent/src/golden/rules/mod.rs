@@ -48,6 +48,7 @@ fn unseen(facts: &Facts) -> Vec<Finding> {
     };
     let sealed = |(path, what): &(String, String)| {
         let fix = match what.as_str() {
+            "a compressed disk image" => "decompress it, and lint that",
             "a squashfs" => "unsquashfs it, and lint the folder",
             "a disk or a stream of a storage driver" => {
                 "export it without `--optimized-storage`; of a machine lint the root that its disk was made of"
