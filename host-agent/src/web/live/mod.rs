@@ -45,21 +45,19 @@ pub(super) async fn live(State(web): State<Web>, Visited(visit): Visited) -> Res
             if !is_sent {
                 return;
             }
-            frame = loop {
-                let heard = tokio::select! {
-                    heard = tokio::time::timeout(HEARTBEAT, reader.changes.recv()) => heard,
-                    _ = stopping.wait_for(|stopping| *stopping) => return,
-                    () = sender.closed() => return,
-                };
-                if !sessions.lives(&visitor.session, Instant::now()) {
-                    return;
-                }
-                match heard {
-                    Ok(Ok(frame)) => break frame,
-                    Ok(Err(RecvError::Lagged(_))) => break Bytes::from_static(RELOAD.as_bytes()),
-                    Ok(Err(RecvError::Closed)) => return,
-                    Err(_) => break Bytes::from_static(b":\n\n"),
-                }
+            let heard = tokio::select! {
+                heard = tokio::time::timeout(HEARTBEAT, reader.changes.recv()) => heard,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = sender.closed() => return,
+            };
+            if !sessions.lives(&visitor.session, Instant::now()) {
+                return;
+            }
+            frame = match heard {
+                Ok(Ok(frame)) => frame,
+                Ok(Err(RecvError::Lagged(_))) => Bytes::from_static(RELOAD.as_bytes()),
+                Ok(Err(RecvError::Closed)) => return,
+                Err(_) => Bytes::from_static(b":\n\n"),
             };
         }
     });
