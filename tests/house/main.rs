@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
+mod codes;
 mod failures;
 mod hints;
 mod layering;
+mod pages;
 mod readme;

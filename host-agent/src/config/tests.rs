@@ -419,13 +419,31 @@ fn the_page_lists_every_key_and_no_other() {
     }
 }
 
-/// docs/proxmox.md: its configuration, with the pin that `trust` adds.
+/// Blocks of a page that configure a backend.
+fn configurations(page: &'static str, table: &str) -> Vec<&'static str> {
+    let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.filter(|block| block.contains(table)).collect()
+}
+
+/// docs/proxmox.md: its configurations, with the pin that `trust` adds.
 #[test]
-fn the_configuration_that_the_page_of_proxmox_shows_is_one() {
-    let page = include_str!("../../../docs/proxmox.md");
-    let shown =
-        page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it shows one");
+fn the_configurations_that_the_page_of_proxmox_shows_are_some() {
     let pin = "[proxmox]\nkeys = [\"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n";
-    let (_folder, sources) = sources(&[("main", shown), (pins::PIN_FILE, pin)]);
-    assert_eq!(load(&sources).unwrap().settings.proxmox.unwrap().addresses.len(), 2);
+    let shown = configurations(include_str!("../../../docs/proxmox.md"), "[proxmox]\n");
+    let nodes = shown.iter().map(|shown| {
+        let (_folder, sources) = sources(&[("main", shown), (pins::PIN_FILE, pin)]);
+        load(&sources).unwrap().settings.proxmox.unwrap().addresses.len()
+    });
+    assert_eq!(nodes.collect::<Vec<_>>(), [1, 2]);
+}
+
+/// docs/incus.md: the quick start's, and the one with a pool.
+#[test]
+fn the_configurations_that_the_page_of_incus_shows_are_some() {
+    let shown = configurations(include_str!("../../../docs/incus.md"), "[incus]\n");
+    let pools = shown.iter().map(|shown| {
+        let (_folder, sources) = sources(&[("main", shown)]);
+        load(&sources).unwrap().settings.incus.unwrap().pool
+    });
+    assert_eq!(pools.collect::<Vec<_>>(), [None, Some("default".to_owned())]);
 }

@@ -12,10 +12,16 @@ use crate::operator::{Operator, finding, world};
 
 const PAGE: &str = include_str!("../../../docs/proxmox.md");
 
-/// The spec of the page.
-fn spec() -> &'static str {
+/// The specs of the page: the quick start's, and the long one.
+fn specs() -> [&'static str; 2] {
     let blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-    blocks.into_iter().find(|block| block.contains("[[guest]]")).expect("the page shows a spec")
+    let specs: Vec<_> = blocks.into_iter().filter(|block| block.contains("[[guest]]")).collect();
+    specs.try_into().expect("the page shows two specs")
+}
+
+/// The long spec of the page.
+fn spec() -> &'static str {
+    specs()[1]
 }
 
 async fn run(cluster: &Cluster, words: &[&str]) -> (i32, String) {
@@ -44,6 +50,18 @@ async fn the_first_guests_of_the_page_come_up() {
         assert_eq!((db.get("hostname"), db.node.as_str()), (Some("db"), "pve2"));
         assert!(world.pools["lab"].contains(&9000));
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guests_of_the_quick_start_come_up_without_a_daemon() {
+    let cluster = Cluster::of(1, Profile::instant(), "info");
+    let path = cluster.place.path("web.toml").display().to_string();
+    std::fs::write(&path, specs()[0]).unwrap();
+    let (code, said) = run(&cluster, &["doctor", "--spec", &path]).await;
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = run(&cluster, &["up", &path]).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(cluster.guests().len(), 3, "web-01, web-02 and web-03");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

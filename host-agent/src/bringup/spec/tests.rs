@@ -250,15 +250,27 @@ fn the_spec_that_the_page_of_secrets_shows_is_one() {
     assert_eq!((guests.len(), secrets[1].mode.to_string().as_str()), (2, "0440"));
 }
 
+/// The guests of each spec that a page shows: the quick start's, then the long one.
+fn shown(page: &str) -> Vec<Vec<GuestSpec>> {
+    let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.filter(|block| block.contains("[[guest]]")).map(|block| parse(block).unwrap()).collect()
+}
+
 #[test]
-fn the_spec_that_the_page_of_proxmox_shows_is_one() {
-    let page = include_str!("../../../../docs/proxmox.md");
-    let shown = page.split("```toml\n").find(|block| block.contains("[[guest]]")).expect("it shows a spec");
-    let guests = parse(shown.split("```").next().unwrap_or_default()).unwrap();
-    let names: Vec<&str> = guests.iter().map(|guest| guest.plan.name.as_str()).collect();
-    assert_eq!(names, ["web-01", "web-02", "web-03", "db"]);
-    assert!(guests.iter().all(|guest| guest.backend == "proxmox"));
-    let db = &guests[3].plan;
+fn the_specs_that_the_pages_of_proxmox_and_incus_show_are_some() {
+    for (page, backend) in [
+        (include_str!("../../../../docs/proxmox.md"), "proxmox"),
+        (include_str!("../../../../docs/incus.md"), "incus"),
+    ] {
+        let specs = shown(page);
+        let names: Vec<Vec<&str>> = specs
+            .iter()
+            .map(|guests| guests.iter().map(|guest| guest.plan.name.as_str()).collect())
+            .collect();
+        assert_eq!(names, [vec!["web-01", "web-02", "web-03"], vec!["web-01", "web-02", "web-03", "db"]]);
+        assert!(specs.iter().flatten().all(|guest| guest.backend == backend), "{backend}");
+    }
+    let db = &shown(include_str!("../../../../docs/proxmox.md"))[1][3].plan;
     assert_eq!((db.place.vmid, db.nics[0].vlan, db.mounts[0].backup), (Some(9000), Some(30), Some(true)));
 }
 

@@ -28,31 +28,40 @@ fn assert_parses(place: &str, words: &[String]) {
     }
 }
 
-#[test]
-fn the_commands_that_readme_shows_exist() {
-    let commands = shown(include_str!("../../../../README.md"));
-    for command in &commands {
-        assert_parses("README", command);
-    }
-    assert!(commands.len() >= 8, "README shows only {} commands", commands.len());
+/// README and every page of docs/.
+fn pages() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "md"));
+    paths.push(root.join("README.md"));
+    let read = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    paths.iter().map(read).collect()
 }
 
 #[test]
-fn the_commands_that_the_page_of_proxmox_shows_exist() {
-    let commands = shown(include_str!("../../../../docs/proxmox.md"));
-    for command in &commands {
-        assert_parses("docs/proxmox.md", command);
+fn the_commands_that_readme_and_the_docs_show_exist() {
+    let pages = pages();
+    for (page, text) in &pages {
+        for command in shown(text) {
+            assert_parses(page, &command);
+        }
     }
-    assert!(commands.len() >= 7, "docs/proxmox.md shows only {} commands", commands.len());
-}
-
-#[test]
-fn the_commands_that_the_page_of_lives_shows_exist() {
-    let commands = shown(include_str!("../../../../docs/lifecycle.md"));
-    for command in &commands {
-        assert_parses("docs/lifecycle.md", command);
+    for (page, least) in [
+        ("README.md", 8),
+        ("companion.md", 2),
+        ("incus.md", 7),
+        ("lifecycle.md", 9),
+        ("proxmox.md", 9),
+        ("upgrade.md", 5),
+    ] {
+        let (_, text) = pages.iter().find(|(name, _)| name == page).expect(page);
+        let count = shown(text).len();
+        assert!(count >= least, "{page} shows only {count} commands");
     }
-    assert!(commands.len() >= 9, "docs/lifecycle.md shows only {} commands", commands.len());
 }
 
 #[test]

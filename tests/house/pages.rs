@@ -1,0 +1,80 @@
+//! The pages in docs/: their links lead somewhere, and their quick starts are as long as they say.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use firstlight_tests::paths;
+
+fn pages() -> Vec<PathBuf> {
+    let mut found: Vec<_> =
+        fs::read_dir(paths::root().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|end| end == "md"));
+    found.push(paths::root().join("README.md"));
+    found
+}
+
+/// The names by which the headings of a page are linked.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let kept = |c: char| (c.is_alphanumeric() || matches!(c, '-' | '_' | ' ')).then_some(c);
+    headings
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase())
+        .map(|line| line.chars().filter_map(kept).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let mut seen = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) =
+                target.split_once('#').map_or((target, None), |(path, name)| (path, Some(name)));
+            let linked = if path.is_empty() { page.clone() } else { page.with_file_name(path) };
+            assert!(linked.exists(), "{} links {target}, which is not there", page.display());
+            if let Some(anchor) = anchor {
+                let there = anchors(&fs::read_to_string(&linked).unwrap());
+                assert!(
+                    there.contains(anchor),
+                    "{} links {target}, and there is only {there:?}",
+                    page.display()
+                );
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} links were found");
+}
+
+/// The commands of a page's quick start: of all blocks of shell in it.
+fn quick_start(page: &str) -> Vec<&str> {
+    let (_, start) = page.split_once("## Ten commands\n").expect("a quick start");
+    let start = start.split("\n## ").next().unwrap_or_default();
+    let blocks = start.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines).collect()
+}
+
+#[test]
+fn a_quick_start_has_ten_commands_and_what_it_takes_from_here_is_there() {
+    for name in ["proxmox.md", "incus.md"] {
+        let text = fs::read_to_string(paths::root().join("docs").join(name)).unwrap();
+        let commands = quick_start(&text);
+        assert_eq!(commands.len(), 10, "{name}: {commands:#?}");
+        let ours =
+            commands.iter().flat_map(|line| line.split(' ')).filter(|word| word.contains("packaging/"));
+        assert_eq!(ours.clone().count(), 1, "{name} says how the agent comes into the golden");
+        for word in ours {
+            assert!(paths::root().join(word).is_file(), "{name} runs {word}");
+        }
+        let last = commands.iter().rfind(|line| line.starts_with("firstlight up")).expect("a bring-up");
+        assert!(
+            text.contains(&format!("# {}", last.trim_start_matches("firstlight up "))),
+            "{name} shows the spec"
+        );
+    }
+}
