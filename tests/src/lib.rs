@@ -16,6 +16,7 @@ pub mod guest;
 pub mod packages;
 pub mod paths;
 pub mod ports;
+pub mod prometheus;
 pub mod python;
 pub mod rig;
 pub mod run;

@@ -79,6 +79,9 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Has every call to the hypervisor told. Where there are none, nothing is.
+    fn watch_calls(&self, _watch: Arc<dyn link::CallWatch>) {}
+
     /// Refuses, before anything is done, what cannot work: missing tools or rights, a golden that is not there, a
     /// size that the backend cannot give.
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault>;

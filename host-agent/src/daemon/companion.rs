@@ -14,7 +14,7 @@ use super::ground::{Ground, credentials};
 use super::heart::Heart;
 use super::incus::{IncusError, incus_config};
 use super::lock::StateLock;
-use super::metered::Metered;
+use super::metered::{CallMeter, Metered};
 use super::policy::{PolicyError, policy};
 use super::proxmox::{ProxmoxError, proxmox_config};
 use super::reports::Reports;
@@ -81,7 +81,12 @@ impl Companion {
         backends: Vec<Arc<dyn Backend>>,
     ) -> Result<Self, StartError> {
         let ground = Ground::prepare(settings, purpose).await?;
-        let metrics = Arc::new(Metrics::default());
+        let backends = composed(settings, purpose, backends)?;
+        let names: Vec<&'static str> = backends.iter().map(|backend| backend.name()).collect();
+        let metrics = Arc::new(Metrics::new(&names));
+        for backend in &backends {
+            backend.watch_calls(Arc::new(CallMeter { metrics: Arc::clone(&metrics) }));
+        }
         let certifier = Certifier::new(ground.store.clone(), settings.ssh_ca.clone());
         let intake = Intake::new(ground.store.clone()).certifying(Arc::new(certifier.clone()));
         let reports = Reports {
@@ -94,7 +99,7 @@ impl Companion {
             store: ground.store.clone(),
             endpoints: Endpoints::new(reports.on_sockets_of_backends()),
             pin: ground.identity.pin(),
-            backends: composed(settings, purpose, backends)?,
+            backends,
             limits: limits(settings),
             secrets: secret_rules(settings, purpose),
             certifier,

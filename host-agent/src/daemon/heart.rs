@@ -6,18 +6,22 @@ use std::time::Duration;
 use firstlight_shared::error::Chain;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::notify;
+use super::{notify, process};
+use crate::clock::now_ms;
 use crate::http::Condition;
 use crate::job::{Phase, Runner};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Between two beats, unless the watchdog wants to hear of us more often.
 const BEAT: Duration = Duration::from_secs(5);
 /// The runner's loop turns several times a second; one that stood so long is stuck.
 const STUCK: Duration = Duration::from_secs(20);
+
+/// Counting guests takes no more than this part of the time, however many are stored.
+const CENSUS_SHARE: u32 = 20;
 
 /// Those that have no job are shown with 0.
 const PHASES: [Phase; 8] = [
@@ -58,12 +62,22 @@ impl Heart {
         let every = watchdog.map_or(BEAT, |limit| BEAT.min(limit / 3));
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut census = Instant::now();
         loop {
             ticks.tick().await;
+            self.metrics.process(&process::figures());
             let pulse = self.ask_store(every).await;
             let idle = self.runner.as_ref().map_or(Duration::ZERO, |runner| runner.idle());
             let condition = judge(pulse, idle, *self.stopping.borrow());
             self.tell(&condition);
+            if pulse == Pulse::Answers && census <= Instant::now() {
+                let began = Instant::now();
+                // The watchdog must not wait for it.
+                if !matches!(timeout(every, self.take_census()).await, Ok(Ok(()))) {
+                    self.metrics.store_error("census");
+                }
+                census = Instant::now() + began.elapsed() * CENSUS_SHARE;
+            }
             if watchdog.is_some() && condition.stuck.is_none() {
                 notify::notify(&[NotifyState::Watchdog]);
             }
@@ -90,6 +104,16 @@ impl Heart {
                 Pulse::Silent
             }
         }
+    }
+
+    async fn take_census(&self) -> Result<(), StoreError> {
+        self.metrics.count_guests(&self.store.count_guests().await?);
+        let now = now_ms();
+        for (phase, since_ms) in self.store.oldest_jobs().await? {
+            let age = since_ms.map_or(0, |since| now.saturating_sub(since));
+            self.metrics.oldest_in(phase.as_str(), Duration::from_millis(age));
+        }
+        Ok(())
     }
 
     fn count(&self, counts: &[(Phase, u64)]) {

@@ -17,6 +17,7 @@ mod log;
 mod metered;
 mod notify;
 mod policy;
+mod process;
 mod proxmox;
 mod prune;
 mod reports;

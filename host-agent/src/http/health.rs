@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::json;
@@ -15,6 +15,9 @@ use utoipa_axum::routes;
 
 use crate::metrics::Metrics;
 use crate::outcome::Fault;
+
+/// As the OpenMetrics format wants it to be named.
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// How the companion is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,11 +70,15 @@ fn answer(code: &str, obstacle: Option<&'static str>) -> Response {
     }
 }
 
-/// Figures in the OpenMetrics format.
+/// Figures in the OpenMetrics format; in the older text format for whoever accepts `text/plain` and not that.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-async fn metrics(State(health): State<Health>) -> Response {
-    // As the OpenMetrics format wants it to be named.
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+async fn metrics(State(health): State<Health>, headers: HeaderMap) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/plain") && !accepted.contains(OPEN_METRICS) {
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        return ([(CONTENT_TYPE, kind)], health.metrics.expose_classic()).into_response();
+    }
+    let kind = format!("{OPEN_METRICS}; version=1.0.0; charset=utf-8");
     ([(CONTENT_TYPE, kind)], health.metrics.expose()).into_response()
 }

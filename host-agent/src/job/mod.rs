@@ -18,6 +18,7 @@
 
 mod cell;
 mod deadline;
+mod ending;
 mod engine;
 mod event;
 mod fold;
@@ -28,6 +29,7 @@ mod runner;
 mod step;
 
 pub use deadline::{UNDO_ATTEMPTS, UNKNOWN_DEADLINE, WallClock};
+pub use ending::{Course, Ending, ending_at};
 pub use event::{Event, JobSpec, Recorded, StepInfo};
 pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
 pub use journal::{

@@ -53,7 +53,7 @@ fn parse(text: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn what_is_counted_is_shown_and_can_be_read() {
-    let metrics = Metrics::default();
+    let metrics = Metrics::new(&["local"]);
     metrics.jobs_in("done", 7);
     metrics.queue_length.set(3);
     metrics.step("start", "succeeded", Duration::from_millis(200));
@@ -73,6 +73,9 @@ fn what_is_counted_is_shown_and_can_be_read() {
         ("firstlight_report_moved_on_seconds_bucket{le=\"0.0025\"}", "0"),
         ("firstlight_report_moved_on_seconds_bucket{le=\"0.005\"}", "1"),
         ("firstlight_claims_total", "0"),
+        ("firstlight_step_seconds_count{step=\"other\",result=\"failed\"}", "1"),
+        ("firstlight_jobs_ended_total{backend=\"local\",ending=\"failed\"}", "0"),
+        ("process_resident_memory_bytes", "0"),
     ] {
         assert_eq!(samples.get(series).map(String::as_str), Some(value), "{series} in {samples:#?}");
     }
@@ -85,16 +88,29 @@ fn every_metric_is_updated_somewhere() {
     let sources = [
         include_str!("../daemon/metered.rs"),
         include_str!("../daemon/heart.rs"),
+        include_str!("../daemon/companion.rs"),
         include_str!("../http/gate.rs"),
         include_str!("../http/reports.rs"),
     ]
     .map(|source| source.split("#[cfg(test)]").next().unwrap_or_default())
     .concat();
-    let updates = ["metrics.jobs_in(", "metrics.step(", "metrics.report(", "metrics.store_error("];
-    let by_method = ["jobs", "steps", "reports", "store_errors"];
+    let by_method = [
+        ("jobs", "jobs_in"),
+        ("steps", "step"),
+        ("reports", "report"),
+        ("store_errors", "store_error"),
+        ("store_operation", "store_took"),
+        ("guests", "count_guests"),
+        ("oldest_job_age", "oldest_in"),
+        ("time_to_ready", "ended"),
+        ("jobs_ended", "ended"),
+        ("step_retries", "step_again"),
+        ("backend_call", "call"),
+        ("backend_call_errors", "call_failed"),
+    ];
     for field in FIELDS {
-        let updated = match by_method.iter().position(|name| name == field) {
-            Some(place) => sources.contains(updates[place]),
+        let updated = match by_method.iter().find(|(name, _)| name == field) {
+            Some((_, method)) => sources.contains(&format!("metrics.{method}(")),
             None => ["inc", "inc_by", "set", "observe"]
                 .iter()
                 .any(|how| sources.contains(&format!("metrics.{field}.{how}("))),
@@ -105,8 +121,65 @@ fn every_metric_is_updated_somewhere() {
 
 #[test]
 fn the_page_lists_every_metric() {
-    let page = include_str!("../../../docs/companion.md");
+    let page = include_str!("../../../docs/telemetry.md");
     for name in NAMES {
-        assert!(page.contains(&format!("`{name}")), "{name} is not in docs/companion.md");
+        assert!(page.contains(&format!("`{name}")), "{name} is not in docs/telemetry.md");
+    }
+}
+
+#[test]
+fn guests_are_counted_by_kind_and_kinds_without_any_go() {
+    let count =
+        |backend: &str, phase, trust, guests| GuestCount { backend: backend.into(), phase, trust, guests };
+    let metrics = Metrics::new(&["local", "incus"]);
+    metrics.count_guests(&[
+        count("local", Phase::Done, Some(Trust::Attested), 3),
+        count("local", Phase::Waiting, None, 2),
+        // They were made by backends that are not configured any more.
+        count("gone\"} 1\n", Phase::Done, Some(Trust::Claimed), 4),
+        count("gone too", Phase::Done, Some(Trust::Claimed), 5),
+    ]);
+    let shown = |metrics: &Metrics| -> Vec<(String, String)> {
+        let samples = parse(&metrics.expose()).into_iter();
+        samples.filter(|(series, _)| series.starts_with("firstlight_guests{")).collect()
+    };
+    let series = |backend: &str, state: &str, trust: &str, guests: u64| {
+        let name = format!("firstlight_guests{{backend=\"{backend}\",state=\"{state}\",trust=\"{trust}\"}}");
+        (name, guests.to_string())
+    };
+    assert_eq!(
+        shown(&metrics),
+        [
+            series("incus", "done", "attested", 0),
+            series("local", "done", "attested", 3),
+            series("local", "waiting", "none", 2),
+            series("other", "done", "claimed", 9),
+        ]
+    );
+    metrics.count_guests(&[]);
+    assert_eq!(
+        shown(&metrics),
+        [series("incus", "done", "attested", 0), series("local", "done", "attested", 0)]
+    );
+}
+
+#[test]
+fn no_stranger_s_word_is_a_label() {
+    let metrics = Metrics::new(&["local"]);
+    for word in ["", "a\"} 1\nfirstlight_guests 9", "\u{202e}x", "UPPER", &"a".repeat(1 << 20)] {
+        metrics.step_again(word);
+        metrics.report(word);
+        metrics.call_failed("local", word);
+        metrics.ended(word, Ending::Ready, Duration::from_secs(3));
+    }
+    let samples = parse(&metrics.expose());
+    for series in [
+        "firstlight_step_retries_total{step=\"other\"}",
+        "firstlight_reports_total{code=\"other\"}",
+        "firstlight_backend_call_errors_total{backend=\"local\",code=\"other\"}",
+        "firstlight_jobs_ended_total{backend=\"other\",ending=\"ready\"}",
+        "firstlight_time_to_ready_seconds_bucket{le=\"4.0\",backend=\"other\"}",
+    ] {
+        assert_eq!(samples.get(series).map(String::as_str), Some("5"), "{series} in {samples:#?}");
     }
 }

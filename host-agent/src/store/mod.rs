@@ -11,6 +11,7 @@ mod admin;
 mod adoptions;
 mod backup;
 mod candidates;
+mod census;
 mod certificates;
 mod claim;
 mod claims;
@@ -50,6 +51,7 @@ use database::{Database, Writing};
 
 pub use adoptions::ADOPTED;
 pub use candidates::{Added, Candidate};
+pub use census::GuestCount;
 pub use certificates::StoredCertificate;
 pub use claims::StoredClaim;
 pub use error::{StoreError, Trouble};

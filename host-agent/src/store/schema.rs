@@ -102,6 +102,13 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX ssh_certificates_by_guest ON ssh_certificates(guest, issued_at_ms);
     CREATE INDEX ssh_certificates_revoked ON ssh_certificates(authority, serial) WHERE revoked = 1;
     ",
+    // What is to be told elsewhere (webhooks, traces) of a job's event, until it is.
+    "
+    CREATE TABLE outbox (
+        target TEXT NOT NULL, id TEXT NOT NULL, job TEXT NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+        state TEXT NOT NULL, next_at_ms INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, what TEXT, error TEXT,
+        ended_at_ms INTEGER, PRIMARY KEY (target, id)) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Made after the old rows have their new columns.
@@ -117,6 +124,10 @@ const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS jobs_begun ON jobs(id) WHERE held = 0 AND is_open = 1 AND phase <> 'queued';
     CREATE INDEX IF NOT EXISTS jobs_asked ON jobs(id) WHERE held = 0 AND request IS NOT NULL;
     CREATE INDEX IF NOT EXISTS jobs_at_work ON jobs(batch, resources) WHERE works = 1;
+    CREATE INDEX IF NOT EXISTS jobs_of_guests ON jobs(backend, phase, id) WHERE live = 1 AND change_of IS NULL;
+    CREATE INDEX IF NOT EXISTS reports_trust ON reports(job, trust);
+    CREATE INDEX IF NOT EXISTS outbox_due ON outbox(next_at_ms, target) WHERE state = 'waiting';
+    CREATE INDEX IF NOT EXISTS outbox_by_job ON outbox(job);
     CREATE INDEX IF NOT EXISTS refusals_of_guests ON refusals(claim_id) WHERE is_final = 1;
     CREATE INDEX IF NOT EXISTS reports_by_age ON reports(received_at_ms, sha256);
     CREATE INDEX IF NOT EXISTS reports_by_guest ON reports(guest, received_at_ms, sha256);

@@ -15,6 +15,7 @@ mod following;
 mod goldens;
 mod lives;
 mod rig;
+mod signals;
 mod streams;
 mod trusting;
 mod waiting;

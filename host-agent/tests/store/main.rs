@@ -8,6 +8,7 @@ mod postgres;
 
 mod admin;
 mod candidates;
+mod census;
 mod certificates;
 mod embedded;
 mod figures;
@@ -44,6 +45,8 @@ macro_rules! suite {
 }
 
 suite! {
+    census::guests_are_counted_by_kind,
+    census::who_let_go_of_its_name_is_no_guest,
     candidates::an_open_claim_keeps_a_few_reports_until_one_is_chosen,
     candidates::a_guest_known_by_its_beacon_alone_has_trust_and_identities,
     fleet::guests_are_found_sorted_and_counted,

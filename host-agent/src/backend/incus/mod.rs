@@ -34,6 +34,7 @@ mod told;
 mod undo;
 mod wanted;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,7 @@ pub use settings::{Defaults, IncusConfig, Reports};
 
 use self::client::link;
 use self::client::{Client, SettingsError};
+use crate::backend::link::CallWatch;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed, Place,
     Placement, Ran, ReportEndpoint, SecretFile, Snapshot, Stage, Surveyed, Taken, Told,
@@ -94,6 +96,12 @@ impl Incus {
 impl Backend for Incus {
     fn name(&self) -> &'static str {
         "incus"
+    }
+
+    fn watch_calls(&self, watch: Arc<dyn CallWatch>) {
+        for remote in &self.remotes {
+            remote.watch_calls(Arc::clone(&watch));
+        }
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {

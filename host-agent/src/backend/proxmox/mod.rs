@@ -39,6 +39,7 @@ pub use settings::{Defaults, ProxmoxConfig, Reports};
 use self::client::endpoint::guest::Kind;
 use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
+use crate::backend::link::CallWatch;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Place, Placement,
     ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,
@@ -97,6 +98,10 @@ impl Backend for Proxmox {
 
     fn trouble(&self) -> Option<Trouble> {
         self.client.trouble()
+    }
+
+    fn watch_calls(&self, watch: Arc<dyn CallWatch>) {
+        self.client.watch_calls(watch);
     }
 
     async fn preflight(&self, plan: &GuestPlan) -> Result<(), Fault> {

@@ -28,6 +28,8 @@ use events::{Events, Hubs};
 use link::{Place, Remote};
 use verdict::{ApiError, Patience};
 
+use crate::backend::link::{CallWatch, Calls};
+
 /// How to reach one server (or cluster).
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -57,6 +59,7 @@ pub struct Client {
     project: Arc<str>,
     member: Option<Arc<str>>,
     patience: Patience,
+    calls: Calls,
 }
 
 impl Client {
@@ -72,6 +75,7 @@ impl Client {
             project: settings.project.into(),
             member: None,
             patience: settings.patience,
+            calls: Calls::default(),
         })
     }
 
@@ -121,6 +125,11 @@ impl Client {
         events::open(&self.remote, &self.project).await.map(drop)
     }
 
+    /// Has every attempt told, of this client and its clones.
+    pub fn watch_calls(&self, watch: Arc<dyn CallWatch>) {
+        self.calls.watch(watch);
+    }
+
     /// Sends a call until it ends otherwise than by what may be tried again, or patience does.
     ///
     /// # Errors
@@ -151,10 +160,14 @@ impl Client {
     }
 
     async fn attempt<E: Endpoint>(&self, call: &Call) -> Result<E::Answer, ApiError> {
+        let began = Instant::now();
         let target = call.target(&self.project, self.member.as_deref());
         let reply = self.remote.ask(call, &target).await;
-        let answered = verdict::classify(call, &reply)?;
-        E::read(answered).map_err(|error| unreadable(call, &error))
+        let answer = verdict::classify(call, &reply)
+            .and_then(|answered| E::read(answered).map_err(|error| unreadable(call, &error)));
+        let code = answer.as_ref().err().map(ApiError::code);
+        self.calls.called("incus", call.method.as_str(), began.elapsed(), code);
+        answer
     }
 }
 

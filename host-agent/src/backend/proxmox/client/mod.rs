@@ -33,6 +33,7 @@ use link::{Address, ApiToken, Nodes, Pin};
 use verdict::{ApiError, Class, Code, Patience};
 
 use crate::backend::link::tls::connector;
+use crate::backend::link::{CallWatch, Calls};
 use crate::backend::{Trouble, is_silence};
 
 /// How to reach a cluster (or a single node).
@@ -62,6 +63,7 @@ pub enum SettingsError {
 pub struct Client {
     nodes: Arc<Nodes>,
     patience: Patience,
+    calls: Calls,
     /// For TCP and TLS to an address.
     connect: Duration,
     pace: pace::Pace,
@@ -92,6 +94,7 @@ impl Client {
         Ok(Self {
             nodes: Arc::new(nodes),
             patience: settings.patience,
+            calls: Calls::default(),
             connect,
             pace: pace::Pace::default(),
             health: Arc::default(),
@@ -128,6 +131,11 @@ impl Client {
     /// Whom the server knows us as, and whose our tasks are: `USER@REALM!NAME`.
     pub fn token_id(&self) -> &str {
         self.nodes.token_id()
+    }
+
+    /// Has every attempt told, of this client and its clones.
+    pub fn watch_calls(&self, watch: Arc<dyn CallWatch>) {
+        self.calls.watch(watch);
     }
 
     /// Sends a call until it ends otherwise than by what may be tried again, or patience does.
@@ -168,9 +176,13 @@ impl Client {
     }
 
     async fn attempt<E: Endpoint>(&self, call: &Call) -> Result<E::Answer, ApiError> {
+        let began = Instant::now();
         let reply = self.nodes.attempt(call, self.connect).await;
-        let data = verdict::classify(call.method, &call.path, &reply)?;
-        E::read(data).map_err(|error| unreadable(call, &error))
+        let answer = verdict::classify(call.method, &call.path, &reply)
+            .and_then(|data| E::read(data).map_err(|error| unreadable(call, &error)));
+        let code = answer.as_ref().err().map(ApiError::code);
+        self.calls.called("proxmox", call.method.as_str(), began.elapsed(), code);
+        answer
     }
 
     /// Whether no guest has this VMID, for any token (a config may be hidden from one that has rights on a pool alone).
