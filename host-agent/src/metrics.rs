@@ -25,8 +25,8 @@ use crate::job::{Ending, Phase};
 use crate::store::GuestCount;
 use labels::tame;
 pub use labels::{
-    BackendLabel, CallErrorLabels, CallLabels, CodeLabel, EndingLabels, GuestLabels, OperationLabel,
-    PhaseLabel, StepLabel, StepLabels,
+    BackendLabel, CallErrorLabels, CallLabels, CodeLabel, DeliveryLabels, EndingLabels, GuestLabels,
+    OperationLabel, PhaseLabel, StepLabel, StepLabels, TargetLabel,
 };
 pub use process::Figures;
 use process::Process;
@@ -124,6 +124,10 @@ metrics! {
     store_operation: Histograms<OperationLabel> = "store_operation" in Seconds as Family::new_with_constructor(write_times);
     /// Operations that the store did not carry out.
     store_errors: Family<OperationLabel, Counter> = "store_errors";
+    /// Messages that were sent, by whom they are for and how that went.
+    deliveries: Family<DeliveryLabels, Counter> = "deliveries";
+    /// Messages that wait to be sent, or to be sent again.
+    deliveries_waiting: Family<TargetLabel, Gauge> = "deliveries_waiting";
     /// Requests to the API that were not let in.
     api_denied: Counter = "api_denied";
 }
@@ -256,6 +260,16 @@ impl Metrics {
             self.guests.remove(gone);
         }
         *shown = by_labels.into_keys().collect();
+    }
+
+    /// `target`: of the configuration, `webhook:NAME`.
+    pub fn delivered(&self, target: &str, result: &'static str) {
+        self.deliveries.get_or_create(&DeliveryLabels { target: target.to_owned(), result }).inc();
+    }
+
+    pub fn deliveries_wait(&self, target: &str, count: u64) {
+        let labels = TargetLabel { target: target.to_owned() };
+        self.deliveries_waiting.get_or_create(&labels).set(gauge(count));
     }
 
     pub fn call(&self, backend: &'static str, method: &'static str, took: Duration) {

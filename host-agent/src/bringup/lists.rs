@@ -170,7 +170,7 @@ fn line(row: JobRow) -> JobLine {
     }
 }
 
-fn opened(stored: StoredReport) -> Option<ReportView> {
+pub(super) fn opened(stored: StoredReport) -> Option<ReportView> {
     match stored.envelope.open() {
         Ok(opened) => Some(ReportView {
             sha256: stored.sha256,

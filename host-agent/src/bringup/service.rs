@@ -42,6 +42,8 @@ pub struct Bringups {
     /// This companion does more than look.
     pub(super) works: AtomicBool,
     stopping: watch::Sender<bool>,
+    /// Webhooks of the configuration, for people.
+    pub(super) hooks: std::sync::OnceLock<Vec<super::hooks::HookView>>,
 }
 
 /// What bring-ups are made of.
@@ -86,6 +88,7 @@ impl Bringups {
             me: Weak::clone(me),
             works: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
+            hooks: std::sync::OnceLock::new(),
         })
     }
 

@@ -226,7 +226,7 @@ impl GuestView {
         self.state.is_final() && self.asked.is_none()
     }
 
-    fn of(job: &str, state: &State, events: &[Recorded]) -> Self {
+    pub(super) fn of(job: &str, state: &State, events: &[Recorded]) -> Self {
         let allocated = Allocated::of(state);
         let cannot_begin_anew =
             events.iter().any(|one| matches!(one.event, Event::SuccessorSettled { fault: Some(_) }));
@@ -353,7 +353,7 @@ impl GuestView {
     }
 
     /// What is known without a report. `vouches`: it was verified and found to be enough.
-    fn add_beacon(&mut self, vouches: bool) -> Option<Identities> {
+    pub(super) fn add_beacon(&mut self, vouches: bool) -> Option<Identities> {
         let beacon = self.beacon.as_ref().filter(|_| vouches)?;
         self.trust = Some(Trust::Attested);
         self.by_beacon_alone = true;
@@ -362,7 +362,7 @@ impl GuestView {
     }
 
     /// Everything from a guest is escaped here, so that no view has to think of it. Answers whose identities it told.
-    fn add_report(&mut self, stored: &StoredReport) -> Option<Identities> {
+    pub(super) fn add_report(&mut self, stored: &StoredReport) -> Option<Identities> {
         let report = stored.envelope.open().ok()?.report;
         let identities = identities(&self.name, &report);
         self.trust = Some(stored.trust);

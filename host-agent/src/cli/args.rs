@@ -224,6 +224,8 @@ pub(super) enum Command {
     Verify(VerifyArguments),
     #[command(flatten)]
     Ssh(super::ssh::SshCommand),
+    #[command(flatten)]
+    Signals(super::signals::SignalCommand),
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),

@@ -94,7 +94,7 @@ impl Failure {
 /// The exit code that fits a fault.
 pub(super) fn exit_of(code: &str) -> Exit {
     match code {
-        "no-such-job" | "no-such-guest" => Exit::NoAnswer,
+        "no-such-job" | "no-such-guest" | "no-such-webhook" => Exit::NoAnswer,
         "no-ssh-ca" | "ssh-ca" => Exit::Environment,
         "ssh-ca-host-key" => Exit::BadInput,
         // Of a guest that is verified: it cannot answer, or not as itself.

@@ -14,6 +14,7 @@ mod looks;
 mod progress;
 mod render;
 mod serve;
+mod signals;
 mod ssh;
 mod store;
 mod trust;
@@ -133,6 +134,7 @@ fn purpose(command: &Command) -> Option<Purpose> {
         | Command::Destroy(_) => Some(Purpose::Work),
         Command::Watch { .. } => None,
         Command::Ssh(command) if command.follows() => None,
+        Command::Signals(command) if command.needs_companion() => None,
         _ => Some(Purpose::Look),
     }
 }
@@ -177,6 +179,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         }
         Command::Promote { guest, how } => lives::change(session, &guest, Change::Promote, &how).await,
         Command::Ssh(command) => ssh::run(session, &command).await,
+        Command::Signals(command) => signals::run(session, command).await,
         Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)

@@ -25,6 +25,7 @@ impl Key {
                 | "proxmox.token"
                 | "incus.remote.*.key"
                 | "ssh_ca.key"
+                | "webhook.*.secret"
         )
     }
 }
@@ -106,6 +107,16 @@ pub const KEYS: &[Key] = &[
     key("incus.remote.*.key", None, RESTART, "file or credential with its private key (PEM)"),
     key("incus.remote.*.project", None, RESTART, "project of guests whose spec names none; default: `default`"),
     key("incus.remote.*.proxy", None, RESTART, "http://HOST:PORT or socks5://HOST:PORT on the way to it"),
+    key("webhook.*.name", None, RESTART, "what the webhook is called; letters, digits and `-_.`"),
+    key("webhook.*.url", None, RESTART, "where ends of jobs are told, https://HOST/PATH; see docs/webhooks.md"),
+    key("webhook.*.secret", None, RESTART, "file or credential with what both sides know, `whsec_` and base64 of 24 to 64 bytes"),
+    key("webhook.*.events", None, RESTART, "what is told: ready, failed, destroyed, needs-operator, abandoned, changed, change-failed; default: the first four"),
+    key("webhook.*.ca", None, RESTART, "file of the authorities (PEM) that may vouch for the receiver; default: /etc/ssl/certs/ca-certificates.crt"),
+    key("webhook.*.keys", None, RESTART, "the receiver's keys instead, `sha256//BASE64`"),
+    key("webhook.*.insecure", Some("false"), RESTART, "take an http:// address of another machine: whoever stands in between reads and withholds what is told"),
+    key("otel.endpoint", None, RESTART, "a collector of OpenTelemetry traces, http://127.0.0.1:4318 for one: OTLP over HTTP with JSON; see docs/telemetry.md"),
+    key("otel.ca", None, RESTART, "file of the authorities (PEM) that may vouch for it; default: /etc/ssl/certs/ca-certificates.crt"),
+    key("otel.insecure", Some("false"), RESTART, "take an http:// address of another machine"),
     key("log.level", Some("info"), RELOAD, "error, warn, info, debug or trace, alone or beside directives as of RUST_LOG"),
 ];
 
@@ -113,7 +124,7 @@ pub const KEYS: &[Key] = &[
 pub(super) const DEFAULT_LIMITS: &[(&str, i64)] = &[("node", 4), ("storage", 4)];
 
 /// Tables that are written as `[[table]]` with a `name`.
-pub(super) const NAMED: &[&str] = &["api.token", "api.client", "incus.remote"];
+pub(super) const NAMED: &[&str] = &["api.token", "api.client", "incus.remote", "webhook"];
 
 /// Words besides the rule (`FIRSTLIGHT_` and the path in capitals) for keys that are set often.
 const SHORT_VARIABLES: &[(&str, &str)] =

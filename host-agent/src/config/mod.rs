@@ -16,6 +16,7 @@ mod secret;
 mod settings;
 mod ssh_ca;
 mod value;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,9 +29,9 @@ pub use origin::{ConfigError, Origin, Problem};
 pub(crate) use read::log_directives;
 pub use secret::{SecretError, SecretFile};
 pub use settings::{
-    ApiSettings, CompanionSettings, IncusSettings, LocalSettings, LogSettings, PeerSettings, PinSettings,
-    ProxmoxSettings, RemotePlace, RemoteSettings, ReportSettings, RetentionSettings, Settings, SshCaSettings,
-    StoreSettings, TcpApiSettings, TokenSettings,
+    ApiSettings, CompanionSettings, IncusSettings, LocalSettings, LogSettings, OtelSettings, PeerSettings,
+    PinSettings, ProxmoxSettings, RemotePlace, RemoteSettings, ReportSettings, RetentionSettings, Settings,
+    SshCaSettings, StoreSettings, TcpApiSettings, TokenSettings, WebhookSettings,
 };
 pub use value::{Role, Value, parse_duration};
 

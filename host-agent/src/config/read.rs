@@ -81,6 +81,8 @@ impl Reader<'_> {
             proxmox: self.proxmox(),
             incus: self.incus(),
             ssh_ca: self.ssh_ca(&state),
+            webhooks: self.webhooks(),
+            otel: self.otel(),
             local: LocalSettings { folder: self.path_or("local.folder", &state) },
             log: LogSettings { level: self.log_level() },
             state,

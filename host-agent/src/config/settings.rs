@@ -11,7 +11,9 @@ use firstlight_shared::pin::SpkiPin;
 use super::secret::SecretFile;
 use super::value::Role;
 use crate::backend::incus;
-use crate::backend::proxmox::client::link::{Address, Fingerprint};
+use crate::backend::proxmox::client::link::{Address as NodeAddress, Fingerprint};
+use crate::job::Ending;
+use crate::outbox::Address;
 
 /// Everything a companion is told. Secrets are named here, and read by whoever needs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,30 @@ pub struct Settings {
     /// None: there is no such backend.
     pub proxmox: Option<ProxmoxSettings>,
     pub incus: Option<IncusSettings>,
+    /// By name.
+    pub webhooks: Vec<WebhookSettings>,
+    pub otel: Option<OtelSettings>,
     pub log: LogSettings,
+}
+
+/// A collector of traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtelSettings {
+    /// Where `/v1/traces` is, with that path.
+    pub address: Address,
+    /// Of a secure address.
+    pub pin: PinSettings,
+}
+
+/// Whom ends of jobs are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    pub name: String,
+    pub address: Address,
+    pub secret: SecretFile,
+    pub events: Vec<Ending>,
+    /// Of a secure address.
+    pub pin: PinSettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +165,7 @@ pub struct LocalSettings {
 /// How Proxmox VE is reached, and what its guests have where their spec says nothing. See the keys' help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxmoxSettings {
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<NodeAddress>,
     pub token: SecretFile,
     pub pin: PinSettings,
     pub node: Option<String>,

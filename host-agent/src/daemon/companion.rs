@@ -18,18 +18,19 @@ use super::metered::{CallMeter, Metered};
 use super::policy::{PolicyError, policy};
 use super::proxmox::{ProxmoxError, proxmox_config};
 use super::reports::Reports;
-use super::{prune, socket};
+use super::{hooks, prune, socket};
 use crate::backend::Backend;
 use crate::backend::incus::Incus;
 use crate::backend::local::{Local, LocalConfig};
 use crate::backend::proxmox::Proxmox;
-use crate::bringup::{Bringups, Certifier, Endpoints, Parts, SecretRules};
-use crate::config::{RetentionSettings, Settings};
+use crate::bringup::{Bringups, Certifier, Endpoints, HookView, Parts, SecretRules};
+use crate::config::{RetentionSettings, Settings, WebhookSettings};
 use crate::http::session::Sessions;
 use crate::http::{Condition, Gate, Health, Policy, api_router, health_router, serve_socket, serve_tls};
 use crate::intake::Intake;
 use crate::job::{Limits, Runner, RunnerConfig, Sagas};
 use crate::metrics::Metrics;
+use crate::outbox::{Outbox, Target};
 use crate::store::Store;
 use crate::web::web_router;
 
@@ -88,6 +89,9 @@ impl Companion {
             backend.watch_calls(Arc::new(CallMeter { metrics: Arc::clone(&metrics) }));
         }
         let certifier = Certifier::new(ground.store.clone(), settings.ssh_ca.clone());
+        let targets = if purpose == Purpose::Look { Vec::new() } else { hook_targets(settings)? };
+        // Before anything is recorded: whatever ends from now on is told.
+        ground.store.tell(targets.iter().map(|target| target.name()).collect());
         let intake = Intake::new(ground.store.clone()).certifying(Arc::new(certifier.clone()));
         let reports = Reports {
             tls: ground.identity.server_config(),
@@ -105,6 +109,7 @@ impl Companion {
             certifier,
         });
         service.set_budgets(settings.budget.clone());
+        service.set_hooks(settings.webhooks.iter().map(hook_view).collect());
         let runner = (purpose != Purpose::Look).then(|| {
             let metered = Metered::new(Arc::new(ground.store.clone()), Arc::clone(&metrics));
             let sagas = Arc::clone(&service) as Arc<dyn Sagas>;
@@ -130,6 +135,7 @@ impl Companion {
             _lock: ground.lock,
         };
         companion.work(purpose);
+        companion.post(targets);
         companion.tasks.extend(ground.reports.map(|listener| tokio::spawn(reports.serve(listener))));
         companion.listen(settings, ground.api)?;
         Ok(companion)
@@ -153,6 +159,20 @@ impl Companion {
         };
         self.tasks.push(tokio::spawn(heart.beat()));
         self.tasks.push(tokio::spawn(prune::prune(self.store.clone(), self.retention.subscribe())));
+    }
+
+    /// Takes messages to where they are wanted.
+    fn post(&mut self, targets: Vec<Arc<dyn Target>>) {
+        if targets.is_empty() {
+            return;
+        }
+        let outbox = Outbox {
+            store: self.store.clone(),
+            service: Arc::clone(&self.service),
+            metrics: Arc::clone(&self.metrics),
+            targets,
+        };
+        self.tasks.push(tokio::spawn(outbox.run()));
     }
 
     /// Opens the control socket, and serves the API on it and over TLS.
@@ -235,6 +255,21 @@ fn secret_rules(settings: &Settings, purpose: Purpose) -> SecretRules {
     match purpose {
         Purpose::Work | Purpose::Look => SecretRules::Anything,
         Purpose::Serve => SecretRules::Only { folders: sources.files, programs: sources.commands },
+    }
+}
+
+fn hook_targets(settings: &Settings) -> Result<Vec<Arc<dyn Target>>, StartError> {
+    Ok(hooks::targets(settings, credentials().as_deref())?)
+}
+
+fn hook_view(hook: &WebhookSettings) -> HookView {
+    HookView {
+        name: hook.name.clone(),
+        url: hook.address.to_string(),
+        events: hook.events.iter().map(|event| event.as_str().to_owned()).collect(),
+        waiting: 0,
+        sent: 0,
+        given_up: 0,
     }
 }
 

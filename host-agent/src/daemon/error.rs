@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use firstlight_shared::error::Code;
 
+use super::hooks::HookError;
 use super::incus::IncusError;
 use super::policy::PolicyError;
 use super::proxmox::ProxmoxError;
@@ -45,6 +46,8 @@ pub enum StartError {
     Proxmox(#[from] ProxmoxError),
     #[error("the backend `incus` cannot be used")]
     Incus(#[from] IncusError),
+    #[error("a webhook cannot be used")]
+    Hook(#[from] HookError),
     #[error("no signals can be heard")]
     Signals(#[source] std::io::Error),
     #[error("the store failed")]
@@ -64,6 +67,7 @@ impl Code for StartError {
             Self::Policy(error) => error.code(),
             Self::Proxmox(error) => error.code(),
             Self::Incus(error) => error.code(),
+            Self::Hook(error) => error.code(),
             Self::Signals(_) => "signals",
             Self::Store(error) => error.code(),
         }
@@ -98,6 +102,7 @@ impl StartError {
             }
             Self::Proxmox(error) => error.hint().to_owned(),
             Self::Incus(error) => error.hint().to_owned(),
+            Self::Hook(error) => error.hint().to_owned(),
             Self::Signals(_) => "the process may be out of file descriptors".to_owned(),
             Self::Store(error) => error
                 .hint()

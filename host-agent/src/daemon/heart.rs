@@ -1,5 +1,6 @@
 //! Beats as long as the companion is well: asks the store, looks at the runner, and tells gauges, probes and the watchdog.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::clock::now_ms;
 use crate::http::Condition;
 use crate::job::{Phase, Runner};
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::{Posted, Store, StoreError};
 
 /// Between two beats, unless the watchdog wants to hear of us more often.
 const BEAT: Duration = Duration::from_secs(5);
@@ -108,6 +109,15 @@ impl Heart {
 
     async fn take_census(&self) -> Result<(), StoreError> {
         self.metrics.count_guests(&self.store.count_guests().await?);
+        let mut waiting: BTreeMap<String, u64> =
+            self.store.targets().iter().map(|target| (target.clone(), 0)).collect();
+        for (target, state, count) in self.store.count_messages().await? {
+            // Targets of other companions, or of earlier days, are not shown.
+            if let Some(waiting) = waiting.get_mut(&target).filter(|_| state == Posted::Waiting) {
+                *waiting = count;
+            }
+        }
+        waiting.iter().for_each(|(target, count)| self.metrics.deliveries_wait(target, *count));
         let now = now_ms();
         for (phase, since_ms) in self.store.oldest_jobs().await? {
             let age = since_ms.map_or(0, |since| now.saturating_sub(since));

@@ -10,6 +10,7 @@ mod companion;
 mod error;
 mod ground;
 mod heart;
+mod hooks;
 mod identity;
 mod incus;
 mod lock;
@@ -26,6 +27,7 @@ mod socket;
 
 pub use companion::{Companion, Purpose};
 pub use error::StartError;
+pub use hooks::HookError;
 pub use identity::ListenerIdentity;
 pub use incus::{IncusError, incus_config};
 pub use lock::StateLock;

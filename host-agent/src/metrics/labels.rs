@@ -62,6 +62,19 @@ pub struct OperationLabel {
     pub operation: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DeliveryLabels {
+    /// `webhook:NAME`, as the configuration names it.
+    pub target: String,
+    /// `sent`, `failed`, `given-up` or `unwanted`.
+    pub result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetLabel {
+    pub target: String,
+}
+
 pub(super) fn trust(trust: Option<Trust>) -> &'static str {
     match trust {
         Some(Trust::Attested) => "attested",

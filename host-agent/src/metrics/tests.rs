@@ -90,6 +90,7 @@ fn every_metric_is_updated_somewhere() {
         include_str!("../daemon/heart.rs"),
         include_str!("../daemon/companion.rs"),
         include_str!("../http/gate.rs"),
+        include_str!("../outbox/mod.rs"),
         include_str!("../http/reports.rs"),
     ]
     .map(|source| source.split("#[cfg(test)]").next().unwrap_or_default())
@@ -105,6 +106,8 @@ fn every_metric_is_updated_somewhere() {
         ("time_to_ready", "ended"),
         ("jobs_ended", "ended"),
         ("step_retries", "step_again"),
+        ("deliveries", "delivered"),
+        ("deliveries_waiting", "deliveries_wait"),
         ("backend_call", "call"),
         ("backend_call_errors", "call_failed"),
     ];

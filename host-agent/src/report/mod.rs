@@ -22,6 +22,7 @@ pub use page::{
     CheckCounts, CheckLine, EvidenceLine, Fact, GuestReport, Head, HistoryLine, HostKeyCard, IdentityLine,
     IdentitySection, InterfaceLine, RefusalLine, SecretLine, TrustView, VERSION,
 };
+pub(crate) use timeline::timeline as timeline_of;
 pub use timeline::{Join, JoinedBy, Outcome, Side, Span, SpanKind, Timeline};
 
 #[cfg(test)]

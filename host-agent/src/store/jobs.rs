@@ -9,7 +9,7 @@ use super::database::Writing;
 use super::dialect::Dialect;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
-use super::{Store, claim, claims, identities, reservations};
+use super::{Store, claim, claims, identities, outbox, reservations};
 use crate::job::{
     Change, Claimant, Claimed, Event, JobStore, JournalError, Lease, NewJob, Outline, Recorded, Request,
     State,
@@ -64,9 +64,13 @@ impl JobStore for Store {
         outline: &Outline,
     ) -> Result<(), JournalError> {
         let (own, recorded, outline) = (lease.clone(), recorded.clone(), outline.clone());
+        let targets = self.targets();
         let work = self.write_often(move |writing| {
             Box::pin(async move {
                 append(writing, &own, &recorded, &outline).await?;
+                if !targets.is_empty() && outbox::may_end(&recorded.event, &outline) {
+                    outbox::enclose(writing, &targets, &own.job, recorded.seq, recorded.at_ms).await?;
+                }
                 if matches!(recorded.event, Event::Abandoned { .. }) {
                     let_go(writing, &own.job).await?;
                 }

@@ -30,6 +30,7 @@ mod location;
 mod lookups;
 mod notices;
 mod old;
+mod outbox;
 mod postgres;
 mod prune;
 mod query;
@@ -43,7 +44,7 @@ mod secrets;
 mod sqlite;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use futures_util::future::BoxFuture;
 
@@ -63,6 +64,7 @@ pub use identities::Shared;
 pub use lists::{JobFilter, JobRow};
 pub use location::{Location, Server};
 pub use lookups::{Answered, Ground};
+pub use outbox::{Message, MessageRow, Posted, Settled};
 pub use prune::Pruned;
 pub use refusals::Refused;
 pub use reports::{ReportFilter, StoredReport};
@@ -71,12 +73,18 @@ pub use reports::{ReportFilter, StoredReport};
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
+    /// Who is told of ends of jobs, as the outbox names them.
+    targets: Arc<RwLock<Arc<[String]>>>,
 }
 
 impl Store {
     /// Opens or makes the embedded store, checks its integrity and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Arc::new(sqlite::Sqlite::open(path).await?) })
+        Ok(Self::of(Arc::new(sqlite::Sqlite::open(path).await?)))
+    }
+
+    fn of(database: Arc<dyn Database>) -> Self {
+        Self { database, targets: Arc::new(RwLock::new(Arc::from(Vec::new()))) }
     }
 
     /// Opens the store wherever it is; see [`Location`].
@@ -85,7 +93,7 @@ impl Store {
             Location::File(path) => Self::open(path).await,
             Location::Server(server) => {
                 let database = postgres::Postgres::open(server, &location.to_string()).await?;
-                Ok(Self { database: Arc::new(database) })
+                Ok(Self::of(Arc::new(database)))
             }
         }
     }

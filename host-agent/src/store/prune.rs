@@ -75,7 +75,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
         .await
         .map_err(failed("look for old jobs"))?;
     let gone = text("a list of jobs", &gone)?;
-    let mut counts = [0; 9];
+    let mut counts = [0; 10];
     let tables = [
         ("events", "job"),
         ("claims", "job"),
@@ -85,6 +85,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
         ("leases", "job"),
         ("evidence", "job"),
         ("heard", "job"),
+        ("outbox", "job"),
         ("jobs", "id"),
     ];
     for (count, (table, column)) in counts.iter_mut().zip(tables) {
@@ -96,7 +97,7 @@ async fn prune(writing: &mut Writing<'_>, before: i64) -> Result<Pruned, StoreEr
             .map_err(failed("forget old jobs"))?;
         *count = done.rows_affected();
     }
-    let [events, claims, _, reports, _, _, evidence, heard, jobs] = counts;
+    let [events, claims, _, reports, _, _, evidence, heard, _, jobs] = counts;
     Ok(Pruned { jobs, events, claims, reports, evidence: evidence + heard, refusals: 0 })
 }
 

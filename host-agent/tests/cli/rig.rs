@@ -84,6 +84,24 @@ impl Rig {
         Self { hypervisor, folder, reports, companion: None, extra: String::new() }
     }
 
+    /// Lines of TOML for the companion that is started next.
+    pub(crate) fn configure(&mut self, extra: &str) {
+        extra.clone_into(&mut self.extra);
+    }
+
+    pub(crate) fn config(&self) -> String {
+        self.path("firstlight.toml").display().to_string()
+    }
+
+    /// Writes a configuration for the program itself.
+    pub(crate) fn configure_file(&self, extra: &str) {
+        std::fs::write(
+            self.config(),
+            format!("state = {:?}\n[reports]\nlisten = \"{}\"\n{extra}", self.state(), self.reports),
+        )
+        .unwrap();
+    }
+
     pub(crate) async fn serve(&mut self) {
         let file = self.path("firstlight.toml");
         let text = format!(

@@ -99,6 +99,8 @@ async fn after_work() -> Rig {
     metrics.call_failed("local", "proxmox-gone");
     metrics.step_again("start");
     metrics.store_error("append");
+    metrics.delivered("webhook:ci", "given-up");
+    metrics.deliveries_wait("webhook:ci", 1);
     let counted = "firstlight_guests{backend=\"local\",state=\"done\",trust=\"attested\"} 1";
     for _ in 0..300 {
         if page(&rig, "*/*").await.1.contains(counted) {

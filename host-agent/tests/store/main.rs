@@ -15,6 +15,7 @@ mod figures;
 mod fleet;
 mod jobs;
 mod leases;
+mod outbox;
 mod queue;
 mod reports;
 mod requests;
@@ -45,6 +46,10 @@ macro_rules! suite {
 }
 
 suite! {
+    outbox::an_end_is_told_to_each_target_and_nothing_else_is,
+    outbox::a_message_belongs_to_one_companion_at_a_time,
+    outbox::a_message_whose_sender_died_comes_again,
+    outbox::messages_are_given_up_tried_anew_and_forgotten,
     census::guests_are_counted_by_kind,
     census::who_let_go_of_its_name_is_no_guest,
     candidates::an_open_claim_keeps_a_few_reports_until_one_is_chosen,

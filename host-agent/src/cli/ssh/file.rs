@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// It cannot be written, or not be given to its owner; the file is as it was.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(in crate::cli) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = target(path)?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

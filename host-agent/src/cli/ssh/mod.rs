@@ -11,6 +11,7 @@ use firstlight_shared::text::escape;
 
 pub(super) use args::SshCommand;
 pub(super) use ca::{CaCommand, make as make_ca};
+pub(super) use file::replace;
 
 use super::client::query;
 use super::failure::{Exit, Failure};

@@ -38,9 +38,8 @@ impl ApiError {
 pub(crate) fn status_of(code: &str) -> StatusCode {
     match code {
         "bad-request" => StatusCode::BAD_REQUEST,
-        "no-such-job" | "no-such-guest" | "no-such-route" | "no-such-snapshot" | "no-ssh-ca" => {
-            StatusCode::NOT_FOUND
-        }
+        "no-such-job" | "no-such-guest" | "no-such-route" | "no-such-snapshot" | "no-such-webhook"
+        | "no-ssh-ca" => StatusCode::NOT_FOUND,
         "guest-exists"
         | "guest-differs"
         | "guest-unwinding"

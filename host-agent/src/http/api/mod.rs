@@ -11,6 +11,7 @@ mod extract;
 mod follow;
 mod guests;
 mod hosts;
+mod inventory;
 mod jobs;
 mod page;
 mod ssh_ca;
@@ -20,6 +21,7 @@ mod up;
 mod wait;
 mod watch;
 mod web;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -41,6 +43,7 @@ pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
 pub use guests::{ChangeBody, Snapshots};
 pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
+pub use inventory::Inventory;
 pub use jobs::ShownJob;
 pub use ssh_ca::{Certificates, SignRequest};
 pub use store::StoreCheck;
@@ -49,6 +52,7 @@ pub use up::{PlanAnswer, Status, UpAnswer, UpRequest};
 pub use wait::WaitRequest;
 pub use watch::WatchLine;
 pub use web::{Link, LinkRequest};
+pub use webhooks::{WebhookRetry, WebhookTest, Webhooks};
 
 /// Bytes of a request; the largest is a batch of guests.
 const BODY_LIMIT: usize = 4 << 20;
@@ -97,6 +101,10 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(ssh_ca::certificates, ssh_ca::sign))
         .routes(routes!(evidence::verify))
         .routes(routes!(evidence::evidence_key))
+        .routes(routes!(inventory::inventory))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::retry))
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::export))

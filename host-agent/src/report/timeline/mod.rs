@@ -118,7 +118,7 @@ impl Span {
 }
 
 /// The whole line. `now_ms`: up to where what has not ended is drawn.
-pub(super) fn timeline(events: &[Recorded], report: Option<&ReportView>, now_ms: u64) -> Timeline {
+pub(crate) fn timeline(events: &[Recorded], report: Option<&ReportView>, now_ms: u64) -> Timeline {
     let told = host::told(events);
     let created = events.first().map_or(0, |event| event.at_ms);
     let of_guest = report.map(|report| guest::told(report, told.started_at_ms));
