@@ -38,6 +38,7 @@ pub const GUESTS: &[Tool] = &[
 pub const TESTS: &[Tool] = &[
     tool("age", "age"),
     tool("curl", "curl"),
+    tool("groff", "groff-base"),
     tool("nix-instantiate", "nix-bin"),
     tool("readelf", "binutils"),
     tool("shellcheck", "shellcheck"),

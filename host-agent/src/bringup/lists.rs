@@ -21,6 +21,11 @@ impl Bringups {
         Ok(JobPage { jobs: self.lines(rows).await?, next })
     }
 
+    /// How many jobs are in which state.
+    pub async fn counts(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        self.store.count_jobs().await
+    }
+
     /// One job as lists show it; none if there is no such job.
     pub async fn line(&self, job: &str) -> Result<Option<JobLine>, StoreError> {
         let row = self.store.job(job).await?;

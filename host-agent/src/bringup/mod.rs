@@ -5,6 +5,7 @@ mod budget;
 mod certify;
 mod change;
 mod decide;
+mod duplicates;
 mod endings;
 mod endpoints;
 mod evidence;
@@ -37,6 +38,7 @@ pub use api::{
 };
 pub use certify::{Certifier, CertifyError, ForeignKey, ShownAuthority, no_authority};
 pub use change::Change;
+pub use duplicates::{DuplicatePage, Holder, SharedFilter, SharedIdentity};
 pub use endings::Told;
 pub use endpoints::{Endpoints, ServeReports};
 pub use evidence::{EvidenceKey, Verified, VerifiedState};

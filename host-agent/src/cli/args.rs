@@ -226,6 +226,8 @@ pub(super) enum Command {
     Ssh(super::ssh::SshCommand),
     #[command(flatten)]
     Signals(super::signals::SignalCommand),
+    #[command(flatten)]
+    Tell(super::tell::TellCommand),
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),

@@ -32,7 +32,7 @@ pub(super) const EXITS: [(u8, &str); 9] = [
     (0, "done; of `plan`: `up` would work, or has nothing to do"),
     (
         1,
-        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing; of `verify`: something does not hold; of `golden lint`: an error was found",
+        "a guest did not become ready (it was rolled back, unless its spec says keep; one that another tool made stays as it is); of `doctor`: something is missing; of `verify`: something does not hold; of `golden lint`: an error was found; of `duplicates`: guests that are there share an identity",
     ),
     (2, "wrong usage"),
     (

@@ -7,16 +7,13 @@ use super::args::{JobsArguments, Page, PlaceArguments};
 use super::client::{Client, Place, escape, query};
 use super::failure::{Exit, Failure, exit_of};
 use super::interrupt::Interrupts;
-use super::live::{Row, Screen, follow_with, say};
+use super::live::{follow_with, say};
 use super::up::within;
 use super::{Session, print, print_on, render};
 use crate::bringup::{GuestSpec, JobPage, PlanAction};
 use crate::daemon::Purpose;
-use crate::http::api::{PlanAnswer, UpRequest, WatchLine};
+use crate::http::api::{PlanAnswer, UpRequest};
 use crate::job::Phase;
-
-/// Guests that have ended are kept in the picture up to this number.
-const ROWS_LIMIT: usize = 2000;
 
 pub(super) async fn plan(session: &Session, guests: Vec<GuestSpec>, json: bool) -> Result<Exit, Failure> {
     let request = UpRequest { guests, by: None };
@@ -110,7 +107,7 @@ pub(super) async fn reports(
 
 pub(super) async fn watch(session: &Session, names: &[String], json: bool) -> Result<Exit, Failure> {
     if names.is_empty() {
-        return watch_all(session, json).await;
+        return super::fleet::watch(session, json).await;
     }
     let mut states = BTreeMap::new();
     let mut tell = |view: &crate::bringup::GuestView| {
@@ -139,52 +136,4 @@ fn verdict(states: &[Phase]) -> Exit {
     } else {
         Exit::NotReady
     }
-}
-
-/// Everything until Ctrl-C, which is how this ends well.
-async fn watch_all(session: &Session, json: bool) -> Result<Exit, Failure> {
-    let mut interrupts = Interrupts::listen()?;
-    let watched = async {
-        let mut screen = Screen::new();
-        let mut rows = BTreeMap::new();
-        let mut lines = session.client.lines("/v1/watch").await?;
-        loop {
-            match lines.next::<WatchLine>().await {
-                Ok(line) if json => {
-                    if !print_on(render::json_line(&line).as_bytes())? {
-                        return Ok(());
-                    }
-                }
-                Ok(line) => take(&mut screen, &mut rows, line),
-                Err(_) => break,
-            }
-        }
-        let failure = Failure::new(Exit::NoAnswer, "the companion went away");
-        Err::<(), _>(failure.hint("the jobs go on when it is started again; watch again then"))
-    };
-    interrupts.unless(watched).await?;
-    Ok(Exit::Ok)
-}
-
-fn take(screen: &mut Screen, rows: &mut BTreeMap<String, Row>, line: WatchLine) {
-    let jobs = match line {
-        WatchLine::Snapshot(page) => {
-            rows.clear();
-            page.jobs
-        }
-        WatchLine::Job(job) => vec![*job],
-    };
-    for job in jobs {
-        let row = Row::of_line(&job);
-        screen.changed(&job.id, &row);
-        rows.insert(job.id, row);
-    }
-    while rows.len() > ROWS_LIMIT {
-        let ended = rows.iter().find(|(_, row)| row.phase.is_final()).map(|(job, _)| job.clone());
-        match ended {
-            Some(job) => rows.remove(&job),
-            None => break,
-        };
-    }
-    screen.draw(&rows.values().cloned().collect::<Vec<_>>());
 }

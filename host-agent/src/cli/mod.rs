@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod doctor;
 mod failure;
+mod fleet;
 mod golden;
 mod interrupt;
 mod live;
@@ -17,6 +18,7 @@ mod serve;
 mod signals;
 mod ssh;
 mod store;
+mod tell;
 mod trust;
 mod up;
 mod verify;
@@ -84,6 +86,7 @@ async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
             let file = arguments.file.clone().unwrap_or_default();
             return verify::offline(&file, arguments);
         }
+        Command::Tell(tell::TellCommand::Man { dir }) => return tell::man(dir.as_deref()),
         Command::Openapi => return print(&render::json(&crate::http::api_document())),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -180,6 +183,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Failure> {
         Command::Promote { guest, how } => lives::change(session, &guest, Change::Promote, &how).await,
         Command::Ssh(command) => ssh::run(session, &command).await,
         Command::Signals(command) => signals::run(session, command).await,
+        Command::Tell(command) => tell::run(session, &command).await,
         Command::Pin { output } => wait::pin(session, output.json).await,
         Command::Store(command) => store::run(session, &command).await,
         Command::Up(_)

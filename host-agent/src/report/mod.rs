@@ -4,18 +4,23 @@
 //! that came from a guest is escaped and cut when the model is made, so that no view has to think of it; HTML is escaped
 //! once more by the template library.
 
+mod blame;
 mod bound;
 mod build;
 mod gather;
 mod history;
 mod host_keys;
+pub mod html;
 mod identity;
 mod page;
 mod randomart;
 mod sections;
+pub mod text;
 mod timeline;
 mod trust;
+pub(crate) mod words;
 
+pub use blame::{Blame, BlameLine, blame};
 pub use build::{Sources, build};
 pub use gather::gather;
 pub use page::{

@@ -10,8 +10,9 @@ use super::error::failed;
 use super::rows::text;
 use super::{Store, StoreError};
 
-/// The kind whose holders are remembered after they are gone.
+/// The kinds whose holders are remembered after they are gone.
 const HOST_KEY: &str = "ssh-host-key";
+const MACHINE_ID: &str = "machine-id";
 
 /// Another guest with the same identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -91,7 +92,8 @@ impl Store {
             .map_err(failed("list retired host keys"))
     }
 
-    /// The guest of this job is no more: its identities are free, but for its host keys; see [`Store::holder_of_key`].
+    /// The guest of this job is no more: its identities are free. Its host keys and its machine-id are remembered; see
+    /// [`Store::holder_of_key`] and [`Store::shared_identities`].
     pub async fn retire_keys(&self, job: &str) -> Result<(), StoreError> {
         let job = job.to_owned();
         self.write(move |writing| Box::pin(async move { retire(writing, &job).await })).await
@@ -99,9 +101,10 @@ impl Store {
 }
 
 pub(super) async fn retire(writing: &mut Writing<'_>, job: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM identities WHERE job = $1 AND kind <> $2")
+    sqlx::query("DELETE FROM identities WHERE job = $1 AND kind NOT IN ($2, $3)")
         .bind(job)
         .bind(HOST_KEY)
+        .bind(MACHINE_ID)
         .execute(&mut *writing.sql)
         .await
         .map_err(failed("forget identities"))?;
@@ -109,6 +112,6 @@ pub(super) async fn retire(writing: &mut Writing<'_>, job: &str) -> Result<(), S
         .bind(job)
         .execute(&mut *writing.sql)
         .await
-        .map_err(failed("retire host keys"))?;
+        .map_err(failed("retire identities"))?;
     super::certificates::revoke(writing, job).await
 }

@@ -28,7 +28,8 @@ pub struct Pruned {
 impl Store {
     /// Forgets jobs that were rolled back or abandoned longer ago than `jobs`, with their events, claims, reports and
     /// evidence; and reports and evidence of guests that are gone, and refusals, older than `reports`. Whatever belongs to a guest that still is
-    /// stays. Host keys of guests that are gone are remembered for ever: a second guest with one of them is a copy.
+    /// stays. Host keys and machine-ids of guests that are gone are remembered for ever: a second guest with one of them is a
+    /// copy.
     pub async fn prune(&self, jobs: Duration, reports: Duration) -> Result<Pruned, StoreError> {
         let (jobs, reports) = (before(jobs), before(reports));
         let mut all = Pruned::default();

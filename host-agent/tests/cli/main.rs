@@ -20,6 +20,7 @@ mod receiver;
 mod rig;
 mod signals;
 mod streams;
+mod telling;
 mod traces;
 mod trusting;
 mod waiting;

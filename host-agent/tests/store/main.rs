@@ -10,6 +10,7 @@ mod admin;
 mod candidates;
 mod census;
 mod certificates;
+mod duplicates;
 mod embedded;
 mod figures;
 mod fleet;
@@ -84,6 +85,9 @@ suite! {
     reports::reports_and_refusals_are_listed,
     reports::a_guest_refused_for_good_is_remembered,
     reports::a_flood_of_one_guest_is_bounded,
+    duplicates::what_two_guests_share_is_found_for_ever,
+    duplicates::shared_identities_come_page_by_page,
+    duplicates::a_claim_that_is_used_from_elsewhere_is_shared,
     wakeups::every_commit_is_heard_of,
     wakeups::what_was_not_committed_is_not_told,
     admin::all_companions_get_the_same_listener_key,

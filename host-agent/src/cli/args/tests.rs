@@ -186,3 +186,12 @@ fn every_command_that_a_hint_names_exists() {
         }
     }
 }
+
+#[test]
+fn the_commands_that_the_page_of_reports_shows_exist() {
+    let commands = shown(include_str!("../../../../docs/report.md"));
+    for command in &commands {
+        assert_parses("docs/report.md", command);
+    }
+    assert!(commands.len() >= 6, "docs/report.md shows only {} commands", commands.len());
+}

@@ -7,7 +7,7 @@ use crate::backend::Trouble;
 use crate::job::Phase;
 
 /// Of the name's column; longer names are cut.
-const NAME_WIDTH: usize = 24;
+pub(super) const NAME_WIDTH: usize = 24;
 
 /// One job as a display needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    fn line(&self, name_width: usize, now_ms: u64) -> String {
+    pub(super) fn line(&self, name_width: usize, now_ms: u64) -> String {
         let name = pad(&truncate_str(&escape(&self.guest, NAME_WIDTH), name_width, "…"), name_width);
         let total = seconds(self.total_ms.unwrap_or_else(|| now_ms.saturating_sub(self.created_ms)));
         let in_step = match (self.phase.is_final() || self.phase == Phase::Queued, self.step_since_ms) {

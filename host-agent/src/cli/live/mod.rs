@@ -1,6 +1,7 @@
 //! Follows jobs: live lines on a terminal, plain lines elsewhere. All of it on standard error.
 
 mod display;
+mod fleet;
 mod screen;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use super::client::{Client, Ending, Lines, query};
 use super::failure::{Exit, Failure};
 use crate::bringup::{GuestView, JobLine};
 pub(super) use display::{Row, seconds, standstill};
+pub(super) use fleet::Counts;
 pub(super) use screen::{Screen, say};
 
 /// How many jobs one stream follows: their ids must fit into an address.

@@ -5,6 +5,7 @@ use std::io::Write;
 use console::Term;
 
 use super::display::{Row, Size, frame};
+use super::fleet::{Counts, fleet};
 use crate::clock::now_ms;
 
 /// What was drawn last.
@@ -44,9 +45,18 @@ impl Screen {
 
     /// Draws all jobs as they are now.
     pub(crate) fn draw(&mut self, rows: &[Row]) {
+        self.draw_with(|now_ms, size| frame(rows, now_ms, size));
+    }
+
+    /// Draws the fleet as it is now.
+    pub(crate) fn draw_fleet(&mut self, rows: &[Row], counts: &Counts) {
+        self.draw_with(|now_ms, size| fleet(rows, counts, now_ms, size));
+    }
+
+    fn draw_with(&mut self, lines: impl FnOnce(u64, Size) -> Vec<String>) {
         let Some(terminal) = &self.terminal else { return };
         let (height, width) = terminal.size();
-        let lines = frame(rows, now_ms(), Size { width: width.into(), height: height.into() });
+        let lines = lines(now_ms(), Size { width: width.into(), height: height.into() });
         if lines != self.drawn {
             self.replace(lines);
         }

@@ -1,5 +1,6 @@
 //! Jobs: lists, one job with everything, several joined.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -121,4 +122,20 @@ pub(super) async fn summary(
     Params(query): Params<SummaryQuery>,
 ) -> Result<Json<Summary>, ApiError> {
     Ok(Json(service.summary(&split(&query.jobs)).await?))
+}
+
+/// How many jobs there are.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobCounts {
+    /// By state; a state that no job is in is absent.
+    pub jobs: BTreeMap<String, u64>,
+}
+
+/// Count the jobs by state.
+#[utoipa::path(get, path = "/v1/counts", tag = "jobs",
+    responses((status = 200, body = JobCounts), (status = "default", body = Fault)))]
+pub(super) async fn counts(State(service): State<Arc<Bringups>>) -> Result<Json<JobCounts>, ApiError> {
+    let counts = service.counts().await?;
+    let jobs = counts.into_iter().map(|(phase, count)| (phase.as_str().to_owned(), count)).collect();
+    Ok(Json(JobCounts { jobs }))
 }

@@ -5,6 +5,7 @@
 
 mod changes;
 mod describe;
+mod duplicates;
 mod error;
 mod evidence;
 mod extract;
@@ -44,7 +45,7 @@ pub use follow::FollowLine;
 pub use guests::{ChangeBody, Snapshots};
 pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
 pub use inventory::Inventory;
-pub use jobs::ShownJob;
+pub use jobs::{JobCounts, ShownJob};
 pub use ssh_ca::{Certificates, SignRequest};
 pub use store::StoreCheck;
 pub(crate) use stream::{Listener, News};
@@ -84,6 +85,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::summary))
+        .routes(routes!(jobs::counts))
         .routes(routes!(changes::cancel))
         .routes(routes!(changes::retry))
         .routes(routes!(changes::abandon))
@@ -95,6 +97,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(follow::follow))
         .routes(routes!(watch::watch))
         .routes(routes!(hosts::reports))
+        .routes(routes!(duplicates::duplicates))
         .routes(routes!(hosts::known_hosts))
         .routes(routes!(hosts::revoked_keys))
         .routes(routes!(ssh_ca::authority))
