@@ -64,15 +64,6 @@ fn the_commands_that_readme_and_the_docs_show_exist() {
     }
 }
 
-#[test]
-fn the_commands_that_the_page_of_goldens_shows_exist() {
-    let commands = shown(include_str!("../../../../docs/golden-images.md"));
-    for command in &commands {
-        assert_parses("docs/golden-images.md", command);
-    }
-    assert!(commands.len() >= 4, "docs/golden-images.md shows only {} commands", commands.len());
-}
-
 /// README and `--help` show one table.
 #[test]
 fn readme_has_the_exit_codes_of_help() {

@@ -49,7 +49,7 @@ fn cloud_init(facts: &Facts) -> Option<Finding> {
         facts.text(path).is_some_and(|text| text.lines().any(|line| line.trim() == "ssh_deletekeys: false"))
     });
     (facts.has(CONFIG) && !is_told).then(|| {
-        Finding::new("cloud-init-makes-keys", Severity::Warning, "cloud-init", format!("/{CONFIG}"))
+        Finding::new("cloud-init-makes-keys", Severity::Warning, "cloud-init beside the agent", format!("/{CONFIG}"))
             .danger("it deletes the host keys that the guest agent made and reported, and makes others: the report names keys that sshd does not serve")
             .fix("write /etc/cloud/cloud.cfg.d/95-firstlight.cfg: `ssh_deletekeys: false` and `ssh_genkeytypes: []`, as packaging/install-guest does")
     })
@@ -57,25 +57,26 @@ fn cloud_init(facts: &Facts) -> Option<Finding> {
 
 fn program(facts: &Facts, agent: &Entry) -> Vec<Finding> {
     let path = format!("/{}", agent.at);
-    let error = |rule, danger: &str| {
-        Finding::new(rule, Severity::Error, "guest agent", &path).danger(danger).fix(INSTALL)
-    };
+    let error = |rule| Finding::new(rule, Severity::Error, "guest agent", &path).fix(INSTALL);
     let mut findings = Vec::new();
     if agent.mode & 0o111 == 0 {
-        findings.push(error("agent-not-executable", "it cannot be run").fix(format!("chmod 0755 {path}")));
+        findings
+            .push(error("agent-not-executable").danger("it cannot be run").fix(format!("chmod 0755 {path}")));
     }
     let bytes = agent.bytes.as_deref().unwrap_or_default();
     let system = facts.file(SYSTEMD).and_then(|entry| machine_of(entry.bytes.as_deref()?));
     match (machine_of(bytes), system) {
-        (None, _) => findings.push(error("agent-not-a-program", "it is no ELF program, and cannot be run")),
-        (Some(agent), Some(system)) if agent != system => findings.push(error(
-            "agent-architecture",
-            &format!(
-                "it is built for {}, and the system for {}: it cannot be run",
-                name_of(agent),
-                name_of(system)
-            ),
-        )),
+        (None, _) => {
+            findings.push(error("agent-not-a-program").danger("it is no ELF program, and cannot be run"))
+        }
+        (Some(agent), Some(system)) if agent != system => {
+            let (agent, system) = (name_of(agent), name_of(system));
+            findings.push(
+                error("agent-architecture").danger(format!(
+                    "it is built for {agent}, and the system for {system}: it cannot be run"
+                )),
+            );
+        }
         _ => {}
     }
     let ours = env!("CARGO_PKG_VERSION");

@@ -85,7 +85,7 @@ fn absent(target: Target) -> Finding {
             "the clone's first start is a first boot to systemd: presets enable services that the golden had not enabled",
         ),
     };
-    Finding::new("machine-id-absent", severity, "machine-id", format!("/{MACHINE_ID}"))
+    Finding::new("machine-id-absent", severity, "file of the machine-id", format!("/{MACHINE_ID}"))
         .danger(danger)
         .fix(format!("make it, empty: `: > /{MACHINE_ID}`"))
 }

@@ -44,7 +44,7 @@ pub(super) fn check(facts: &Facts, target: Target) -> Vec<Finding> {
             let finding = Finding::new(
                 "two-networks",
                 Severity::Warning,
-                "systemd-networkd",
+                "network by systemd-networkd",
                 "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
             );
             findings.push(
@@ -54,8 +54,12 @@ pub(super) fn check(facts: &Facts, target: Target) -> Vec<Finding> {
             );
         }
         Some("ubuntu" | "fedora") if !facts.has(NETWORKD) => {
-            let finding =
-                Finding::new("no-networkd", Severity::Error, "systemd-networkd", format!("/{NETWORKD}"));
+            let finding = Finding::new(
+                "no-networkd",
+                Severity::Error,
+                "network by systemd-networkd",
+                format!("/{NETWORKD}"),
+            );
             findings.push(
                 finding
                     .danger("Proxmox writes files of networkd for this distribution, and nothing in the golden reads them: no clone gets an address")
