@@ -5,6 +5,8 @@
 
 pub mod ansible;
 pub mod args;
+pub mod axe;
+pub mod browser;
 pub mod build;
 pub mod check;
 pub mod demo;

@@ -53,6 +53,12 @@ pub const POSTGRESQL: &[Tool] = &[tool("initdb", "postgresql"), tool("setpriv", 
 /// For the test server of others that speaks Proxmox's API.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3")];
 
+/// A real browser, and who drives it.
+pub const BROWSER: &[Tool] = &[tool("chromium", "chromium"), tool("chromedriver", "chromium-driver")];
+
+/// For what comes from npm.
+pub(crate) const NPM: &[Tool] = &[tool("npm", "npm")];
+
 /// For a real Incus server, besides those for guests.
 const INCUS: &[Tool] = &[
     tool("incus", "incus-client"),

@@ -15,6 +15,8 @@ pub const GOLDENS_VARIABLE: &str = "FIRSTLIGHT_GOLDENS";
 pub const FAKEPVE_VARIABLE: &str = "FIRSTLIGHT_FAKEPVE";
 /// `ansible-playbook`.
 pub const ANSIBLE_VARIABLE: &str = "FIRSTLIGHT_ANSIBLE";
+/// axe-core's script.
+pub const AXE_VARIABLE: &str = "FIRSTLIGHT_AXE";
 /// Set by `cargo xtask test --full`: run the long matrices too.
 pub const FULL_VARIABLE: &str = "FIRSTLIGHT_FULL";
 /// Of a matrix on a real server, only the cases whose words hold this, to look into them again.

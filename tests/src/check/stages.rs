@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::Stage;
 use crate::build::Programs;
 use crate::golden::{self, Variant};
-use crate::{ansible, build, fakepve, packages, paths, run};
+use crate::{ansible, axe, build, fakepve, packages, paths, run};
 
 /// What tests run against that is not of the repository: servers of others, goldens, both programs.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Ground {
     /// The Python that has a Proxmox API made by others, and its schema.
     fakepve: PathBuf,
     ansible: PathBuf,
+    axe: PathBuf,
     programs: Programs,
     goldens: PathBuf,
 }
@@ -25,6 +26,7 @@ pub(super) struct Ground {
 pub(super) struct Beside {
     fakepve: PathBuf,
     ansible: PathBuf,
+    axe: PathBuf,
 }
 
 /// Installs all that tests need besides the toolchain; makes the goldens' bases, and the guest's program.
@@ -33,22 +35,23 @@ pub(super) fn beside() -> Result<Beside> {
         nix::unistd::geteuid().is_root(),
         "real servers and guests need root; `cargo xtask test --fast` is the part without"
     );
-    for wanted in [packages::POSTGRESQL, packages::GUESTS, packages::TESTS] {
+    for wanted in [packages::POSTGRESQL, packages::GUESTS, packages::TESTS, packages::BROWSER] {
         packages::ensure(wanted)?;
     }
     packages::ensure_incus()?;
     // Its profile has a target folder, and so a lock, of its own.
     build::guest()?;
-    let beside = Beside { fakepve: fakepve::ensure()?, ansible: ansible::ensure()? };
+    let beside =
+        Beside { fakepve: fakepve::ensure()?, ansible: ansible::ensure()?, axe: axe::ensure_script()? };
     golden::ensure_bases(Variant::ALL)?;
     Ok(beside)
 }
 
 /// Builds the other program, and the goldens with both.
-pub(super) fn ground(Beside { fakepve, ansible }: Beside) -> Result<Ground> {
+pub(super) fn ground(Beside { fakepve, ansible, axe }: Beside) -> Result<Ground> {
     let programs = build::programs_for_tests()?;
     let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
-    Ok(Ground { fakepve, ansible, programs, goldens })
+    Ok(Ground { fakepve, ansible, axe, programs, goldens })
 }
 
 /// What takes a minute.
@@ -100,10 +103,10 @@ fn lengthen(tests: &mut Command, full: bool) {
 pub(super) fn guests(ground: &Ground, full: bool) -> Stage {
     let mut tests =
         cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight-tests", "--features", "e2e"]);
-    tests.args(["--test", "e2e", "--", "--test-threads=2"]);
-    let Ground { programs, goldens, .. } = ground;
+    tests.args(["--test", "e2e", "--test", "browser", "--", "--test-threads=2"]);
+    let Ground { programs, goldens, axe, .. } = ground;
     tests.env(paths::COMPANION_VARIABLE, &programs.companion).env(paths::GUEST_VARIABLE, &programs.guest);
-    tests.env(paths::GOLDENS_VARIABLE, goldens);
+    tests.env(paths::GOLDENS_VARIABLE, goldens).env(paths::AXE_VARIABLE, axe);
     lengthen(&mut tests, full);
     Stage::new("end to end", tests)
 }
