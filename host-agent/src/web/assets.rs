@@ -9,19 +9,28 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+/// Of a guest's report, wherever it is shown.
+use crate::report::html::STYLE as REPORT;
+
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/live.js");
 const ICON: &str = include_str!("assets/icon.svg");
 
 /// Of all of them.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let digest = Sha256::new().chain_update(STYLE).chain_update(SCRIPT).chain_update(ICON).finalize();
+    let digest = Sha256::new()
+        .chain_update(STYLE)
+        .chain_update(SCRIPT)
+        .chain_update(ICON)
+        .chain_update(REPORT)
+        .finalize();
     hex::encode(&digest[..8])
 });
 
 pub(super) async fn asset(Path((version, name)): Path<(String, String)>) -> Response {
     let found = match name.as_str() {
         "style.css" => Some(("text/css; charset=utf-8", STYLE)),
+        "report.css" => Some(("text/css; charset=utf-8", REPORT)),
         "live.js" => Some(("text/javascript; charset=utf-8", SCRIPT)),
         "icon.svg" => Some(("image/svg+xml", ICON)),
         _ => None,

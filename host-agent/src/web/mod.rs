@@ -10,10 +10,12 @@
 //! with each (see `guard`) allows nothing else.
 
 mod assets;
+mod duplicates;
 mod fleet;
 mod form;
 mod goldens;
 mod guard;
+mod guest;
 mod home;
 mod jobs;
 mod live;
@@ -66,10 +68,13 @@ pub fn web_router(
         .route("/ui/sign-in", get(sign_in::form).post(sign_in::with_token))
         .route("/ui/enter", get(sign_in::link).post(sign_in::with_link))
         .route("/ui/sign-out", axum::routing::post(sign_in::out))
-        .route("/ui/guests/{name}", get(jobs::guest))
+        .route("/ui/guests/{name}", get(guest::page))
         .route("/ui/jobs", get(jobs::jobs))
         .route("/ui/jobs/{id}", get(jobs::job))
+        .route("/ui/jobs/{id}/report.json", get(guest::raw))
+        .route("/ui/jobs/{id}/report.html", get(guest::file))
         .route("/ui/jobs/{id}/{action}", get(jobs::confirm).post(jobs::ask))
+        .route("/ui/duplicates", get(duplicates::list))
         .route("/ui/goldens", get(goldens::list))
         .route("/ui/live", get(live::live))
         .route("/ui/assets/{version}/{name}", get(assets::asset))

@@ -261,7 +261,7 @@ fn whatever_was_acknowledged_before_a_kill_is_there() {
         for line in &acknowledged {
             let (job, events) = line.split_once(' ').unwrap();
             let there = JobStore::events(&store, job).await.unwrap().len();
-            assert!(there >= events.parse().unwrap(), "{line}: only {there} events are there");
+            assert!(there >= events.parse::<usize>().unwrap(), "{line}: only {there} events are there");
         }
     });
 }

@@ -105,22 +105,4 @@ pub(crate) async fn goldens_tell_of_their_guests(rig: &Rig) {
     ];
     assert_eq!(told, wanted);
     assert_eq!(rig.store.golden_runs(1).await.unwrap().len(), 0, "the newest names none");
-    // Destroyed since, the guest was ready all the same.
-    let before = runs[2].ready_ms;
-    rig.store
-        .ask(
-            "a",
-            &firstlight::job::Request {
-                kind: firstlight::job::RequestKind::Unwind,
-                by: "me".into(),
-                reason: "enough".into(),
-            },
-        )
-        .await
-        .unwrap();
-    let claimed = JobStore::claim(&rig.store, &crate::rig::claimant("one", 10)).await.unwrap();
-    let mut gone = Driven::of(claimed.iter().find(|one| one.lease.job == "a").unwrap());
-    gone.roll_back(&rig.store).await;
-    let runs = rig.store.golden_runs(10).await.unwrap();
-    assert_eq!((runs[2].phase, runs[2].ready_ms), (Phase::RolledBack, before));
 }

@@ -20,6 +20,7 @@ mod acting;
 mod browser;
 mod fleet;
 mod forwarding;
+mod guest;
 mod house;
 mod html;
 mod living;

@@ -4,7 +4,7 @@ use crate::bringup::GuestView;
 use crate::job::Phase;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(in crate::web) enum Action {
     Cancel,
     Retry,
     Anew,
@@ -16,11 +16,11 @@ const ALL: [Action; 5] = [Action::Retry, Action::Anew, Action::Cancel, Action::D
 
 impl Action {
     /// As the address names it.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    pub(in crate::web) fn of(name: &str) -> Option<Self> {
         ALL.into_iter().find(|action| action.name() == name)
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::web) fn name(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
             Self::Retry => "retry",
@@ -30,7 +30,7 @@ impl Action {
         }
     }
 
-    pub(super) fn label(self) -> &'static str {
+    pub(in crate::web) fn label(self) -> &'static str {
         match self {
             Self::Cancel => "Cancel",
             Self::Retry => "Try again",
@@ -41,7 +41,7 @@ impl Action {
     }
 
     /// What will happen, before anybody says yes.
-    pub(super) fn means(self) -> &'static str {
+    pub(in crate::web) fn means(self) -> &'static str {
         match self {
             Self::Cancel => "The job is stopped, and everything that it did is undone.",
             Self::Retry => "The failed step is tried again, and the job goes on from there.",
@@ -55,7 +55,7 @@ impl Action {
         }
     }
 
-    pub(super) fn said(self) -> &'static str {
+    pub(in crate::web) fn said(self) -> &'static str {
         match self {
             Self::Cancel => "Asked for: the job is stopped and undone.",
             Self::Retry => "Asked for: the failed step is tried again.",
@@ -66,13 +66,13 @@ impl Action {
     }
 
     /// It removes something for good.
-    pub(super) fn is_grave(self) -> bool {
+    pub(in crate::web) fn is_grave(self) -> bool {
         matches!(self, Self::Cancel | Self::Destroy)
     }
 }
 
 /// In the order in which they are offered.
-pub(super) fn offered(job: &GuestView) -> Vec<Action> {
+pub(in crate::web) fn offered(job: &GuestView) -> Vec<Action> {
     if job.asked.is_some() {
         return Vec::new();
     }

@@ -7,18 +7,16 @@ mod view;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::Web;
 use super::page::{Page, Trouble, Visited, rendered};
-use super::words::encoded;
 use crate::bringup::JobFilter;
 use crate::clock::now_ms;
-use crate::http::visit::Visit;
 
 pub(super) use act::{ask, confirm};
-use action::Action;
+pub(super) use action::{Action, offered};
 use query::JobsQuery;
 pub(super) use view::{JobRow, job_row};
 use view::{JobView, job_view};
@@ -91,21 +89,6 @@ pub(super) async fn job(
     let page = Page { subject: id, ..Page::new(&visit, &title, "jobs").live("page") };
     let said = Action::of(&said.asked).map_or("", Action::said);
     Ok(rendered(&Job { page, job: job_view(view, &changes, now_ms()), said }))
-}
-
-/// A guest's page is its newest job's, for who knows the name only.
-pub(super) async fn guest(
-    State(web): State<Web>,
-    Visited(visit): Visited,
-    Path(name): Path<String>,
-) -> Result<Response, Trouble> {
-    let id = find(&web, &visit, &name).await?;
-    Ok(Redirect::to(&format!("/ui/jobs/{}", encoded(&id))).into_response())
-}
-
-async fn find(web: &Web, visit: &Visit, name: &str) -> Result<String, Trouble> {
-    let row = web.service.store.job_of_guest(name).await.map_err(|error| Trouble::store(visit, &error))?;
-    Ok(row.ok_or_else(|| Trouble::missing(visit, "guest", name))?.id)
 }
 
 /// Other jobs of the same guest's name, newest first: changes of it, and earlier guests of the name.
