@@ -36,7 +36,8 @@ impl FromStr for Address {
         if host.is_empty() || authority.as_str().contains('@') || text.contains('#') {
             return Err(AddressError);
         }
-        if authority.as_str().ends_with(':') || authority.port().is_some() && authority.port_u16().is_none() {
+        let behind = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        if !behind.is_empty() && authority.port_u16().is_none() {
             return Err(AddressError);
         }
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });

@@ -33,14 +33,14 @@ pub struct WebhookRetry {
 }
 
 /// The webhooks of this companion, and the newest messages with how they stand.
-#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", operation_id = "list_webhooks",
     responses((status = 200, body = Webhooks), (status = "default", body = Fault)))]
 pub(super) async fn list(State(service): State<Arc<Bringups>>) -> Result<Json<Webhooks>, ApiError> {
     Ok(Json(Webhooks { webhooks: service.hook_views().await?, messages: service.messages().await? }))
 }
 
 /// Send a test message to a webhook. Whether it was taken is in the list soon after.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{name}/test", tag = "webhooks", operation_id = "test_webhook",
     params(("name" = String, Path, description = "The webhook's name")),
     responses((status = 200, body = WebhookTest), (status = 404, body = Fault), (status = "default", body = Fault)))]
 pub(super) async fn test(
@@ -54,7 +54,7 @@ pub(super) async fn test(
 }
 
 /// Send now what waits for a webhook, and what was given up.
-#[utoipa::path(post, path = "/v1/webhooks/{name}/retry", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{name}/retry", tag = "webhooks", operation_id = "retry_webhook",
     params(("name" = String, Path, description = "The webhook's name")),
     responses((status = 200, body = WebhookRetry), (status = 404, body = Fault), (status = "default", body = Fault)))]
 pub(super) async fn retry(
