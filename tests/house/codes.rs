@@ -20,11 +20,13 @@ const OPENINGS: [&str; 9] = [
 ];
 
 /// Looks like a code where it stands, and is none.
-const NONE: [(&str, &str); 4] = [
+const NONE: &[(&str, &str)] = &[
     ("await-report", "a step"),
     ("deliver-secrets", "a step"),
     ("firstlight-companion", "a name in signatures"),
+    ("machine-id", "a kind of identity"),
     ("ssh-host-key", "a kind of identity"),
+    ("taken", "how a report fared, in the metrics"),
 ];
 
 /// `is-it-a-word`, as codes are written.
