@@ -88,7 +88,7 @@ fn median(times: &[u64]) -> Option<u64> {
     match sorted.len() {
         0 => None,
         length if length % 2 == 1 => sorted.get(middle).copied(),
-        _ => Some((sorted.get(middle - 1)? / 2).saturating_add(sorted.get(middle)? / 2)),
+        _ => Some(sorted.get(middle - 1)?.midpoint(*sorted.get(middle)?)),
     }
 }
 
