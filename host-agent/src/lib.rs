@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod ending;
 pub mod evidence;
 pub mod fleet;
 mod golden;

@@ -21,7 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::job::{Ending, Phase};
+use crate::ending::Ending;
+use crate::job::Phase;
 use crate::store::GuestCount;
 use labels::tame;
 pub use labels::{

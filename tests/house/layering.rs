@@ -82,6 +82,13 @@ fn inside_the_host_nobody_looks_up() {
             &["crate::job", "crate::store", "crate::http", "crate::bringup", "crate::daemon", "crate::cli"],
         ),
         ("host-agent/src/intake", &["crate::http", "crate::cli", "crate::daemon"]),
+        ("host-agent/src/http", &["crate::web::", "crate::cli", "crate::daemon"]),
+        ("host-agent/src/web", &["crate::cli", "crate::daemon"]),
+        ("host-agent/src/report", &["crate::http", "crate::web::", "crate::cli", "crate::daemon"]),
+        ("host-agent/src/outbox", &["crate::http", "crate::web::", "crate::cli", "crate::daemon"]),
+        ("host-agent/src/webhook", &["crate::http", "crate::web::", "crate::cli", "crate::daemon"]),
+        ("host-agent/src/traces", &["crate::http", "crate::web::", "crate::cli", "crate::daemon"]),
+        ("host-agent/src/golden", &["crate::job", "crate::http", "crate::bringup", "crate::cli"]),
     ];
     for (folder, forbidden) in rules {
         assert_eq!(uses(folder, forbidden), Vec::<String>::new(), "in {folder}");

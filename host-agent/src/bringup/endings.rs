@@ -7,7 +7,8 @@ use super::sagas::spec_of;
 use super::service::Bringups;
 use super::steps::is_by_beacon_alone;
 use super::view::{GuestView, ReportView};
-use crate::job::{Ending, Recorded, State, ending_at};
+use crate::ending::Ending;
+use crate::job::{Recorded, State, ending_at};
 use crate::store::StoreError;
 
 /// What there is to tell of an end. However much later it is asked for, it is the same.

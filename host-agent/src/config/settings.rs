@@ -12,7 +12,7 @@ use super::secret::SecretFile;
 use super::value::Role;
 use crate::backend::incus;
 use crate::backend::proxmox::client::link::{Address as NodeAddress, Fingerprint};
-use crate::job::Ending;
+use crate::ending::Ending;
 use crate::outbox::Address;
 
 /// Everything a companion is told. Secrets are named here, and read by whoever needs them.

@@ -9,7 +9,7 @@ use super::read::{Reader, path};
 use super::secret::SecretFile;
 use super::settings::{OtelSettings, PinSettings, WebhookSettings};
 use super::value::{Setting, Value, list_of};
-use crate::job::Ending;
+use crate::ending::Ending;
 use crate::outbox::Address;
 
 const HOOKS: &str = "webhook";

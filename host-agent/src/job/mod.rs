@@ -17,8 +17,8 @@
 //! driven by whoever holds its [`Lease`]; requests of people go through the store, so that any companion can take them.
 
 mod cell;
+mod course;
 mod deadline;
-mod ending;
 mod engine;
 mod event;
 mod fold;
@@ -28,8 +28,8 @@ mod queue;
 mod runner;
 mod step;
 
+pub use course::{Course, ending_at};
 pub use deadline::{UNDO_ATTEMPTS, UNKNOWN_DEADLINE, WallClock};
-pub use ending::{Course, Ending, ending_at};
 pub use event::{Event, JobSpec, Recorded, StepInfo};
 pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
 pub use journal::{

@@ -4,7 +4,7 @@ mod otlp;
 mod spans;
 
 use crate::bringup::Told;
-use crate::job::Ending;
+use crate::ending::Ending;
 use crate::outbox::{Letter, Postbox, Target};
 use crate::store::Message;
 

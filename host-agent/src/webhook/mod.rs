@@ -8,7 +8,7 @@ mod sign;
 use firstlight_shared::secret::Secret;
 
 use crate::bringup::Told;
-use crate::job::Ending;
+use crate::ending::Ending;
 use crate::outbox::{Letter, Postbox, Target};
 use crate::store::Message;
 
