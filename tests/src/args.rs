@@ -78,7 +78,7 @@ pub enum Task {
         /// How many pairs of guests are booted (guest)
         #[arg(long, default_value_t = 30)]
         boots: usize,
-        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox), 20 (incus)
+        /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox), 20 (incus), 10000 (web)
         #[arg(long, value_name = "COUNT")]
         guests: Vec<usize>,
         /// So many rounds for each number of guests, ours and the script's in turn (incus)
@@ -166,6 +166,8 @@ pub enum BenchSubject {
     Engine,
     /// Bring-ups on a real Incus server, against the script that people write
     Incus,
+    /// The page of a big fleet, and what many open pages cost the companion
+    Web,
     /// Bring-ups on a simulated Proxmox VE with the times of the real one, against the floor and the usual script
     Proxmox,
 }

@@ -34,11 +34,16 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "").await
+    }
+
+    /// `more` are lines of TOML at the configuration's end.
+    pub(crate) async fn start_with(folder: &Path, more: &str) -> Self {
         let reports = free_address();
         let file = folder.join("firstlight.toml");
         let text = format!(
             "state = {:?}\n[companion]\nname = \"bench\"\nroom = 20000\n[limits]\nnode = 64\n\
-             [reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n",
+             [reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n{more}",
             folder.join("state")
         );
         std::fs::write(&file, text).unwrap();
@@ -160,7 +165,7 @@ async fn one_by_one(fleet: &Fleet, reports: Vec<(String, String)>, count: usize,
     });
 }
 
-fn spec(number: usize) -> GuestSpec {
+pub(crate) fn spec(number: usize) -> GuestSpec {
     let spec = json!({
         "backend": NAME,
         "plan": { "name": format!("guest-{number:05}"), "golden": "/golden.tar", "mounts": [], "size": {} },
@@ -173,14 +178,14 @@ fn spec(number: usize) -> GuestSpec {
 }
 
 /// Resident memory of this process, in MB of a million bytes.
-fn resident() -> f64 {
+pub(crate) fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0 / 1e6
 }
 
 /// Of this process so far. Source: proc_pid_stat(5), utime and stime, in hundredths of a second.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
     Duration::from_millis(fields.map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum())

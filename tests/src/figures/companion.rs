@@ -1,4 +1,4 @@
-//! The companion's own benchmarks, optimised: `cargo xtask bench engine` and `... proxmox`. They need neither root nor
+//! The companion's own benchmarks, optimised: `cargo xtask bench engine`, `... proxmox` and `... web`. They need neither root nor
 //! guests.
 
 use anyhow::{Result, ensure};
@@ -22,6 +22,14 @@ pub fn engine(jobs: Option<usize>, only: &[String], seed: Option<u64>) -> Result
 /// It cannot be built, or a bring-up failed.
 pub fn proxmox(guests: &[usize]) -> Result<()> {
     bench("proxmox", guests.iter().map(|count| ("--guests", count.to_string())))
+}
+
+/// A round for each number of guests; none: ten thousand.
+///
+/// # Errors
+/// It cannot be built, or a page did not come.
+pub fn web(guests: &[usize]) -> Result<()> {
+    bench("web", guests.iter().map(|count| ("--guests", count.to_string())))
 }
 
 fn bench(name: &str, arguments: impl Iterator<Item = (&'static str, String)>) -> Result<()> {
