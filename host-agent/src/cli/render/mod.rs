@@ -7,7 +7,7 @@ mod lists;
 mod timeline;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
-use firstlight_shared::text::escape;
+use firstlight_shared::text::{escape, escape_json};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,18 +19,14 @@ pub(super) use lists::{guests, jobs, plan, reports};
 /// A last column narrower than this is not worth breaking lines for.
 const PROSE_WIDTH: usize = 20;
 
-/// Indented, with a line end.
+/// Indented, with a line end. What a guest says steers no terminal in here either.
 pub(super) fn json(value: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
+    escape_json(&serde_json::to_string_pretty(value).unwrap_or_default()) + "\n"
 }
 
-/// One line.
+/// As [`json`], in one line.
 pub(super) fn json_line(value: &impl Serialize) -> String {
-    let mut text = serde_json::to_string(value).unwrap_or_default();
-    text.push('\n');
-    text
+    escape_json(&serde_json::to_string(value).unwrap_or_default()) + "\n"
 }
 
 /// A table. On a terminal the last column, prose, is broken into lines that fit.
