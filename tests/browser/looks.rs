@@ -24,6 +24,7 @@ fn pages(ground: &Ground) -> Vec<(&'static str, String)> {
         ("jobs", "/ui/jobs".to_owned()),
         ("job", format!("/ui/jobs/{waiting}")),
         ("confirm", format!("/ui/jobs/{waiting}/cancel")),
+        ("duplicates", "/ui/duplicates".to_owned()),
         ("goldens", "/ui/goldens".to_owned()),
         ("nothing", "/ui/nothing-is-here".to_owned()),
     ]
