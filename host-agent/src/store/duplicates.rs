@@ -63,12 +63,15 @@ impl SharedFilter {
     }
 }
 
-/// One row for each identity with two guests or more, and for each claim that was used again from elsewhere. A claim whose
-/// report the hypervisor showed has no address to compare with.
+/// One row for each identity with two guests or more, and for each claim that was used again from elsewhere. Of all identities
+/// only jobs are counted; guests are compared where there are several. A claim whose report the hypervisor showed has no address
+/// to compare with.
 const SHARED: &str = "\
-    SELECT kind, value, CAST(CASE WHEN min(CASE WHEN retired = 0 THEN guest END) \
-        <> max(CASE WHEN retired = 0 THEN guest END) THEN 1 ELSE 0 END AS BIGINT) AS is_open \
-    FROM identities GROUP BY kind, value HAVING min(guest) <> max(guest) \
+    SELECT i.kind, i.value, CAST(CASE WHEN min(CASE WHEN i.retired = 0 THEN i.guest END) \
+        <> max(CASE WHEN i.retired = 0 THEN i.guest END) THEN 1 ELSE 0 END AS BIGINT) AS is_open \
+    FROM (SELECT kind, value FROM identities GROUP BY kind, value HAVING count(*) > 1) AS many \
+    JOIN identities i ON i.kind = many.kind AND i.value = many.value \
+    GROUP BY i.kind, i.value HAVING min(i.guest) <> max(i.guest) \
     UNION ALL \
     SELECT 'claim', r.claim_id, CAST(max(CASE WHEN j.id IS NULL THEN 0 ELSE 1 END) AS BIGINT) \
     FROM refusals r JOIN reports p ON p.claim_id = r.claim_id LEFT JOIN jobs j ON j.id = r.job AND j.live = 1 \
