@@ -86,7 +86,13 @@ impl Incus {
                 }
             }
         }
-        let facts = Facts { name, config: &instance.config, exported, making: making.as_deref() };
+        let facts = Facts {
+            name,
+            config: &instance.config,
+            exported,
+            made: placement.made,
+            making: making.as_deref(),
+        };
         Ok(match decide(&placement.job, facts) {
             Verdict::Ours => {
                 self.recent.keep(&placement.job, &instance);

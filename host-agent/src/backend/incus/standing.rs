@@ -2,8 +2,8 @@
 //!
 //! Ours is what carries the job's stamp, which the call that makes it carries; an instance that comes out of an export
 //! has a name of the job's own until it has its stamp. An instance is listed, with its configuration, as soon as the
-//! server has begun to make it: finished is one that has been given its templates or was started, or is not worked on any
-//! more. What a killed server left unfinished cannot be started, ever: it is removed and made again.
+//! server has begun to make it: finished is one whose making has ended well, or that has been given its templates, or was started.
+//! What a killed server left unfinished cannot be started, ever: it is removed and made again.
 
 use super::stamp;
 use super::wanted::Config;
@@ -30,6 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) config: &'a Config,
     /// It is made of an export: then it is listed only when all of it is there.
     pub(super) exported: bool,
+    /// Its making has ended well, by the journal. Between the two notes of a start that was cut off, it tells nothing itself.
+    pub(super) made: bool,
     /// The operation that makes it, if the server lists one that runs.
     pub(super) making: Option<&'a str>,
 }
@@ -55,7 +57,11 @@ pub(super) fn decide(job: &str, facts: Facts<'_>) -> Verdict {
     if let Some(operation) = facts.making {
         return Verdict::Making(operation.to_owned());
     }
-    if facts.exported || is_finished(facts.config) { Verdict::Ours } else { Verdict::Unfinished }
+    if facts.exported || facts.made || is_finished(facts.config) {
+        Verdict::Ours
+    } else {
+        Verdict::Unfinished
+    }
 }
 
 /// Templates are due once the volume is filled; a start takes that note away, and leaves its own.
@@ -69,9 +75,12 @@ mod tests {
     use super::super::wanted::testing::config;
     use super::*;
 
+    fn other(what: &str) -> Verdict {
+        Verdict::Other(format!("instance `web-01` {what}"))
+    }
+
     #[test]
     fn only_the_stamp_or_the_jobs_own_name_makes_it_ours() {
-        let other = |what: &str| Verdict::Other(format!("instance `web-01` {what}"));
         for (text, name, exported, making, verdict) in [
             ("", "web-01", false, None, other("was not made by this job")),
             (
@@ -105,8 +114,21 @@ mod tests {
             ("", "firstlight-j1", true, Some("op"), Verdict::Making("op".into())),
         ] {
             let config = config(text);
-            let facts = Facts { name, config: &config, exported, making };
+            let facts = Facts { name, config: &config, exported, made: false, making };
             assert_eq!(decide("j1", facts), verdict, "{text} {name}");
+        }
+    }
+
+    #[test]
+    fn what_was_made_once_is_never_unfinished_again() {
+        for (text, making, verdict) in [
+            ("user.firstlight.job=j1", None, Verdict::Ours),
+            ("user.firstlight.job=j1", Some("op"), Verdict::Making("op".into())),
+            ("user.firstlight.job=j2", None, other("carries the stamp of job j2")),
+        ] {
+            let config = config(text);
+            let facts = Facts { name: "web-01", config: &config, exported: false, made: true, making };
+            assert_eq!(decide("j1", facts), verdict, "{text} {making:?}");
         }
     }
 }
