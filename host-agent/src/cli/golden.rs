@@ -1,10 +1,13 @@
-//! `firstlight golden`: looks at goldens. Needs no companion.
+//! `firstlight golden`: looks at goldens. Needs no companion, except to have one told.
+
+mod record;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use firstlight_shared::text::escape;
 
+use super::args::PlaceArguments;
 use super::failure::{Exit, Failure};
 use super::live::say;
 use super::{print, render};
@@ -45,6 +48,13 @@ pub(super) struct LintArguments {
     /// Write the findings to this file too, as SARIF 2.1.0 for CI systems.
     #[arg(long, value_name = "FILE")]
     sarif: Option<PathBuf>,
+    /// Have the companion keep the counts and the worst findings, for its page of golden images.
+    ///
+    /// It must know the golden: `local` is the file by its path; for others say how specs name it, as
+    /// `--record=proxmox:local:backup/vzdump-lxc-9100-2026_11_21-11_14_04.tar.zst`.
+    #[arg(long, value_name = "BACKEND:NAME", num_args = 0..=1, require_equals = true, default_missing_value = "local",
+        value_parser = record::known)]
+    record: Option<record::Known>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,11 +79,12 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a number with K, M, G or T is wanted, `64G` for one".to_owned())
 }
 
-pub(super) fn run(command: &GoldenCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(place: &PlaceArguments, command: &GoldenCommand) -> Result<Exit, Failure> {
     let GoldenCommand::Lint(arguments) = command;
     /// More files than any golden has.
     const ENTRIES: u64 = 20_000_000;
     let limits = Limits { bytes: arguments.limit, entries: ENTRIES };
+    let bytes = record::size(&arguments.golden);
     let report = lint(&arguments.golden, arguments.target, limits)?;
     if let Some(file) = &arguments.sarif {
         write(file, &render::json(&sarif(&report)))?;
@@ -83,6 +94,9 @@ pub(super) fn run(command: &GoldenCommand) -> Result<Exit, Failure> {
         false => print(&table(&report))?,
     };
     say(&summary(&report));
+    if let Some(known) = &arguments.record {
+        record::record(place, known, &arguments.golden, bytes, &report).await?;
+    }
     let denied = arguments.deny.severity();
     match (report.reaches(denied), report.incomplete) {
         (true, _) => Ok(Exit::NotReady),
@@ -123,8 +137,7 @@ fn summary(report: &Report) -> String {
         .map(|(count, name)| format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
         .collect();
     let found = if counts.is_empty() { "nothing found".to_owned() } else { counts.join(", ") };
-    let target =
-        report.target.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let target = report.target.as_str();
     let golden = escape(&report.golden, 200);
     format!("{found} in {golden} ({} for {target}, {} entries)", report.shape, report.entries)
 }

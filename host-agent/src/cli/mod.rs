@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
 async fn run(arguments: Arguments, log: &LogLevel) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Serve(serve) => return serve::serve(&arguments.place, &serve, log).await,
-        Command::Golden(command) => return golden::run(&command),
+        Command::Golden(command) => return golden::run(&arguments.place, &command).await,
         Command::Config(command) => return config::run(&arguments.place, &command),
         Command::Doctor(doctor) => return doctor::doctor(&arguments.place, &doctor).await,
         Command::Trust(trust) => return trust::trust(&arguments.place, &trust).await,

@@ -18,7 +18,7 @@ use super::metered::{CallMeter, Metered};
 use super::policy::{PolicyError, policy};
 use super::proxmox::{ProxmoxError, proxmox_config};
 use super::reports::Reports;
-use super::{hooks, prune, socket};
+use super::{goldens, hooks, prune, socket};
 use crate::backend::Backend;
 use crate::backend::incus::Incus;
 use crate::backend::local::{Local, LocalConfig};
@@ -158,6 +158,7 @@ impl Companion {
             stopping: self.stopping.subscribe(),
         };
         self.tasks.push(tokio::spawn(heart.beat()));
+        self.tasks.push(tokio::spawn(goldens::look(Arc::clone(&self.service))));
         self.tasks.push(tokio::spawn(prune::prune(self.store.clone(), self.retention.subscribe())));
     }
 

@@ -8,6 +8,7 @@
 
 mod companion;
 mod error;
+mod goldens;
 mod ground;
 mod heart;
 mod hooks;

@@ -12,6 +12,7 @@ mod read;
 mod rules;
 mod sarif;
 mod secret;
+mod verdict;
 mod wanted;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub(crate) use collect::Limits;
 pub(crate) use finding::{Report, Severity, Target};
 pub(crate) use sarif::sarif;
+pub(crate) use verdict::refused;
 
 use self::collect::Facts;
 use self::place::Layout;

@@ -78,6 +78,18 @@ impl Dialect {
         }
     }
 
+    /// The same with what the backend saw of the golden's content, as a JSON array of two.
+    pub(super) fn golden_and_mark(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "(SELECT json_extract(body, '$.spec.plan.golden', '$.spec.golden_mark') FROM events WHERE events.job = jobs.id AND seq = 0)"
+            }
+            Self::Postgres => {
+                "(SELECT jsonb_build_array(body::jsonb #> '{spec,plan,golden}', body::jsonb #> '{spec,golden_mark}')::text FROM events WHERE events.job = jobs.id AND seq = 0)"
+            }
+        }
+    }
+
     /// Does `first`, which changes a row or none; only if it changed one, does `then`, an INSERT by SELECT that lacks only its
     /// condition and `last`. All in one go; a row is answered if it was done.
     pub(super) fn both(self, first: &str, key: &str, then: &str, last: &str) -> String {

@@ -43,6 +43,7 @@ mod rows;
 mod schema;
 mod secrets;
 mod sqlite;
+mod verdicts;
 
 use std::path::Path;
 use std::sync::{Arc, RwLock};
@@ -70,6 +71,7 @@ pub use outbox::{Message, MessageRow, Posted, Settled};
 pub use prune::Pruned;
 pub use refusals::Refused;
 pub use reports::{ReportFilter, StoredReport};
+pub use verdicts::{GoldenVerdict, LintFinding, LintLook};
 
 /// Handle on the store; clones share it.
 #[derive(Debug, Clone)]

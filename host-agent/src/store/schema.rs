@@ -109,6 +109,12 @@ const MIGRATIONS: &[&str] = &[
         state TEXT NOT NULL, next_at_ms INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, what TEXT, error TEXT,
         ended_at_ms INTEGER, PRIMARY KEY (target, id)) STRICT, WITHOUT ROWID;
     ",
+    // What `golden lint` said of each golden, last.
+    "
+    CREATE TABLE golden_verdicts (
+        backend TEXT NOT NULL, golden TEXT NOT NULL, mark TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        asked_by TEXT NOT NULL, look TEXT NOT NULL, PRIMARY KEY (backend, golden)) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Made after the old rows have their new columns.

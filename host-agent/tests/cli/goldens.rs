@@ -1,8 +1,8 @@
-//! `firstlight golden lint` on folders and files, without a companion.
+//! `firstlight golden lint` on folders and files, and what a companion keeps of it.
 
 use std::path::Path;
 
-use crate::rig::{Ran, program, run};
+use crate::rig::{Ran, Rig, program, run};
 
 const UNITS: &str = "usr/lib/systemd/system";
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\n";
@@ -95,4 +95,56 @@ async fn what_is_no_golden_is_told_apart_from_what_is_not_read() {
     assert!(ran.stdout.contains("format-not-read"), "{ran:#?}");
     lint(&[path, "--for", "vmware"]).await.ends_with(2);
     lint(&[path, "--limit", "x"]).await.ends_with(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_is_kept_with_a_companion_and_without() {
+    let mut rig = Rig::serving().await;
+    let golden = rig.path("golden.tar");
+    let mut builder = Vec::new();
+    {
+        let mut tar = tar::Builder::new(&mut builder);
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(7);
+        tar.append_data(&mut header, "./etc/machine-id", &b"golden\n"[..]).unwrap();
+        tar.finish().unwrap();
+    }
+    std::fs::write(&golden, builder).unwrap();
+    let path = golden.to_str().unwrap();
+    let kept = async |rig: &Rig| {
+        let service = &rig.companion.as_ref().unwrap().service;
+        service.store.golden_verdicts().await.unwrap()
+    };
+    let ran = rig.run(&["golden", "lint", path, "--record", "--json"]).await.ends_with(1);
+    let report = ran.json();
+    let first = kept(&rig).await;
+    let [verdict] = &first[..] else { panic!("{first:?}") };
+    assert_eq!((verdict.backend.as_str(), verdict.mark.as_str()), ("local", "paper"));
+    assert_eq!(verdict.golden, golden.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(verdict.look.findings.len(), report["findings"].as_array().unwrap().len());
+    assert!(
+        verdict.look.errors > 0 && verdict.look.refused.is_none() && !verdict.by.is_empty(),
+        "{verdict:?}"
+    );
+
+    // Without a companion it goes into the store that one left; the real local backend knows its size.
+    rig.stop().await;
+    let record = format!("--record=local:{}", rig.path("firstlight.toml").display());
+    let config = rig.config();
+    let other = rig.run(&["--config", &config, "golden", "lint", path, &record]).await;
+    other.ends_with(3).tells(&["it is another"]);
+    rig.run(&["--config", &config, "golden", "lint", path, "--record"]).await.ends_with(1);
+    rig.serve().await;
+    let second = kept(&rig).await;
+    assert!(second.len() == 1 && second[0].mark.contains("bytes of"), "{second:?}");
+    assert!(second[0].at_ms > first[0].at_ms);
+    rig.stop().await;
+
+    // Nobody there, and no store either.
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut command = program(&["golden", "lint", path, "--record"]);
+    command.env("FIRSTLIGHT_STATE", nowhere.path().join("state"));
+    run(command).await.ends_with(5);
+    run(program(&["golden", "lint", path, "--record=incus"])).await.ends_with(2);
 }

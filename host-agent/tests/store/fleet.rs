@@ -7,8 +7,16 @@ use serde_json::json;
 use crate::reports::{claimed, report};
 use crate::rig::{Driven, Rig, new_job, spec};
 
+/// What the backend saw of a golden.
+fn marked(golden: &str) -> Option<&'static str> {
+    golden.contains("one").then_some("9 bytes of 7")
+}
+
 async fn create(store: &Store, id: &str, golden: &str) {
-    let spec = firstlight::job::JobSpec { spec: json!({ "plan": { "golden": golden } }), ..spec(id) };
+    let spec = firstlight::job::JobSpec {
+        spec: json!({ "plan": { "golden": golden }, "golden_mark": marked(golden) }),
+        ..spec(id)
+    };
     store.create(&[new_job(id, spec)]).await.unwrap();
 }
 
@@ -104,5 +112,9 @@ pub(crate) async fn goldens_tell_of_their_guests(rig: &Rig) {
         ("/g/one_1.tar", Phase::Done, true, false),
     ];
     assert_eq!(told, wanted);
+    for run in &runs {
+        assert_eq!(run.mark.as_deref(), marked(&run.golden));
+    }
+    assert_eq!((runs[0].job.as_str(), runs[2].job.as_str()), ("c", "a"));
     assert_eq!(rig.store.golden_runs(1).await.unwrap().len(), 0, "the newest names none");
 }

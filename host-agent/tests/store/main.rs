@@ -21,6 +21,7 @@ mod queue;
 mod reports;
 mod requests;
 mod rig;
+mod verdicts;
 mod wakeups;
 
 #[cfg(feature = "e2e")]
@@ -88,6 +89,8 @@ suite! {
     duplicates::what_two_guests_share_is_found_for_ever,
     duplicates::shared_identities_come_page_by_page,
     duplicates::a_claim_that_is_used_from_elsewhere_is_shared,
+    verdicts::the_newest_verdict_of_each_golden_is_kept,
+    verdicts::verdicts_of_long_ago_are_forgotten,
     wakeups::every_commit_is_heard_of,
     wakeups::what_was_not_committed_is_not_told,
     admin::all_companions_get_the_same_listener_key,

@@ -144,7 +144,51 @@ async fn golden_images_tell_what_became_of_their_guests() {
         assert!(row.contains(&format!("data-label=\"{label}\" class=\"num\">{count}")), "{label}: {row}");
     }
     assert!(row.contains("<span class=\"text-bad\">1</span>") && row.contains("<polyline"), "{row}");
+    assert!(row.contains("data-label=\"Lint\""), "{row}");
     let guests_of = between(row, "href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
     assert_eq!(guests(&browser.page(&guests_of).await), ["web-01"]);
+    house.close().await;
+}
+
+/// A root that carries what no clone may share.
+fn root(folder: &std::path::Path) -> std::path::PathBuf {
+    let root = folder.join("root");
+    std::fs::create_dir_all(root.join("etc/ssh")).unwrap();
+    std::fs::write(root.join("etc/ssh/ssh_host_<b>\u{1b}[31m_key"), "x").unwrap();
+    root
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn golden_images_show_what_the_lint_says_of_them() {
+    let house = House::open().await;
+    let browser = house.signed_in(READER).await;
+    house.up(&["web-01"], "").await;
+    let row = async || {
+        let page = browser.page("/ui/goldens").await;
+        between(&page, "<tr id=\"golden-0\"", "</tr>").to_owned()
+    };
+    // The companion looks by itself: the paper golden is no archive.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !row().await.contains("cannot be read") {
+        assert!(Instant::now() < deadline, "{}", row().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(row().await.contains("it is not a tar archive"), "{}", row().await);
+
+    // Somebody looked at the root that it was made of.
+    let golden = house.rig.path("golden.tar");
+    let root = root(house.folder.path());
+    let record = format!("--record=local:{}", golden.display());
+    let ran = house.rig.run(&["golden", "lint", root.to_str().unwrap(), &record]).await.ends_with(1);
+    assert!(ran.stderr.contains("recorded for local golden /"), "{ran:#?}");
+    let row = row().await;
+    for words in [" errors", "ssh-host-keys", "class=\"text-bad\"", "A folder for any."] {
+        assert!(row.contains(words), "{words}: {row}");
+    }
+    assert!(!row.contains("<b>") && !row.contains('\u{1b}') && !row.contains("cannot be read"), "{row}");
+    assert!(row.contains("ssh_host_&#60;b&#62;\\u{1b}[31m_key"), "{row}");
+    // Nobody has such a backend.
+    let ran = house.rig.run(&["golden", "lint", root.to_str().unwrap(), "--record=incus:x"]).await;
+    ran.ends_with(3).tells(&["no backend `incus`"]);
     house.close().await;
 }

@@ -10,6 +10,7 @@ mod error;
 mod evidence;
 mod extract;
 mod follow;
+mod goldens;
 mod guests;
 mod hosts;
 mod inventory;
@@ -42,6 +43,7 @@ pub use error::ApiError;
 pub(crate) use error::status_of;
 pub use evidence::VerifyRequest;
 pub use follow::FollowLine;
+pub use goldens::GoldenVerdicts;
 pub use guests::{ChangeBody, Snapshots};
 pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
 pub use inventory::Inventory;
@@ -105,6 +107,7 @@ fn described() -> OpenApiRouter<Arc<Bringups>> {
         .routes(routes!(evidence::verify))
         .routes(routes!(evidence::evidence_key))
         .routes(routes!(inventory::inventory))
+        .routes(routes!(goldens::list, goldens::record))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::test))
         .routes(routes!(webhooks::retry))

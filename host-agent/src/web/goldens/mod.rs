@@ -1,5 +1,7 @@
-//! *Golden images*: which made which guests, how many became ready, and how long that takes.
+//! *Golden images*: which made which guests, how many became ready, how long that takes, and what
+//! `golden lint` said of them.
 
+mod lint;
 mod view;
 
 use askama::Template;
@@ -27,9 +29,11 @@ struct Goldens {
 pub(super) async fn list(State(web): State<Web>, Visited(visit): Visited) -> Result<Response, Trouble> {
     let runs = web.service.store.golden_runs(RUNS).await;
     let runs = runs.map_err(|error| Trouble::store(&visit, &error))?;
+    let verdicts = web.service.store.golden_verdicts().await;
+    let verdicts = verdicts.map_err(|error| Trouble::store(&visit, &error))?;
     Ok(rendered(&Goldens {
         page: Page::new(&visit, "Golden images", "goldens"),
-        goldens: goldens(&runs, now_ms()),
+        goldens: goldens(&runs, &verdicts, now_ms()),
         is_cut: runs.len() == RUNS,
         runs: runs.len(),
     }))

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use firstlight_shared::text::escape;
 
 use super::super::words::{Moment, encoded, moment, span};
+use super::lint::{Lint, lint};
 use crate::job::Phase;
-use crate::store::GoldenRun;
+use crate::store::{GoldenRun, GoldenVerdict};
 
 /// Bring-ups of a trend.
 const TREND: usize = 30;
@@ -32,6 +33,7 @@ pub(super) struct Golden {
     pub(super) median: String,
     pub(super) trend: Option<Trend>,
     pub(super) last: Moment,
+    pub(super) lint: Lint,
     /// Its guests in the fleet.
     pub(super) href: String,
 }
@@ -45,7 +47,7 @@ pub(super) struct Trend {
     pub(super) words: String,
 }
 
-pub(super) fn goldens(runs: &[GoldenRun], now_ms: u64) -> Vec<Golden> {
+pub(super) fn goldens(runs: &[GoldenRun], verdicts: &[GoldenVerdict], now_ms: u64) -> Vec<Golden> {
     let mut by_golden: BTreeMap<(&str, &str), Vec<&GoldenRun>> = BTreeMap::new();
     for run in runs {
         by_golden.entry((&run.golden, &run.backend)).or_default().push(run);
@@ -53,14 +55,20 @@ pub(super) fn goldens(runs: &[GoldenRun], now_ms: u64) -> Vec<Golden> {
     let mut found: Vec<Golden> = by_golden
         .into_iter()
         .enumerate()
-        .map(|(number, ((name, backend), runs))| golden(number, name, backend, &runs, now_ms))
+        .map(|(number, ((name, backend), runs))| {
+            let verdict =
+                verdicts.iter().find(|verdict| verdict.golden == name && verdict.backend == backend);
+            let mark = runs.first().and_then(|run| run.mark.as_deref());
+            let lint = lint(verdict, backend, name, mark, now_ms);
+            golden(number, name, backend, &runs, lint, now_ms)
+        })
         .collect();
     found.sort_by_key(|golden| std::cmp::Reverse(golden.last.ms));
     found
 }
 
 /// `runs`: newest first.
-fn golden(number: usize, name: &str, backend: &str, runs: &[&GoldenRun], now_ms: u64) -> Golden {
+fn golden(number: usize, name: &str, backend: &str, runs: &[&GoldenRun], lint: Lint, now_ms: u64) -> Golden {
     let took = |run: &&GoldenRun| run.ready_ms.map(|ready| ready.saturating_sub(run.created_ms));
     let mut times: Vec<u64> = runs.iter().filter_map(took).take(TREND).collect();
     times.reverse();
@@ -77,6 +85,7 @@ fn golden(number: usize, name: &str, backend: &str, runs: &[&GoldenRun], now_ms:
         median: median(&times).map(span).unwrap_or_default(),
         trend: trend(&times),
         last: moment(runs.first().map_or(0, |run| run.created_ms), now_ms),
+        lint,
         href: format!("/ui/?golden={}&backend={}", encoded(name), encoded(backend)),
     }
 }
@@ -122,7 +131,9 @@ mod tests {
 
     fn run(golden: &str, phase: Phase, created_ms: u64, took: Option<u64>) -> GoldenRun {
         GoldenRun {
+            job: "j".into(),
             golden: golden.into(),
+            mark: None,
             backend: "local".into(),
             phase,
             created_ms,
@@ -141,7 +152,7 @@ mod tests {
             run("/g/a.tar", Phase::NeedsOperator, 200, None),
             run("/g/a.tar", Phase::Done, 100, Some(1000)),
         ];
-        let shown = goldens(&runs, 1000);
+        let shown = goldens(&runs, &[], 1000);
         let [b, a] = &shown[..] else { panic!("{shown:?}") };
         assert_eq!((&*b.name, b.made, b.open, b.failed, &*b.median), ("b.tar", 1, 1, 0, ""));
         assert_eq!((a.made, a.ready, a.failed, a.open, &*a.median), (5, 2, 2, 0, "2.0 s"));
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_hostile_name_is_only_a_name() {
-        let shown = goldens(&[run("\u{1b}]0;x\u{7}/\"><script>", Phase::Done, 1, Some(1))], 2);
+        let shown = goldens(&[run("\u{1b}]0;x\u{7}/\"><script>", Phase::Done, 1, Some(1))], &[], 2);
         assert_eq!((&*shown[0].id, &*shown[0].name), ("golden-0", "\"><script>"));
         assert!(shown[0].whole.starts_with("\\u{1b}") && !shown[0].href.contains('<'));
     }
