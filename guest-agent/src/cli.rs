@@ -8,6 +8,7 @@ use firstlight_shared::wire::is_nonce;
 
 use crate::config::Span;
 use crate::report::evidence;
+use crate::seal::Options;
 
 pub(crate) const USAGE: &str = "\
 firstlight-guest: gives a clone its own identity, checks it, and reports
@@ -25,11 +26,18 @@ Commands:
   plan [--json]     show what `identity` would do, change nothing
   status [--json]   show stamp, identity, report and delivery
   keys              make the host keys that are missing, of all configured types, now
+  seal [--dry-run] [--keep ITEM]... [--json] [--live] [--program FILE]
+                    make an image a golden: this program and its units in it and enabled, what clones must not share
+                    taken away (docs/identity-items.md), and golden.json. Nothing is changed where something needs a
+                    decision first; --keep leaves an item as it is. The root in DIR, or / in a chroot or a container
+                    that only builds; the system that runs only with --live, right before it is switched off
+  install [--dry-run] [--json] [--live] [--program FILE]
+                    the first half of seal: this program and its units, enabled; the identity is left as it is
   adopt [--json]    stamp this live machine as it is: nothing is renewed, now or at the next boot; its host keys are
                     verified; an old stamp that cannot be read is kept aside, a suspicion is settled
 
 Options:
-  --root DIR        work on the root in DIR instead of / (identity, keys, plan and status). Not adopt: a root that does not
+  --root DIR        work on the root in DIR instead of / (seal, install, identity, keys, plan and status). Not adopt: a root that does not
                     run may be an image, and its clones would all keep one identity
   -h, --help        show this
   -V, --version     show the version
@@ -38,13 +46,14 @@ Exit codes:
   0  done
   1  identity: no fresh host key could be made, or a key of the golden is still there or may be;
      report: it could not be written; adopt: the stamp could not be written;
-     keys: one could not be made
+     keys: one could not be made; seal, install: something could not be done, the rest was
   2  wrong arguments
-  3  the root cannot be used
+  3  the root cannot be used; seal: it is none of a system with systemd
   4  report, verify --send: the host refused it
   5  report, verify --send: not delivered in time, or no usable address of the host
   6  adopt: refused, nothing was changed: this machine is stamped already, has a key or machine-id of the golden,
-     has no whole host key or no machine-id, or systemd did not boot it (a chroot)
+     has no whole host key or no machine-id, or systemd did not boot it (a chroot);
+     seal, install: refused, nothing was changed: the system is running, or somebody has to decide
   7  verify: the evidence was made, and this guest is not ready
 ";
 
@@ -58,7 +67,7 @@ pub(crate) enum End {
     Root = 3,
     Refused = 4,
     NotDelivered = 5,
-    NotAdopted = 6,
+    Declined = 6,
     NotReady = 7,
 }
 
@@ -70,6 +79,7 @@ pub(crate) enum Command {
     Plan { json: bool },
     Status { json: bool },
     Adopt { json: bool },
+    Seal { options: Options, json: bool },
     Verify { json: bool, nonce: Option<String>, within: Duration },
     Send { within: Duration },
     Help,
@@ -91,6 +101,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     let (mut root, mut command) = (None, None);
     let (mut json, mut again, mut send) = (false, false, false);
     let (mut nonce, mut within) = (None, None);
+    let mut options = Options::default();
     while let Some(argument) = arguments.next() {
         let text = argument.to_str().ok_or("an argument is not UTF-8")?;
         match text {
@@ -99,11 +110,23 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
             "--root" => set_root(&mut root, arguments.next())?,
             "--json" => json = true,
             "--again" => again = true,
+            "--dry-run" => options.dry_run = true,
+            "--live" => options.live = true,
+            "--keep" => options.keep.push(item_of(arguments.next())?),
+            "--program" => set_program(&mut options, arguments.next())?,
             "--send" => send = true,
             "--nonce" => nonce = Some(nonce_of(arguments.next())?),
             "--within" => within = Some(span_of(arguments.next())?),
+            _ if text.starts_with("--keep=") => {
+                options.keep.push(item_of(Some(text["--keep=".len()..].into()))?)
+            }
+            _ if text.starts_with("--program=") => {
+                set_program(&mut options, Some(text["--program=".len()..].into()))?
+            }
             _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
-            "identity" | "keys" | "report" | "plan" | "status" | "adopt" | "verify" if command.is_none() => {
+            "identity" | "keys" | "report" | "plan" | "status" | "adopt" | "verify" | "seal" | "install"
+                if command.is_none() =>
+            {
                 command = Some(argument.clone())
             }
             _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
@@ -116,6 +139,12 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
         "status" => Command::Status { json: std::mem::take(&mut json) },
         "adopt" => Command::Adopt { json: std::mem::take(&mut json) },
         "report" => Command::Report { again: std::mem::take(&mut again) },
+        "seal" => Command::Seal { options: std::mem::take(&mut options), json: std::mem::take(&mut json) },
+        "install" if options.keep.is_empty() => {
+            let options = Options { only_install: true, ..std::mem::take(&mut options) };
+            Command::Seal { options, json: std::mem::take(&mut json) }
+        }
+        "install" => return Err("--keep goes with seal only: install keeps everything".to_owned()),
         "verify" if std::mem::take(&mut send) => {
             Command::Send { within: within.take().unwrap_or(evidence::WITHIN) }
         }
@@ -127,7 +156,12 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
         _ => Command::Identity,
     };
     if json {
-        return Err("--json goes with plan, status, adopt and verify only".to_owned());
+        return Err("--json goes with seal, install, plan, status, adopt and verify only".to_owned());
+    }
+    if options != Options::default() {
+        return Err(
+            "--dry-run, --live and --program go with seal and install only, --keep with seal".to_owned()
+        );
     }
     if nonce.is_some() || within.is_some() || send {
         return Err(
@@ -147,6 +181,25 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
         return Err("adopt works on the running system only, without --root".to_owned());
     }
     Ok(Arguments { root: root.unwrap_or_else(|| "/".into()), command })
+}
+
+fn item_of(value: Option<OsString>) -> Result<String, String> {
+    let name = value.and_then(|value| value.into_string().ok()).unwrap_or_default();
+    match firstlight_shared::items::named(&name) {
+        Some(item) => Ok(item.name.to_owned()),
+        None => Err(format!(
+            "--keep needs the name of an item of docs/identity-items.md, machine-id for one; there is no `{}`",
+            firstlight_shared::text::escape(&name, 80)
+        )),
+    }
+}
+
+fn set_program(options: &mut Options, value: Option<OsString>) -> Result<(), String> {
+    let value = value.filter(|value| !value.is_empty()).ok_or("--program needs a file")?;
+    match options.program.replace(value.into()) {
+        None => Ok(()),
+        Some(_) => Err("--program is given twice".to_owned()),
+    }
 }
 
 fn nonce_of(value: Option<OsString>) -> Result<String, String> {
@@ -188,6 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_sealed_or_only_installed_into() {
+        let sealed =
+            parsed("--root /x seal --keep machine-id --keep=hostname --dry-run --json --live --program=/p");
+        let options = Options {
+            only_install: false,
+            dry_run: true,
+            live: true,
+            keep: vec!["machine-id".to_owned(), "hostname".to_owned()],
+            program: Some("/p".into()),
+        };
+        assert_eq!(
+            sealed,
+            Ok(Arguments { root: "/x".into(), command: Command::Seal { options, json: true } })
+        );
+        let options = Options { only_install: true, ..Options::default() };
+        assert_eq!(parsed("install").map(|a| a.command), Ok(Command::Seal { options, json: false }));
+    }
+
+    #[test]
     fn evidence_is_asked_for_with_a_challenge() {
         let nonce = "0f".repeat(16);
         let asked = parsed(&format!("verify --json --nonce {nonce} --within 10s")).map(|asked| asked.command);
@@ -219,6 +291,14 @@ mod tests {
             "adopt --again",
             "-x",
             "identity --yes",
+            "identity --dry-run",
+            "plan --keep machine-id",
+            "seal --keep",
+            "seal --keep no-such-item",
+            "seal --again",
+            "install --keep machine-id",
+            "seal --program",
+            "seal --program a --program b",
             "verify --nonce 0f",
             "verify --nonce",
             "verify --within 2",

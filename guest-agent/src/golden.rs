@@ -1,13 +1,13 @@
 //! What the golden had, as `seal` recorded it: anything of it found in a guest is not the guest's own.
 
 use firstlight_shared::ids::{DerivedMachineId, MacAddress};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::paths;
 use crate::sys::Root;
 
 /// All lists; a second seal adds to them. Absent fields mean: not recorded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Golden {
     /// Public key fingerprints, `SHA256:...`.
@@ -37,11 +37,30 @@ pub(crate) fn load(root: &Root, problems: &mut Vec<String>) -> Option<Golden> {
 }
 
 impl Golden {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.host_keys.extend(other.host_keys);
         self.machine_ids.extend(other.machine_ids);
         self.hostnames.extend(other.hostnames);
         self.macs.extend(other.macs);
+    }
+
+    /// Each once, in the order in which they were found.
+    pub(crate) fn without_doubles(self) -> Self {
+        fn once<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+            let mut kept = Vec::with_capacity(all.len());
+            all.into_iter().for_each(|one| {
+                if !kept.contains(&one) {
+                    kept.push(one);
+                }
+            });
+            kept
+        }
+        Self {
+            host_keys: once(self.host_keys),
+            machine_ids: once(self.machine_ids),
+            hostnames: once(self.hostnames),
+            macs: once(self.macs),
+        }
     }
 }
 

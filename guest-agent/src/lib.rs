@@ -21,6 +21,7 @@ mod keys;
 mod paths;
 mod provider;
 mod report;
+mod seal;
 mod secrets;
 mod show;
 mod sshd;
@@ -88,6 +89,7 @@ fn run(arguments: cli::Arguments) -> End {
             let status = show::status(&machine);
             print(&if json { show::json(&status) } else { show::render_status(&status) })
         }
+        Command::Seal { options, json } => run_seal(machine, &options, json),
         Command::Help | Command::Version => End::Done,
     }
 }
@@ -147,7 +149,31 @@ fn run_adopt(machine: &Machine, json: bool) -> End {
         print(&show::json(&show::Refused { code: refused.code(), message: &message }));
     }
     eprintln!("error: {message}");
-    if refused.is_refusal() { End::NotAdopted } else { End::Failed }
+    if refused.is_refusal() { End::Declined } else { End::Failed }
+}
+
+fn run_seal(machine: Machine, options: &seal::Options, json: bool) -> End {
+    match seal::run(machine, options) {
+        Ok(sealed) => {
+            print(&if json { show::json(&sealed) } else { seal::render(&sealed, options.dry_run) });
+            match sealed.state {
+                seal::State::Done | seal::State::Planned | seal::State::Unchanged => End::Done,
+                seal::State::Refused => End::Declined,
+                seal::State::Failed => End::Failed,
+            }
+        }
+        Err(error) => {
+            let message = error.to_string();
+            if json {
+                print(&show::json(&show::Refused { code: error.code(), message: &message }));
+            }
+            eprintln!("error: {message}");
+            match error {
+                seal::SealError::InUse { .. } => End::Declined,
+                seal::SealError::NoSystem => End::Root,
+            }
+        }
+    }
 }
 
 fn run_keys(machine: &Machine) -> End {

@@ -19,6 +19,7 @@ mod verify;
 pub(crate) use adopt::{AdoptError, Adopted, adopt};
 #[cfg(feature = "fuzzing")]
 pub(crate) use hosts::{Signs, owner as hostname_owner, rename as rename_hosts};
+pub(crate) use machine_id::{MachineIdFile, classify as classify_machine_id};
 pub(crate) use observe::observe;
 pub(crate) use outcome::{Failure, Outcome, load as load_outcome, save as save_outcome};
 pub(crate) use pending::{PendingOutcome, make_pending};

@@ -15,6 +15,8 @@ use crate::sys::{Kind, Root, SysError};
 const MAX_MATCHES: usize = 100;
 /// Findings in all: they go into a report.
 const MAX_FOUND: usize = 200;
+/// In an image; one with more was made to fill memory.
+const MAX_IN_IMAGE: usize = 20_000;
 
 /// An item at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,7 +48,16 @@ pub(crate) fn find_at_first_boot(root: &Root) -> Scan {
 
 /// Looks for these items.
 pub(crate) fn find(root: &Root, items: impl Iterator<Item = &'static Item>) -> Scan {
-    let mut walk = Walk { root, folders: BTreeMap::new(), scan: Scan::default() };
+    find_up_to(root, items, (MAX_MATCHES, MAX_FOUND))
+}
+
+/// As [`find`], for an image that is to be clean: all there is, and not only what a report has room for.
+pub(crate) fn find_all(root: &Root, items: impl Iterator<Item = &'static Item>) -> Scan {
+    find_up_to(root, items, (MAX_IN_IMAGE, MAX_IN_IMAGE))
+}
+
+fn find_up_to(root: &Root, items: impl Iterator<Item = &'static Item>, limits: (usize, usize)) -> Scan {
+    let mut walk = Walk { root, folders: BTreeMap::new(), scan: Scan::default(), limits };
     for item in items {
         for pattern in item.paths {
             for path in walk.expand(pattern) {
@@ -64,6 +75,8 @@ struct Walk<'r> {
     /// Names of the folders that were listed: most patterns share theirs, and most folders are not there.
     folders: BTreeMap<String, Rc<[String]>>,
     scan: Scan,
+    /// Of matches per pattern, and of findings.
+    limits: (usize, usize),
 }
 
 impl Walk<'_> {
@@ -81,14 +94,15 @@ impl Walk<'_> {
                     deeper.extend(found.then(|| join(component)));
                 } else {
                     let matching = names.iter().filter(|name| items::matches(component, name));
-                    deeper.extend(matching.take(MAX_MATCHES + 1).map(|name| join(name)));
+                    deeper.extend(matching.take(self.limits.0 + 1).map(|name| join(name)));
                 }
             }
-            if deeper.len() > MAX_MATCHES {
-                deeper.truncate(MAX_MATCHES);
-                self.scan.unknown.push(format!(
-                    "more than {MAX_MATCHES} paths match /{pattern}: the rest was not looked at"
-                ));
+            let limit = self.limits.0;
+            if deeper.len() > limit {
+                deeper.truncate(limit);
+                self.scan
+                    .unknown
+                    .push(format!("more than {limit} paths match /{pattern}: the rest was not looked at"));
             }
             paths = deeper;
         }
@@ -129,10 +143,11 @@ impl Walk<'_> {
         if finding != Finding::Carried && !is_due {
             return;
         }
-        if self.scan.found.len() == MAX_FOUND {
-            self.scan.unknown.push(format!("more than {MAX_FOUND} items: /{path} and others are left out"));
+        let limit = self.limits.1;
+        if self.scan.found.len() == limit {
+            self.scan.unknown.push(format!("more than {limit} items: /{path} and others are left out"));
         }
-        if self.scan.found.len() < MAX_FOUND {
+        if self.scan.found.len() < limit {
             // What a symlink leads to is somebody else's: a read-only store, a shared volume.
             let renew = item.changes_at_first_boot() && kind == Kind::File && !self.is_in_use(item);
             self.scan.found.push(Found { item, path, finding, kind, renew });
@@ -144,6 +159,10 @@ impl Walk<'_> {
     }
 
     fn bytes(&self, rule: Detect, path: &str, kind: Kind) -> Result<Option<Vec<u8>>, SysError> {
+        if rule == Detect::NonEmpty && kind == Kind::File {
+            // Logs and data bases are large, and one byte says as much as all of them.
+            return Ok(Some(if self.root.size(path) == Some(0) { Vec::new() } else { vec![b' '] }));
+        }
         let readable = matches!(kind, Kind::File | Kind::Symlink);
         if rule.needs_bytes() && readable { self.root.read(path) } else { Ok(None) }
     }

@@ -4,11 +4,13 @@ mod find;
 mod late;
 mod renew;
 
-pub(crate) use find::{Found, Scan, find_at_first_boot};
+#[cfg(test)]
+pub(crate) use find::find;
+pub(crate) use find::{Found, Scan, find_all, find_at_first_boot};
 pub(crate) use late::{late, late_among, renew_late};
-pub(crate) use renew::renew_found;
-#[cfg_attr(not(test), expect(unused_imports, reason = "sealing and lint are what they are for"))]
-pub(crate) use {find::find, renew::reset};
+#[cfg(test)]
+pub(crate) use renew::reset;
+pub(crate) use renew::{carry_out, renew_found};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

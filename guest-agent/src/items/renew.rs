@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firstlight_shared::error::Chain;
-use firstlight_shared::items::{Finding, FirstBoot, Reset};
+use firstlight_shared::items::{Finding, FirstBoot, Fresh, Reset};
 use firstlight_shared::text::escape;
 use firstlight_shared::wire::{ItemAction, ItemOutcome};
 
 use super::{Found, Scan};
+use crate::keys::dropbear;
 use crate::sys::{Root, SysError, random_bytes};
 
 /// The longest path that a report shows.
@@ -41,10 +42,20 @@ pub(crate) fn renew_found(root: &Root, scan: &Scan) -> (Vec<ItemOutcome>, Vec<St
 ///
 /// # Errors
 /// A change failed; what it was to replace is then still whole.
-#[cfg_attr(not(test), expect(dead_code, reason = "sealing is what it is for"))]
+#[cfg(test)]
 pub(crate) fn reset(root: &Root, found: &Found) -> Result<bool, SysError> {
     let mut run = Run { root, randoms: BTreeMap::new(), folders: BTreeSet::new() };
     let done = run.reset(found)?;
+    run.sync_folders().into_iter().next().map_or(Ok(done), Err)
+}
+
+/// Carries out this very reset at a path, as sealing does. False where it is not one that can be done here.
+///
+/// # Errors
+/// A change failed; what it was to replace is then still whole.
+pub(crate) fn carry_out(root: &Root, path: &str, reset: Reset) -> Result<bool, SysError> {
+    let mut run = Run { root, randoms: BTreeMap::new(), folders: BTreeSet::new() };
+    let done = run.carry_out(path, reset)?;
     run.sync_folders().into_iter().next().map_or(Ok(done), Err)
 }
 
@@ -60,6 +71,14 @@ impl Run<'_> {
     fn first_boot(&mut self, found: &Found) -> Result<bool, SysError> {
         match found.item.first_boot {
             FirstBoot::Reset => self.reset(found),
+            FirstBoot::Fresh(Fresh::DropbearKey) => match dropbear::make(&found.path) {
+                Some(key) => {
+                    let key = key
+                        .map_err(|error| SysError::new("make", &found.path, std::io::Error::other(error)))?;
+                    self.write(&found.path, Some(0o600), b"", &key)
+                }
+                None => Ok(false),
+            },
             FirstBoot::Fresh(fresh) => {
                 let random = *self.randoms.entry(found.item.name).or_insert_with(random_bytes);
                 let old = self.root.read(&found.path)?.unwrap_or_default();
@@ -74,28 +93,36 @@ impl Run<'_> {
         if found.finding != Finding::Carried {
             return Ok(false);
         }
-        let reset = found.item.reset.in_root(|path| self.root.kind(path).is_some());
+        self.carry_out(&found.path, found.item.reset.in_root(|path| self.root.kind(path).is_some()))
+    }
+
+    fn carry_out(&mut self, path: &str, reset: Reset) -> Result<bool, SysError> {
         match reset {
             Reset::Remove => {
-                self.root.remove(&found.path)?;
-                let folder = found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.root.remove(path)?;
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
                 self.folders.insert(format!("{folder}/."));
                 Ok(true)
             }
-            Reset::Link(target) => self.root.link(&found.path, target).map(|()| true),
+            Reset::Link(target) => self.root.link(path, target).map(|()| true),
+            // Whatever it holds: it may be larger than what is read.
+            Reset::Truncate => self.write(path, None, b"\0", b""),
             _ => {
-                let old = self.root.read(&found.path)?.unwrap_or_default();
+                let old = self.root.read(path)?.unwrap_or_default();
                 let new = reset.bytes(&old);
-                new.map_or(Ok(false), |new| self.write(&found.path, reset.mode(), &old, &new))
+                new.map_or(Ok(false), |new| self.write(path, reset.mode(), &old, &new))
             }
         }
     }
 
-    /// The file keeps its mode unless the reset gives one.
+    /// The file keeps its owner, and its mode unless the reset gives one: a log that its service cannot write any more
+    /// would keep it from starting.
     fn write(&self, path: &str, mode: Option<u32>, old: &[u8], new: &[u8]) -> Result<bool, SysError> {
         let mode = mode.or_else(|| self.root.mode(path)).unwrap_or(0o644);
-        if old != new {
-            self.root.replace(path, mode, new)?;
+        match self.root.owner(path) {
+            _ if old == new => {}
+            Some(owner) => self.root.replace_owned(path, mode, owner, new)?,
+            None => self.root.replace(path, mode, new)?,
         }
         Ok(true)
     }

@@ -17,22 +17,22 @@ use crate::sys::{Fuse, Machine, Root};
 
 const ID: &str = "7be07251d7584360bfa20bcb52311efb";
 
-fn open(folder: &Path) -> Root {
+pub(crate) fn open(folder: &Path) -> Root {
     Root::open(folder, Fuse::intact()).unwrap()
 }
 
-fn put(folder: &Path, path: &str, text: &str) {
+pub(crate) fn put(folder: &Path, path: &str, text: &str) {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-fn text(folder: &Path, path: &str) -> String {
+pub(crate) fn text(folder: &Path, path: &str) -> String {
     fs::read_to_string(folder.join(path)).unwrap()
 }
 
 /// Every file with its bytes and mode.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
+pub(crate) fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -48,7 +48,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
 }
 
 /// Text that a golden would have there.
-fn golden_text(rule: Detect) -> String {
+pub(crate) fn golden_text(rule: Detect) -> String {
     let line = |key: &str| format!("# a comment that stays\n{key}=golden\nother = stays\n");
     match rule {
         Detect::HasValue(keys) => line(keys[0]),
@@ -62,7 +62,7 @@ fn golden_text(rule: Detect) -> String {
 }
 
 /// A root that carries one item at each of its paths, and the programs that could own it.
-fn golden_root(item: &Item) -> (TempDir, Vec<String>) {
+pub(crate) fn golden_root(item: &Item) -> (TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let stem = if item.detect == Detect::NamedByMachineId { ID } else { "x" };
     let paths: Vec<String> = item.paths.iter().map(|pattern| pattern.replace('*', stem)).collect();
@@ -96,7 +96,9 @@ fn every_item_is_found_where_a_golden_carries_it_and_nowhere_in_an_empty_root() 
 #[test]
 fn after_its_reset_an_item_is_found_no_more_and_a_second_reset_changes_nothing() {
     let mut tried = 0;
-    for item in items::all().filter(|item| item.seal == Seal::Reset && item.reset != Reset::RemoveTree) {
+    // Folders and the golden's own names are `crate::seal`'s, and tested there.
+    let elsewhere = |item: &Item| matches!(item.reset, Reset::RemoveTree | Reset::IfOwnName { .. });
+    for item in items::all().filter(|item| item.seal == Seal::Reset && !elsewhere(item)) {
         let (folder, paths) = golden_root(item);
         put(folder.path(), "etc/bystander", "stays");
         let root = open(folder.path());

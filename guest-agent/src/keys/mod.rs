@@ -1,6 +1,7 @@
 //! SSH host keys: which types there are, how they are found, made and put in place.
 
 pub(crate) mod certificate;
+pub(crate) mod dropbear;
 mod install;
 mod make;
 mod missing;

@@ -10,6 +10,7 @@ mod console;
 mod error;
 mod files;
 mod fuse;
+mod in_use;
 mod listeners;
 mod local_socket;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod mounts;
 mod netlink;
 mod network;
 mod process;
+mod program;
 mod random;
 mod root;
 mod surroundings;
@@ -28,6 +30,7 @@ pub(crate) use console::{open_port, port_device};
 pub(crate) use error::SysError;
 pub(crate) use files::{FileFacts, LinkFacts, bytes_of, file_facts, link_facts, sha256_of};
 pub(crate) use fuse::Fuse;
+pub(crate) use in_use::init_of;
 pub(crate) use listeners::listening_sockets;
 #[cfg(feature = "fuzzing")]
 pub(crate) use listeners::parse as parse_listeners;
@@ -38,6 +41,7 @@ pub(crate) use mounts::{Mount, Space, mount_at, prove_writable, space_of};
 pub(crate) use netlink::{Loopback, LoopbackAddress, NetlinkError};
 pub(crate) use network::has_default_route;
 pub(crate) use process::{Ended, Ran, run as run_program};
+pub(crate) use program::{MAX_PROGRAM, own_program, program_at, source_date};
 pub(crate) use random::{fill_random, random_bytes};
 pub(crate) use root::{Kind, Root, STAGED, staged_name};
 

@@ -69,6 +69,8 @@ pub enum Fresh {
     NvmeHost,
     /// The golden's iSCSI name with another end, as iscsi-iname makes them: 12 random hexadecimal digits.
     IscsiName,
+    /// A private key in Dropbear's own form, of the type that the file's name says. Whoever can make keys makes it.
+    DropbearKey,
     /// 32 random hexadecimal digits in quotes, as the value of a key.
     QuotedId(&'static str),
 }
@@ -197,6 +199,7 @@ impl Fresh {
                 let name = new_iscsi_name(&String::from_utf8_lossy(old), random)?;
                 super::reset::set_value(old, INITIATOR_NAME, &name)
             }
+            Self::DropbearKey => None,
             Self::QuotedId(key) => super::reset::set_value(old, key, &format!("\"{}\"", hex::encode(random))),
         }
     }

@@ -88,6 +88,12 @@ fn reset(reset_: Reset) -> String {
         Reset::WriteText { text, .. } => format!("becomes `{}`", text.trim()),
         Reset::SetValue { key, value } => format!("`{key}={value}`"),
         Reset::DropLines(key) => format!("lines of `{key}` go"),
+        Reset::DropLinesWithout { key, but } => {
+            format!("lines of `{key}` go, unless there are some of `{but}`: then left")
+        }
+        Reset::IfOwnName { reset: inner, .. } => {
+            format!("{} where it is the golden's own name; another one is left", reset(*inner))
+        }
         Reset::Link(target) => format!("symlink to {target}"),
         Reset::EmptyMachineId => "empty, mode 0444".to_owned(),
         Reset::Run(command) => format!("`{}`", command.join(" ")),
@@ -106,6 +112,7 @@ fn first_boot(item: &Item) -> String {
         FirstBoot::Fresh(Fresh::NvmeHost) => "a new name and id, unless they are in use already".to_owned(),
         FirstBoot::Fresh(Fresh::IscsiName) => "a new name, unless it is in use already".to_owned(),
         FirstBoot::Fresh(Fresh::QuotedId(_)) => "a new id".to_owned(),
+        FirstBoot::Fresh(Fresh::DropbearKey) => "a new key".to_owned(),
         FirstBoot::Late => format!("made anew after the boot: {}", reset(item.reset)),
         FirstBoot::Report => "reported".to_owned(),
         FirstBoot::Silent => "–".to_owned(),

@@ -3,6 +3,7 @@
 //! A kernel without openat2 (before 5.6) is refused, not worked around. Writes are atomic and durable: a temporary
 //! file beside the target, fsync, rename, fsync of the folder. A leftover temporary file is replaced by the next run.
 
+mod image;
 mod label;
 
 use std::cell::RefCell;
@@ -45,6 +46,10 @@ pub(crate) struct Staged {
 pub(crate) struct Root {
     folder: OwnedFd,
     pub(crate) fuse: Fuse,
+    /// Whether each change is made durable by itself.
+    syncs: bool,
+    /// User and group of what is made anew, where they are not this process's own.
+    owner: Option<(u32, u32)>,
     /// What was done, but not as well as it should be.
     notes: RefCell<Vec<String>>,
 }
@@ -56,7 +61,7 @@ impl Root {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = nix::fcntl::open(path, flags, Mode::empty())
             .map_err(|errno| SysError::new("open the root", &path.to_string_lossy(), errno))?;
-        let root = Self { folder, fuse, notes: RefCell::default() };
+        let root = Self { folder, fuse, syncs: true, owner: None, notes: RefCell::default() };
         // Every read would fail alike without openat2, and "nothing there" is no finding: better not to start.
         root.open_in(".", OFlag::O_RDONLY | OFlag::O_DIRECTORY)
             .map_err(|errno| SysError::new("use openat2 below the root", &path.to_string_lossy(), errno))?;
@@ -86,6 +91,14 @@ impl Root {
     /// # Errors
     /// Not readable, no regular file, or larger than a file of that kind may be.
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, SysError> {
+        self.read_up_to(path, MAX_READ)
+    }
+
+    /// As [`Root::read`], with a limit of its own, in bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn read_up_to(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, SysError> {
         let failed = |error: io::Error| SysError::new("read", path, error);
         // O_NONBLOCK: a FIFO in place of the file must not hang the boot, nor look like an empty file.
         let file = match self.open_in(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
@@ -97,8 +110,8 @@ impl Root {
             return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is no regular file")));
         }
         let mut bytes = Vec::new();
-        file.take(MAX_READ + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > MAX_READ {
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
             return Err(failed(io::ErrorKind::FileTooLarge.into()));
         }
         Ok(Some(bytes))
@@ -196,6 +209,7 @@ impl Root {
             self.fuse.pass().map_err(failed)?;
             let (folder, name) = self.parent(part).map_err(|errno| failed(errno.into()))?;
             mkdirat(&folder, name, Mode::from_bits_truncate(0o755)).map_err(|errno| failed(errno.into()))?;
+            self.give(&folder, name).map_err(|errno| failed(errno.into()))?;
             if let Ok(made) = self.open_in(part, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
                 self.notes.borrow_mut().extend(self.label(made, part));
             }
@@ -224,6 +238,7 @@ impl Root {
         let mut file = File::from(fd);
         self.fuse.pass().map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
+        self.give(&folder, &staged).map_err(errno)?;
         fchmod(&file, Mode::from_bits_truncate(mode)).map_err(errno)?;
         self.notes.borrow_mut().extend(self.label(&file, path));
         Ok(Staged { path: path.to_owned(), file })
@@ -237,6 +252,9 @@ impl Root {
         let failed = |one: &Staged, error: io::Error| SysError::new("synchronize", &one.path, error);
         for one in staged {
             self.fuse.pass().map_err(|error| failed(one, error))?;
+        }
+        if !self.syncs {
+            return Ok(());
         }
         let sync = &|one: &Staged| one.file.sync_all().map_err(|error| failed(one, error));
         let [first, others @ ..] = staged else { return Ok(()) };
@@ -267,6 +285,9 @@ impl Root {
     pub(crate) fn sync_folder_of(&self, path: &str) -> Result<(), SysError> {
         let failed = |error: io::Error| SysError::new("synchronize the folder of", path, error);
         self.fuse.pass().map_err(failed)?;
+        if !self.syncs {
+            return Ok(());
+        }
         let (folder, _) = self.parent(path).map_err(|errno| failed(errno.into()))?;
         File::from(folder).sync_all().map_err(failed)
     }
@@ -335,6 +356,7 @@ impl Root {
         let _ = unlinkat(&folder, staged.as_str(), UnlinkatFlags::NoRemoveDir); // a leftover, or nothing
         self.fuse.pass().map_err(failed)?;
         symlinkat(target, &folder, staged.as_str()).map_err(|errno| failed(errno.into()))?;
+        self.give(&folder, &staged).map_err(|errno| failed(errno.into()))?;
         self.commit(path)?;
         self.sync_folder_of(path)
     }

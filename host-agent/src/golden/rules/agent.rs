@@ -9,7 +9,7 @@ use super::super::wanted::{AGENT, SYSTEMD, UNITS};
 const IDENTITY: &str = "firstlight-identity.service";
 const REPORT: &str = "firstlight-report.service";
 const GATE: &str = "firstlight-gate.target";
-const INSTALL: &str = "bake it in: packaging/install-guest BINARY ROOT";
+const INSTALL: &str = "bake it in: `firstlight-guest --root ROOT seal`";
 
 /// Units of SSH servers that must wait, and what other units than OpenSSH's mean.
 const SERVERS: [(&str, Severity); 9] = [
@@ -51,7 +51,7 @@ fn cloud_init(facts: &Facts) -> Option<Finding> {
     (facts.has(CONFIG) && !is_told).then(|| {
         Finding::new("cloud-init-makes-keys", Severity::Warning, "cloud-init beside the agent", format!("/{CONFIG}"))
             .danger("it deletes the host keys that the guest agent made and reported, and makes others: the report names keys that sshd does not serve")
-            .fix("write /etc/cloud/cloud.cfg.d/95-firstlight.cfg: `ssh_deletekeys: false` and `ssh_genkeytypes: []`, as packaging/install-guest does")
+            .fix("write /etc/cloud/cloud.cfg.d/95-firstlight.cfg: `ssh_deletekeys: false` and `ssh_genkeytypes: []`, as `firstlight-guest seal` does")
     })
 }
 

@@ -54,6 +54,12 @@ fn fix(facts: &Facts, item: &Item, path: &str) -> String {
         Reset::WriteText { text, .. } => format!("let {path} say `{}` alone", text.trim_end()),
         Reset::SetValue { key, value } => format!("set `{key}={value}` in {path}"),
         Reset::DropLines(key) => format!("take the lines of `{key}` out of {path}"),
+        Reset::DropLinesWithout { key, but } => {
+            format!("take the lines of `{key}` out of {path}; if there are some of `{but}`, they hang on it")
+        }
+        Reset::IfOwnName { .. } => {
+            format!("decide: is the name in {path} one for all clones? Else take it out")
+        }
         Reset::Link(target) => format!("make {path} a symlink to {target}"),
         Reset::Run(command) => format!("nothing now; in each clone: `{}`", command.join(" ")),
         Reset::ByOwner(_) | Reset::Policy => format!("decide: may every clone have {path}? Else remove it"),

@@ -102,9 +102,15 @@ pub(super) const ITEMS: &[Item] = &[
     },
     Item {
         name: "package-caches",
-        title: "downloaded packages",
+        title: "downloaded packages and lists of packages",
         danger: "dead weight in every clone",
-        paths: &["var/cache/apt/archives/*.deb", "var/cache/dnf/*", "var/cache/libdnf5/*"],
+        paths: &[
+            "var/cache/apt/archives/*.deb",
+            "var/lib/apt/lists/*",
+            "var/cache/dnf/*",
+            "var/cache/libdnf5/*",
+        ],
+        except: &["var/lib/apt/lists/lock", "var/lib/apt/lists/partial", "var/lib/apt/lists/auxfiles"],
         reset: Reset::RemoveTree,
         severity: Severity::Info,
         renewers: NOT_NEEDED,

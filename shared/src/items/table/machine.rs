@@ -18,6 +18,21 @@ pub(super) const ITEMS: &[Item] = &[
         ..POLICY
     },
     Item {
+        name: "firstlight-state",
+        title: "what else Firstlight knows of the machine",
+        danger: "a clone tells of the golden's past, and may not announce itself",
+        paths: &[
+            "var/lib/firstlight/stamp.unknown.json",
+            "var/lib/firstlight/rebooted.json",
+            "var/lib/firstlight/beacon.json",
+            "var/lib/firstlight/companion.json",
+        ],
+        first_boot: FirstBoot::Identity,
+        renewers: Renewers::all(Renewer::Us, ""),
+        source: "firstlight:guest-agent/src/paths.rs",
+        ..SWEPT
+    },
+    Item {
         name: "machine-id",
         title: "machine-id",
         danger: "same DHCP DUID and so the same address; same bridge MACs, IPv6 identifiers, journal and node ids",
@@ -128,10 +143,15 @@ pub(super) const ITEMS: &[Item] = &[
         title: "name that mail is sent from",
         danger: "mail of all clones comes from the golden's name; loops between them",
         paths: &["etc/mailname"],
-        detect: Detect::NonEmpty,
-        seal: Seal::Leave,
+        detect: Detect::HostName,
+        // Without the file Postfix does not start; a name that all clones are to have is none of the golden's own.
+        reset: Reset::IfOwnName { key: None, reset: &Reset::WriteText { text: "localhost\n", mode: 0o644 } },
+        seal: Seal::Reset,
         severity: Severity::Warn,
-        renewers: Renewers::all(Renewer::Nobody, "set it with the host name"),
+        renewers: Renewers::all(
+            Renewer::Service("postfix"),
+            "nobody makes another one, and `localhost` will do for its start; a domain of all clones is left: it is meant so",
+        ),
         source: "postfix 3.7.11 and 3.10.13: DEBIAN/postinst; exim4-config 4.98: DEBIAN/config",
         ..POLICY
     },
@@ -141,11 +161,12 @@ pub(super) const ITEMS: &[Item] = &[
         danger: "mail loops between the clones, and bounces name the wrong one",
         paths: &["etc/postfix/main.cf"],
         detect: Detect::HasValue(&["myhostname"]),
-        seal: Seal::Leave,
+        reset: Reset::IfOwnName { key: Some("myhostname"), reset: &Reset::DropLines("myhostname") },
+        seal: Seal::Reset,
         severity: Severity::Warn,
         renewers: Renewers::all(
-            Renewer::Nobody,
-            "`postconf -e myhostname=...`; without it Postfix asks the kernel",
+            Renewer::Service("postfix"),
+            "without the line it asks the kernel at each start",
         ),
         source: "postfix 3.7.11 and 3.10.13: DEBIAN/postinst (myfqdn)",
         ..POLICY

@@ -76,11 +76,13 @@ pub(super) const ITEMS: &[Item] = &[
         paths: &["var/lib/snmp/snmpd.conf"],
         detect: Detect::HasValue(&["oldEngineID"]),
         // The users' keys are derived from the id: they would be lost.
-        seal: Seal::Leave,
+        reset: Reset::DropLinesWithout { key: "oldEngineID", but: "usmUser" },
+        seal: Seal::Reset,
+        first_boot: FirstBoot::Reset,
         severity: Severity::Warn,
         renewers: Renewers::all(
             Renewer::Service("snmpd"),
-            "when the line is gone; SNMPv3 users then have to be made anew",
+            "when the line is gone; SNMPv3 users hang on it, and have to be made anew in each clone",
         ),
         source: "snmpd.conf(5) of net-snmp 5.9.3: engineID",
         ..POLICY

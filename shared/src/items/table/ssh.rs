@@ -1,6 +1,6 @@
 //! Host keys of SSH servers.
 
-use super::super::item::{FirstBoot, Item, Renewer, Renewers, Seal, Severity};
+use super::super::item::{FirstBoot, Fresh, Item, Renewer, Renewers, Seal, Severity};
 use super::super::{Detect, Reset};
 use super::POLICY;
 
@@ -57,12 +57,34 @@ pub(super) const ITEMS: &[Item] = &[
         name: "dropbear-host-keys",
         title: "Dropbear host keys",
         danger: "as OpenSSH's; Debian's package copies OpenSSH's key into them",
-        paths: &["etc/dropbear/dropbear_*_host_key"],
-        renewers: Renewers::debian(
-            Renewer::Nobody,
-            "the package's postinst only, and without any key the daemon does not start: dropbearkey in the guest",
+        paths: &["etc/dropbear/dropbear_ed25519_host_key", "etc/dropbear/dropbear_ecdsa_host_key"],
+        detect: Detect::NonEmpty,
+        // Not removed: where nothing is, nobody knows that a key belongs there.
+        reset: Reset::Truncate,
+        seal: Seal::Reset,
+        first_boot: FirstBoot::Fresh(Fresh::DropbearKey),
+        renewers: Renewers::all(
+            Renewer::Us,
+            "else the package's postinst only, and without any key the daemon does not start",
         ),
-        source: "dropbear 2022.83 and 2025.89: DEBIAN/postinst, dropbear.service",
+        source: "dropbear 2022.83 and 2025.89: DEBIAN/postinst, dropbear.service; mkj/dropbear:src/ed25519.c, src/ecdsa.c (buf_put_*_priv_key)",
+        ..POLICY
+    },
+    Item {
+        name: "dropbear-rsa-host-keys",
+        title: "Dropbear host keys of types that nobody needs beside ed25519",
+        danger: "as OpenSSH's; Debian's package copies OpenSSH's key into them",
+        paths: &["etc/dropbear/dropbear_rsa_host_key", "etc/dropbear/dropbear_dss_host_key"],
+        detect: Detect::NonEmpty,
+        // Where it is the only key the daemon would not start without it.
+        reset: Reset::ByOwner(&[("etc/dropbear/dropbear_ed25519_host_key", Reset::Remove)]),
+        seal: Seal::Reset,
+        first_boot: FirstBoot::Reset,
+        renewers: Renewers::all(
+            Renewer::Nobody,
+            "dropbearkey -t rsa in the guest, where an old client needs it",
+        ),
+        source: "dropbear 2022.83 and 2025.89: DEBIAN/postinst; mkj/dropbear:src/svr-runopts.c (load_all_hostkeys)",
         ..POLICY
     },
     Item {
