@@ -18,6 +18,7 @@ mod hostile_reports;
 mod images;
 mod incus;
 mod jobs;
+mod live_clones;
 mod lives;
 mod machine;
 mod nixos;

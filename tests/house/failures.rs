@@ -1,12 +1,13 @@
-//! The table of failures in docs/guest-agent.md: every row names a test, and the test is there.
+//! The tables of failures in docs/guest-agent.md and of copies in docs/lifecycle.md: every row names a test, and the test is there.
 
 use std::fs;
 
 use firstlight_tests::paths;
 
-/// Cells of the rows of the table that has `failure` as its first head.
-fn rows(text: &str) -> Vec<Vec<String>> {
-    let lines = text.lines().skip_while(|line| !line.starts_with("| failure |")).skip(2);
+/// Cells of the rows of the table that has this as its first head.
+fn rows(text: &str, head: &str) -> Vec<Vec<String>> {
+    let head = format!("| {head} |");
+    let lines = text.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
     lines.take_while(|line| line.starts_with('|')).map(cells).collect()
 }
@@ -27,7 +28,7 @@ fn has_test(source: &str, name: &str) -> bool {
 #[test]
 fn every_failure_in_the_docs_has_its_test() {
     let text = fs::read_to_string(paths::root().join("docs/guest-agent.md")).unwrap();
-    let rows = rows(&text);
+    let rows = rows(&text, "failure");
     assert!(rows.len() >= 20, "only {} rows were found", rows.len());
     for row in rows {
         let [failure, sshd, test] = row.as_slice() else { panic!("a row of {} cells: {row:?}", row.len()) };
@@ -35,9 +36,25 @@ fn every_failure_in_the_docs_has_its_test() {
             ["stopped", "runs", "this boot"].iter().any(|word| sshd.starts_with(word)),
             "{failure}: {sshd}"
         );
-        let (file, name) = test_of(test).unwrap_or_else(|| panic!("{failure}: no test is named"));
-        let source = fs::read_to_string(paths::root().join(file)).unwrap_or_default();
-        assert!(has_test(&source, name), "{failure}: {file} has no test {name}");
+        assert_has_test(failure, test);
+    }
+}
+
+fn assert_has_test(what: &str, cell: &str) {
+    let (file, name) = test_of(cell).unwrap_or_else(|| panic!("{what}: no test is named"));
+    let source = fs::read_to_string(paths::root().join(file)).unwrap_or_default();
+    assert!(has_test(&source, name), "{what}: {file} has no test {name}");
+}
+
+#[test]
+fn every_copy_of_a_guest_in_the_docs_has_its_test() {
+    let text = fs::read_to_string(paths::root().join("docs/lifecycle.md")).unwrap();
+    let rows = rows(&text, "what was done");
+    assert!(rows.len() >= 7, "only {} rows were found", rows.len());
+    for row in rows {
+        let [what, .., test] = row.as_slice() else { panic!("a row of {} cells: {row:?}", row.len()) };
+        assert_eq!(row.len(), 5, "{what}");
+        assert_has_test(what, test);
     }
 }
 

@@ -25,7 +25,7 @@ pub struct DuplicatePage {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SharedIdentity {
-    /// `mac`, `address`, `machine-id`, `hostname`, `ssh-host-key` or `claim`.
+    /// `mac`, `address`, `machine-id`, `hostname`, `ssh-host-key`, `claim` or `copy` (then the value is the guest's name).
     pub kind: String,
     pub value: String,
     /// Guests that are there now share it.
@@ -45,13 +45,13 @@ pub struct Holder {
     pub job: String,
     /// The guest is no more.
     pub gone: bool,
-    /// Of a claim: the address from which it was used.
+    /// Of a claim and of a copy: the address from which it was used, or from which the copy reported.
     pub from: Option<String>,
 }
 
 impl Bringups {
     /// Identities that two guests told, ever: host keys and machine-ids also of guests that are gone, the others (which are
-    /// free again then) of those that are there. And claims that were used from two addresses.
+    /// free again then) of those that are there. Claims that were used from two addresses, and guests whose copies reported.
     ///
     /// # Errors
     /// The store fails.
@@ -107,6 +107,9 @@ fn advice(kind: &str, open: bool) -> &'static str {
         ("claim", true) => {
             "somebody used this guest's claim again from another address: a copy of the guest, or of its disk; find it, and make the guest anew if it is not yours"
         }
+        ("copy", true) => {
+            "a report with this guest's SSH host key came from another card or address: a copy of the guest or of its disk, unless that was changed in the guest itself; find who sent it, and bring the copy up as a guest of its own"
+        }
         (_, true) => "two guests share it: bring all but one of them up again",
         (_, false) => "nothing: at most one of them is there",
     }
@@ -114,7 +117,7 @@ fn advice(kind: &str, open: bool) -> &'static str {
 
 /// Of all but the first that came. What somebody else made is not there to be destroyed: `destroy` says so then.
 fn commands(row: &SharedRow) -> Vec<String> {
-    if row.kind == "claim" {
+    if ["claim", "copy"].contains(&row.kind.as_str()) {
         let guest = row.holders.first().map(|one| escape(&one.guest, 80)).unwrap_or_default();
         return vec![format!("firstlight reports {guest}"), format!("firstlight verify {guest}")];
     }
@@ -149,7 +152,7 @@ mod tests {
             holders: vec![holder("new", "j3", false), holder("old", "j1", false), holder("gone", "j0", true)],
             holder_count: 3,
         };
-        for kind in ["ssh-host-key", "machine-id", "mac", "hostname", "address", "claim", "other"] {
+        for kind in ["ssh-host-key", "machine-id", "mac", "hostname", "address", "claim", "copy", "other"] {
             let shared = told(row(kind, true));
             assert!(!shared.advice.starts_with("nothing") && !shared.commands.is_empty(), "{kind}");
             assert_eq!(shared.value, "x\\u{1b}");

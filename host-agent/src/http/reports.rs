@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::share::{Seldom, Sources};
-use crate::intake::{Intake, IntakeError, NO_CLAIM};
+use crate::intake::{COPIED, Intake, IntakeError, NO_CLAIM};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 
@@ -138,7 +138,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> 
                     StatusCode::CONFLICT
                 }
                 // Somebody may wait for it yet: the guest shall try again.
-                NO_CLAIM => StatusCode::SERVICE_UNAVAILABLE,
+                NO_CLAIM | COPIED => StatusCode::SERVICE_UNAVAILABLE,
                 "unknown-claim" | "wrong-claim" | "claim-expired" => StatusCode::FORBIDDEN,
                 "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,

@@ -21,7 +21,7 @@ use firstlight_shared::wire::{
 pub use beacon_alone::{BeaconView, failure, verdict_by_beacon};
 pub use open::Chosen;
 pub use pulled::Pulled;
-pub use unclaimed::NO_CLAIM;
+pub use unclaimed::{COPIED, NO_CLAIM};
 pub use verdict::{Delivered, Expected, Problem, verdict};
 
 use crate::clock::now_ms;

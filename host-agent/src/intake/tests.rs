@@ -1,8 +1,8 @@
 use firstlight_shared::check::Verdict;
 use firstlight_shared::secret::Secret;
-use firstlight_shared::wire::{Claim, HostKey, Report, ReportState, SecretOutcome};
+use firstlight_shared::wire::{Address, Claim, HostKey, Report, ReportState, SecretOutcome};
 
-use super::testing::{check, claim, key, report, sealed};
+use super::testing::{check, claim, key, report, seal, sealed};
 use super::*;
 use crate::backend::Observed;
 
@@ -97,6 +97,62 @@ async fn a_second_guest_with_the_claim_or_with_the_keys_is_refused() {
     assert_eq!(rig.refused(&sealed(&claim("c2", &[7; 32]), &first), ELSEWHERE).await, "shared-host-key");
     rig.store.claim_for("j3", "web-01", "c3", &Secret::new(vec![7; 32])).await.unwrap();
     rig.intake.receive(&sealed(&claim("c3", &[7; 32]), &first), HOME).await.unwrap();
+}
+
+/// A report with this card and these addresses.
+fn seen_at(mut report: Report, mac: &str, addresses: &[&str]) -> Report {
+    let address = |text: &&str| Address { address: text.parse().unwrap(), prefix: 24 };
+    report.network[0].mac = Some(mac.parse().unwrap());
+    report.network[0].addresses = addresses.iter().map(address).collect();
+    report
+}
+
+#[tokio::test]
+async fn a_copy_of_a_guest_that_answers_no_claim_is_refused_as_one() {
+    const MAC: &str = "02:f1:57:00:00:01";
+    const OTHER_MAC: &str = "02:f1:57:00:00:02";
+    let rig = rig().await;
+    let (first, lasting) = (key(), claim("c1", &[7; 32]));
+    let told = seen_at(report(Some("c1"), &first), MAC, &["10.77.0.10"]);
+    rig.intake.receive(&seal(&told, &lasting, &first), HOME).await.unwrap();
+    let stranger = key();
+    for (what, signer, mac, addresses, source, expected) in [
+        ("a stranger", &stranger, OTHER_MAC, &["10.77.0.66"][..], ELSEWHERE, "no-claim"),
+        ("the guest, after a reboot", &first, MAC, &["10.77.0.10"], HOME, "no-claim"),
+        ("the guest, by a way round", &first, MAC, &["10.77.0.10"], ELSEWHERE, "no-claim"),
+        (
+            "the guest, with one address more",
+            &first,
+            MAC,
+            &["10.77.0.10", "10.78.0.1"],
+            ELSEWHERE,
+            "no-claim",
+        ),
+        ("the guest, before it has addresses", &first, MAC, &[], ELSEWHERE, "no-claim"),
+        ("a copy with another card", &first, OTHER_MAC, &["10.77.0.10"], HOME, COPIED),
+        ("a copy with its card", &first, MAC, &["10.77.0.66"], ELSEWHERE, COPIED),
+    ] {
+        let report = seen_at(report(None, signer), mac, addresses);
+        let bytes = serde_json::to_vec(&Envelope::seal(&report, signer, None).unwrap()).unwrap();
+        assert_eq!(rig.refused(&bytes, source).await, expected, "{what}");
+        let count = rig.store.refusals().await.unwrap().len();
+        rig.intake.receive(&bytes, source).await.unwrap_err();
+        let refusals = rig.store.refusals().await.unwrap();
+        assert_eq!(refusals.len(), count, "{what}: recorded once");
+        let refused = refusals.last().unwrap();
+        let guest = (expected == COPIED).then(|| "web-01".to_owned());
+        assert_eq!((&refused.guest, refused.job.is_some()), (&guest, expected == COPIED), "{what}");
+    }
+    // One that only shows the key, and signs with another, proves nothing.
+    let mut shown = seen_at(report(None, &first), OTHER_MAC, &[]);
+    let bytes = serde_json::to_vec(&Envelope::seal(&shown, &stranger, None).unwrap()).unwrap();
+    assert_eq!(rig.refused(&bytes, ELSEWHERE).await, "no-claim");
+    // With a claim of elsewhere; and once the guest is gone, it is nobody's copy.
+    shown.claim_id = Some("c9".to_owned());
+    assert_eq!(rig.refused(&seal(&shown, &claim("c9", &[7; 32]), &first), ELSEWHERE).await, COPIED);
+    rig.store.retire_keys("j1").await.unwrap();
+    shown.report_id = "00".repeat(16);
+    assert_eq!(rig.refused(&seal(&shown, &claim("c9", &[7; 32]), &first), ELSEWHERE).await, "unknown-claim");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Identities that two guests share, or shared once. One walk over the index of identities, whatever the page.
+//! Identities that two guests share, or shared once, and guests that somebody copied. One walk over the index of identities, whatever the page.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use super::{Store, StoreError};
 /// Of one identity, so many holders are told; the others are counted.
 const HOLDERS: usize = 20;
 
-/// An identity that more than one guest has told, or a claim that was used from more than one place.
+/// An identity that more than one guest has told, a claim that was used from more than one place, or a guest as which a copy
+/// of it has reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedRow {
     pub kind: String,
@@ -33,7 +34,7 @@ pub struct HolderRow {
     pub job: String,
     /// The guest is no more.
     pub gone: bool,
-    /// Of a claim: from where somebody used it again.
+    /// Of a claim and of a copy: from where somebody used it, or reported.
     pub source: Option<String>,
 }
 
@@ -63,8 +64,8 @@ impl SharedFilter {
     }
 }
 
-/// One row for each identity with two guests or more, and for each claim that was used again from elsewhere. Of all identities
-/// only jobs are counted; guests are compared where there are several. A claim whose report the hypervisor showed has no address
+/// One row for each identity with two guests or more, for each claim that was used again from elsewhere, and for each guest
+/// whose host key signed a report of somebody else. Of all identities only jobs are counted; guests are compared where there are several. A claim whose report the hypervisor showed has no address
 /// to compare with.
 const SHARED: &str = "\
     SELECT i.kind, i.value, CAST(CASE WHEN min(CASE WHEN i.retired = 0 THEN i.guest END) \
@@ -75,7 +76,11 @@ const SHARED: &str = "\
     UNION ALL \
     SELECT 'claim', r.claim_id, CAST(max(CASE WHEN j.id IS NULL THEN 0 ELSE 1 END) AS BIGINT) \
     FROM refusals r JOIN reports p ON p.claim_id = r.claim_id LEFT JOIN jobs j ON j.id = r.job AND j.live = 1 \
-    WHERE r.code IN ('claim-used', 'replayed') AND p.source <> r.source AND p.source <> 'hypervisor' GROUP BY r.claim_id";
+    WHERE r.code IN ('claim-used', 'replayed') AND p.source <> r.source AND p.source <> 'hypervisor' GROUP BY r.claim_id \
+    UNION ALL \
+    SELECT 'copy', r.guest, CAST(max(CASE WHEN j.id IS NULL THEN 0 ELSE 1 END) AS BIGINT) \
+    FROM refusals r LEFT JOIN jobs j ON j.id = r.job AND j.live = 1 \
+    WHERE r.code = 'copied-guest' AND r.guest IS NOT NULL GROUP BY r.guest";
 
 impl Store {
     /// Open ones first, then by kind and value.
@@ -103,6 +108,7 @@ impl Store {
         let next = shared.last().filter(|_| more).map(mark);
         self.add_holders(&mut shared).await?;
         self.add_claims(&mut shared).await?;
+        self.add_copies(&mut shared).await?;
         let (open, total) = counts.unwrap_or_default();
         Ok(SharedPage { rows: shared, open, total, next })
     }
@@ -178,10 +184,48 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Of a copy: the guest that was copied, and from where its copies reported.
+    async fn add_copies(&self, shared: &mut [SharedRow]) -> Result<(), StoreError> {
+        let guests: Vec<&str> = shared.iter().filter(|row| row.kind == COPY).map(|row| &*row.value).collect();
+        if guests.is_empty() {
+            return Ok(());
+        }
+        let look = format!(
+            "SELECT r.guest, r.job, r.source FROM refusals r \
+             WHERE r.code = 'copied-guest' AND r.guest IN {} GROUP BY r.guest, r.job, r.source \
+             ORDER BY r.guest, r.job DESC, r.source LIMIT 5000",
+            self.database.dialect().texts("$1")
+        );
+        let rows = sqlx::query(AssertSqlSafe(look))
+            .bind(text("guests", &guests)?)
+            .fetch_all(&mut *self.database.reader().await?)
+            .await
+            .map_err(failed("look for the copies of guests"))?;
+        for row in &rows {
+            let (guest, job): (String, String) = (row.get(0), row.get(1));
+            let Some(one) = shared.iter_mut().find(|one| one.kind == COPY && one.value == guest) else {
+                continue;
+            };
+            let gone = !one.open;
+            let holder = |source| HolderRow { guest: guest.clone(), job: job.clone(), gone, source };
+            if one.holders.is_empty() {
+                one.holders.push(holder(None));
+                one.holder_count += 1;
+            }
+            one.holder_count += 1;
+            if one.holders.len() < HOLDERS {
+                one.holders.push(holder(Some(row.get(2))));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The kind of a claim that was used again.
 const CLAIM: &str = "claim";
+/// The kind of a guest that was copied; its value is the guest's name.
+const COPY: &str = "copy";
 
 fn read(row: &AnyRow) -> SharedRow {
     SharedRow {

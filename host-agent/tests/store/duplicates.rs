@@ -134,6 +134,29 @@ pub(crate) async fn a_claim_that_is_used_from_elsewhere_is_shared(rig: &Rig) {
     assert_eq!(lines(&page), ["claim claim-j1 open j1@192.0.2.1,j1@192.0.2.9"]);
 }
 
+pub(crate) async fn a_copy_that_reported_is_listed_with_its_guest(rig: &Rig) {
+    create(&rig.store, "j1").await;
+    tells(&rig.store, "j1", "01", &[("ssh-host-key", "k1")]).await;
+    let refused = |source: &str, code: &str| Refused {
+        at_ms: 7,
+        source: source.into(),
+        code: code.into(),
+        message: "it is signed with the SSH host key of j1".into(),
+        claim_id: None,
+        guest: Some("j1".into()),
+        job: Some("j1".into()),
+        sha256: None,
+    };
+    rig.store.refuse_report(&refused("192.0.2.7", "no-claim")).await.unwrap();
+    assert_eq!(shared(&rig.other).await.total, 0);
+    for source in ["192.0.2.9", "192.0.2.8", "192.0.2.9"] {
+        rig.store.refuse_report(&refused(source, "copied-guest")).await.unwrap();
+    }
+    let page = shared(&rig.other).await;
+    assert_eq!(lines(&page), ["copy j1 open j1,j1@192.0.2.8,j1@192.0.2.9"]);
+    assert_eq!((page.open, page.rows[0].holder_count), (1, 3));
+}
+
 /// Run by hand: `cargo test --release -p firstlight --test store -- --ignored figures_of_duplicates --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]

@@ -91,6 +91,7 @@ suite! {
     duplicates::a_claim_that_is_used_from_elsewhere_is_shared,
     verdicts::the_newest_verdict_of_each_golden_is_kept,
     verdicts::verdicts_of_long_ago_are_forgotten,
+    duplicates::a_copy_that_reported_is_listed_with_its_guest,
     wakeups::every_commit_is_heard_of,
     wakeups::what_was_not_committed_is_not_told,
     admin::all_companions_get_the_same_listener_key,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::{Boot, Leader};
+use super::{Boot, Leader, Plug};
 use crate::{run, wait};
 
 /// A root folder unpacked from a golden, which may be booted again and again.
@@ -123,11 +123,32 @@ impl Booted {
             }
         }
         run::must(run::command(["ip", "-n", &self.namespace]).args(["link", "set", "lo", "up"]))?;
+        if let Some(plug) = &boot.plug {
+            return self.plug(plug, &boot.mac);
+        }
         let add = format!("link add eth0 address {} type veth peer name far0", boot.mac);
         let address = "addr add 10.77.9.2/24 dev eth0";
         let cable: &[&str] = &[&add, address, "link set eth0 up", "link set far0 up"];
         for words in &cable[..if boot.cable { cable.len() } else { 1 }] {
             run::must(run::command(["ip", "-n", &self.namespace]).args(words.split(' ')))?;
+        }
+        Ok(())
+    }
+
+    fn plug(&self, plug: &Plug, mac: &str) -> Result<()> {
+        let far = "by-hand";
+        let Plug { namespace, bridge, address, gateway } = plug;
+        for (place, words) in [
+            (
+                &self.namespace,
+                format!("link add eth0 address {mac} type veth peer name {far} netns {namespace}"),
+            ),
+            (namespace, format!("link set {far} master {bridge} up")),
+            (&self.namespace, format!("addr add {address}/24 dev eth0")),
+            (&self.namespace, "link set eth0 up".to_owned()),
+            (&self.namespace, format!("route add default via {gateway}")),
+        ] {
+            run::must(run::command(["ip", "-n", place]).args(words.split(' ')))?;
         }
         Ok(())
     }

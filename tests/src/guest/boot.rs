@@ -5,6 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+/// Where the guest's cable ends, if not in the guest itself.
+#[derive(Debug, Clone)]
+pub struct Plug {
+    /// A namespace with a bridge.
+    pub namespace: String,
+    pub bridge: String,
+    /// The guest's, in a network of 24 bits.
+    pub address: String,
+    /// Its default route.
+    pub gateway: String,
+}
+
 /// A plain container with CAP_NET_ADMIN, until more is said.
 #[derive(Debug, Clone)]
 pub struct Boot {
@@ -12,6 +24,7 @@ pub struct Boot {
     pub(super) mac: String,
     pub(super) ipv6: bool,
     pub(super) cable: bool,
+    pub(super) plug: Option<Plug>,
     pub(super) own_network: bool,
     host_rights: bool,
     credentials: Vec<(String, Vec<u8>)>,
@@ -26,6 +39,7 @@ impl Boot {
             mac: "02:00:5e:00:00:01".to_owned(),
             ipv6: true,
             cable: true,
+            plug: None,
             own_network: false,
             host_rights: false,
             credentials: Vec::new(),
@@ -85,6 +99,13 @@ impl Boot {
     #[must_use]
     pub fn without_network(mut self) -> Self {
         self.cable = false;
+        self
+    }
+
+    /// On a bridge, among others.
+    #[must_use]
+    pub fn plugged(mut self, plug: Plug) -> Self {
+        self.plug = Some(plug);
         self
     }
 

@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use crate::run::{self, Ran};
 use crate::wait;
-pub use boot::Boot;
+pub use boot::{Boot, Plug};
 
 /// A guest's first process, found by its root folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

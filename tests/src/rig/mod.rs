@@ -18,10 +18,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::golden::Variant;
-use crate::guest::Leader;
+use crate::guest::{Leader, Plug};
 use crate::run::{self, Ran};
 use crate::{golden, paths, ports, wait};
 pub use companion::{Companion, terminate};
+
+/// The companion's address in its guests' network.
+const GATEWAY: &str = "10.77.0.1";
 
 #[derive(Debug)]
 pub struct Rig {
@@ -126,6 +129,21 @@ impl Rig {
 
     pub fn leader(&self, name: &str) -> Leader {
         Leader::wait_for(&self.guest_root(name)).expect("the guest runs")
+    }
+
+    /// A place on the guests' own network, for one that nobody here made.
+    pub fn plug(&self, address: &str) -> Plug {
+        Plug {
+            namespace: format!("fl-{}", leftovers::tag(&self.state())),
+            bridge: "flbr0".to_owned(),
+            address: address.to_owned(),
+            gateway: GATEWAY.to_owned(),
+        }
+    }
+
+    /// Where guests reach the companion.
+    pub fn reports(&self) -> String {
+        format!("https://{GATEWAY}:{}", self.port)
     }
 
     /// `firstlight ...` on this rig's state folder.
