@@ -35,6 +35,10 @@ pub(crate) const MACHINE_ID: &str = "etc/machine-id";
 pub(crate) const DBUS_MACHINE_ID: &str = "var/lib/dbus/machine-id";
 pub(crate) const HOSTNAME: &str = "etc/hostname";
 pub(crate) const HOSTS: &str = "etc/hosts";
+/// Folder of cloud-init's configuration; there only where cloud-init is.
+pub(crate) const CLOUD_CONFIG: &str = "etc/cloud/cloud.cfg.d";
+/// Ours: tells cloud-init that the name is not its to give.
+pub(crate) const CLOUD_NAME: &str = "etc/cloud/cloud.cfg.d/96-firstlight-name.cfg";
 pub(crate) const RESOLV_CONF: &str = "etc/resolv.conf";
 /// Where one of these is, Proxmox VE leaves the file beside it alone (`ct_is_file_ignored` of pve-container).
 pub(crate) const PVE_IGNORES_HOSTNAME: &str = "etc/.pve-ignore.hostname";

@@ -4,7 +4,7 @@ use firstlight_shared::text::escape;
 use firstlight_shared::wire::{Envelope, Report, ReportState};
 use serde::Serialize;
 
-use crate::identity::{self, Adopted, MachineIdPlan, Outcome, Plan, Stamp, StampState};
+use crate::identity::{self, Adopted, CloudInitPlan, MachineIdPlan, Outcome, Plan, Stamp, StampState};
 use crate::paths;
 use crate::report::{self, ChannelState, Delivery, DeliveryState};
 use crate::sys::Machine;
@@ -52,6 +52,13 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
     }
     if plan.hostname.write_hosts {
         lines.push("/etc/hosts: the old host name is replaced".to_owned());
+    }
+    match plan.hostname.cloud_init {
+        CloudInitPlan::Leave => {}
+        CloudInitPlan::TellToLeaveName => {
+            lines.push("cloud-init is told to leave the host name alone".to_owned())
+        }
+        CloudInitPlan::TakeBack => lines.push("cloud-init may give the host name again".to_owned()),
     }
     if plan.stir {
         lines.push("fresh bytes go into the kernel's random pool".to_owned());

@@ -8,6 +8,7 @@ mod channels;
 mod checks;
 mod clones;
 mod cloud;
+mod cloud_seed;
 mod companion_death;
 mod companions;
 mod control;

@@ -5,8 +5,8 @@ use firstlight_shared::ids::MachineId;
 use firstlight_shared::wire::ItemOutcome;
 use zeroize::Zeroizing;
 
-use super::observe::Observation;
-use super::plan::{MachineIdPlan, Plan, renamed_hosts, renewed_id};
+use super::observe::{NAME_IS_OURS, Observation};
+use super::plan::{CloudInitPlan, MachineIdPlan, Plan, renamed_hosts, renewed_id};
 use super::stamp::Unfinished;
 use crate::items;
 use crate::keys::{self, KeyFile, MadeKey, Private, path_of};
@@ -75,8 +75,15 @@ impl Applied {
     }
 
     fn rename(&mut self, machine: &Machine, seen: &Observation, plan: &Plan) -> bool {
-        let Some(name) = &plan.hostname.expected else { return true };
         let root = &machine.root;
+        // Planned by what is there in each boot, so that a failure is made good by the next.
+        let told = match plan.hostname.cloud_init {
+            CloudInitPlan::Leave => Ok(()),
+            CloudInitPlan::TellToLeaveName => root.replace(paths::CLOUD_NAME, 0o644, NAME_IS_OURS.as_bytes()),
+            CloudInitPlan::TakeBack => root.remove(paths::CLOUD_NAME),
+        };
+        self.note(told);
+        let Some(name) = &plan.hostname.expected else { return true };
         let mut whole = true;
         if plan.hostname.set_kernel {
             whole &= self.note(machine.set_kernel_hostname(name));

@@ -23,7 +23,7 @@ pub(crate) use machine_id::{MachineIdFile, classify as classify_machine_id};
 pub(crate) use observe::observe;
 pub(crate) use outcome::{Failure, Outcome, load as load_outcome, save as save_outcome};
 pub(crate) use pending::{PendingOutcome, make_pending};
-pub(crate) use plan::{MachineIdPlan, Plan, plan};
+pub(crate) use plan::{CloudInitPlan, MachineIdPlan, Plan, plan};
 #[cfg(feature = "fuzzing")]
 pub(crate) use stamp::parse as parse_stamp;
 pub(crate) use stamp::{Stamp, StampState, load as load_stamp, save as save_stamp};

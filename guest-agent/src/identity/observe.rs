@@ -42,7 +42,20 @@ pub(crate) struct Observation {
     pub hostname_file: Option<String>,
     pub hostname_owner: HostnameOwner,
     pub hosts: Option<String>,
+    pub cloud_init: CloudInit,
     pub problems: Vec<String>,
+}
+
+/// What tells cloud-init to leave the name alone. Source: cc_set_hostname and cc_update_hostname of cloud-init.
+pub(super) const NAME_IS_OURS: &str =
+    "# Firstlight: this guest's name is given by its bring-up.\npreserve_hostname: true\n";
+
+/// The other one who names guests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CloudInit {
+    pub is_there: bool,
+    /// It was told so by an earlier run, perhaps of the machine that this one was cloned from.
+    pub leaves_name: bool,
 }
 
 /// Never fails: what cannot be read is absent, and a problem where that matters.
@@ -101,6 +114,10 @@ pub(crate) fn observe_within(machine: &Machine, patience: Duration) -> Observati
         kernel_hostname,
         hostname_file,
         hosts,
+        cloud_init: CloudInit {
+            is_there: root.kind(paths::CLOUD_CONFIG) == Some(Kind::Folder),
+            leaves_name: root.read_text(paths::CLOUD_NAME).ok().flatten().as_deref() == Some(NAME_IS_OURS),
+        },
         problems,
     }
 }

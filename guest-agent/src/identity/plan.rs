@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::decide::{Judgement, Word, decide};
 use super::hosts::{self, HostnameOwner};
 use super::machine_id::{MachineIdFile, Renewed};
-use super::observe::Observation;
+use super::observe::{CloudInit, Observation};
 use super::stamp::{StampState, Unfinished};
 use crate::items::Scan;
 use crate::keys::{KeyFile, KeyType, Private};
@@ -46,7 +46,22 @@ pub(crate) struct HostnamePlan {
     pub set_kernel: bool,
     /// The golden's old name in /etc/hosts is replaced.
     pub write_hosts: bool,
+    /// What becomes of our word to cloud-init about the name.
+    pub cloud_init: CloudInitPlan,
     pub owner: HostnameOwner,
+}
+
+/// Whether cloud-init may give this guest a name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CloudInitPlan {
+    /// It is not there, or is told already.
+    #[default]
+    Leave,
+    /// A claim or the configuration names this guest: cloud-init would name it otherwise, in this boot or the next.
+    TellToLeaveName,
+    /// Told so in the machine that this one was cloned from, and here nobody else names it.
+    TakeBack,
 }
 
 /// What `identity` will do. Holds nothing secret: `plan --json` prints it.
@@ -86,7 +101,10 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn changes_nothing(&self) -> bool {
         let lists = [&self.leftovers, &self.remove_keys, &self.make_keys, &self.repair_keys];
-        let hostname = self.hostname.write_file || self.hostname.set_kernel || self.hostname.write_hosts;
+        let hostname = self.hostname.write_file
+            || self.hostname.set_kernel
+            || self.hostname.write_hosts
+            || self.hostname.cloud_init != CloudInitPlan::Leave;
         lists.iter().all(|list| list.is_empty())
             && !hostname
             && !self.drop_stamp
@@ -122,7 +140,8 @@ pub(crate) fn plan(seen: &Observation) -> Plan {
     }
     let keys = plan_keys(seen, decision);
     let machine_id = plan_machine_id(seen, decision, &mut problems);
-    let hostname = plan_hostname(seen, decision, &mut problems);
+    let mut hostname = plan_hostname(seen, decision, &mut problems);
+    hostname.cloud_init = plan_cloud_init(seen, decision, hostname.expected.is_some());
     let changes_keys = !(keys.remove.is_empty() && keys.make.is_empty() && keys.repair.is_empty());
     let pending_keys: Vec<_> = keys.pending.iter().map(|kind| kind.as_str().to_owned()).collect();
     let restamp = match decision {
@@ -306,7 +325,18 @@ fn plan_hostname(seen: &Observation, decision: Decision, problems: &mut Vec<Stri
         None => set_kernel || !seen.live,
     };
     let write_hosts = renamed_hosts(seen, name, write_file).is_some();
-    HostnamePlan { write_file, set_kernel, write_hosts, owner, expected }
+    HostnamePlan { write_file, set_kernel, write_hosts, owner, expected, ..HostnamePlan::default() }
+}
+
+/// A name that was given once stays ours: a claim may be gone at the next boot.
+fn plan_cloud_init(seen: &Observation, decision: Decision, is_named: bool) -> CloudInitPlan {
+    match seen.cloud_init {
+        CloudInit { is_there: true, leaves_name: false } if is_named => CloudInitPlan::TellToLeaveName,
+        CloudInit { leaves_name: true, .. } if !is_named && decision == Decision::Renew => {
+            CloudInitPlan::TakeBack
+        }
+        _ => CloudInitPlan::Leave,
+    }
 }
 
 /// /etc/hosts with the new name in place of those that are known to be old: the golden's, and the replaced one.

@@ -155,6 +155,7 @@ fn a_clone_of_a_guest_that_had_booted() {
 fn a_running_clone_that_gets_a_name() {
     let shape = golden_root();
     write(&shape.path().join("etc/hosts"), b"127.0.1.1 web-01\n", 0o644);
+    fs::create_dir_all(shape.path().join(paths::CLOUD_CONFIG)).unwrap();
     fs::create_dir_all(shape.path().join("run/credentials/@system")).unwrap();
     let claim = br#"{"version":1,"id":"job","intent":"provision","hostname":"web-07"}"#;
     write(&shape.path().join("run/credentials/@system/firstlight.claim"), claim, 0o600);

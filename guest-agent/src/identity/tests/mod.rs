@@ -1,6 +1,7 @@
 //! Whole identity runs on made-up roots; ssh-keygen judges the keys.
 
 mod adoption;
+mod cloud;
 mod faults;
 mod hostile;
 mod live;
