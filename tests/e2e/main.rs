@@ -23,6 +23,7 @@ mod live_clones;
 mod lives;
 mod machine;
 mod nixos;
+mod packages;
 mod proxmox;
 mod scenarios;
 mod second_boot;

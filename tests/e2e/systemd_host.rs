@@ -121,7 +121,7 @@ const CONFIGURATION: &str = "[api]\nlisten = \"127.0.0.1:7444\"\ncertificate = \
 const TOKEN: &str = "a-token-of-the-credential-store";
 
 /// Configuration, certificate, and secrets where systemd takes them from.
-fn configure_api(root: &Path) {
+pub(crate) fn configure_api(root: &Path) {
     let etc = root.join("etc/firstlight");
     fs::write(etc.join("firstlight.toml"), CONFIGURATION).unwrap();
     let store = root.join("etc/credstore");

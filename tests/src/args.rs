@@ -28,6 +28,8 @@ pub enum Task {
         /// Only these variants
         variants: Vec<Variant>,
     },
+    /// Make packages of both programs: .deb, .rpm, tarballs, checksums, bills of materials, licences
+    Package(PackageArguments),
     /// Bring real clones of a real Debian golden to life, prove it, and clean up (root)
     Demo(DemoArguments),
     /// Remove what `demo --keep` left: guests and companion
@@ -114,6 +116,19 @@ pub enum DemoBackend {
     ProxmoxSim,
     /// A real Incus server, which lives as long as the demo
     Incus,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PackageArguments {
+    /// For another machine, as rustc names it: `aarch64-unknown-linux-gnu`. Only the guest's program, then
+    #[arg(long, value_name = "TRIPLE")]
+    pub target: Option<String>,
+    /// Debian's revision and RPM's release: a package of the same version, made anew
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub revision: u32,
+    /// Pack the unoptimised companion, and compress lightly
+    #[arg(long)]
+    pub dev: bool,
 }
 
 #[derive(Debug, Clone, Args)]

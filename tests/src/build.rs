@@ -1,12 +1,12 @@
 //! Building the two programs.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{paths, run};
+use crate::{packages, paths, run};
 
 /// The programs that were built.
 #[derive(Debug, Clone)]
@@ -60,6 +60,34 @@ pub fn guest() -> Result<PathBuf> {
         "firstlight-guest",
     ]))?;
     built(paths::target().join(triple).join("guest").join("firstlight-guest"))
+}
+
+/// Builds the guest's static binary for another machine, with Debian's cross compiler: ring is partly C.
+pub fn guest_for(target: &str) -> Result<PathBuf> {
+    if target == paths::host_triple()? {
+        return guest();
+    }
+    let machine = target.split('-').next().unwrap_or_default();
+    ensure!(
+        target == "aarch64-unknown-linux-gnu",
+        "there is no cross compiler for {target} here: only aarch64-unknown-linux-gnu is known"
+    );
+    packages::ensure(packages::CROSS)?;
+    if !Path::new("/usr/aarch64-linux-gnu/lib/libc.a").exists() {
+        packages::install(&["libc6-dev-arm64-cross"])?;
+    }
+    run::must(run::command(["rustup", "target", "add", target]).current_dir(paths::root()))
+        .context("the standard library of the other machine cannot be had")?;
+    eprintln!("building the guest's static binary for {machine}");
+    let compiler = format!("{machine}-linux-gnu-gcc");
+    let variable = target.replace('-', "_");
+    let mut cargo = cargo();
+    cargo.args(["build", "--locked", "--config", "guest-agent/static.toml", "--profile", "guest"]);
+    cargo.args(["--target", target, "--package", "firstlight-guest"]);
+    cargo.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), &compiler);
+    cargo.env(format!("CC_{variable}"), &compiler);
+    run::must(&mut cargo)?;
+    built(paths::target().join(target).join("guest").join("firstlight-guest"))
 }
 
 /// Cargo in the repository, as quiet as it can be.

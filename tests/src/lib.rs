@@ -10,6 +10,7 @@ pub mod browser;
 pub mod build;
 pub mod check;
 pub mod demo;
+pub mod dist;
 pub mod fakepve;
 pub mod figures;
 pub mod fuzz;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use firstlight_tests::args::{Arguments, BenchSubject, Task};
 use firstlight_tests::rig::incus;
-use firstlight_tests::{build, check, demo, figures, fuzz, golden, packages, simpve};
+use firstlight_tests::{build, check, demo, dist, figures, fuzz, golden, packages, simpve};
 
 fn main() -> ExitCode {
     match dispatch(Arguments::parse().command) {
@@ -29,6 +29,7 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
             let wanted = if variants.is_empty() { golden::Variant::ALL } else { &variants };
             println!("{}", golden::ensure(&programs.guest, wanted)?.display());
         }
+        Task::Package(arguments) => println!("{}", dist::run(&arguments)?.display()),
         Task::Demo(arguments) => return demo::run(&arguments),
         Task::Clean { state } => demo::clean(state)?,
         Task::Simpve(arguments) => simpve::serve(&arguments)?,

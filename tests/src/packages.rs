@@ -47,6 +47,24 @@ pub const TESTS: &[Tool] = &[
     tool("sshd", "openssh-server"),
 ];
 
+/// For making packages: cargo-deb asks dpkg-shlibdeps what a program links.
+pub const PACKAGING: &[Tool] = &[
+    tool("dpkg-shlibdeps", "dpkg-dev"),
+    tool("rpmbuild", "rpm"),
+    tool("strip", "binutils"),
+    tool("xz", "xz-utils"),
+    tool("zstd", "zstd"),
+];
+
+/// For the tests of packages.
+pub const LINTIAN: &[Tool] = &[tool("lintian", "lintian")];
+
+/// For programs of another machine, and for running them.
+pub const CROSS: &[Tool] = &[
+    tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    tool("qemu-aarch64-static", "qemu-user-static"),
+];
+
 /// For the tests on a database.
 pub const POSTGRESQL: &[Tool] = &[tool("initdb", "postgresql"), tool("setpriv", "util-linux")];
 

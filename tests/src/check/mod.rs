@@ -27,7 +27,7 @@ pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
     }
     let ground = beside.and_then(|beside| {
         let had = beside.join().unwrap_or_else(|_| anyhow::bail!("its thread panicked"));
-        prepared(&mut tally, "what tests need", had.and_then(stages::ground))
+        prepared(&mut tally, "what tests need", had.and_then(|beside| stages::ground(beside, full)))
     });
     for stage in stages::units(ground.as_ref(), full)? {
         tally.add(stage.run());

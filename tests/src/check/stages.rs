@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::Stage;
 use crate::build::Programs;
 use crate::golden::{self, Variant};
-use crate::{ansible, axe, build, fakepve, packages, paths, run};
+use crate::{ansible, axe, build, dist, fakepve, packages, paths, run};
 
 /// What tests run against that is not of the repository: servers of others, goldens, both programs.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Ground {
     axe: PathBuf,
     programs: Programs,
     goldens: PathBuf,
+    packages: PathBuf,
 }
 
 /// What can be had while the first stages work: it seldom takes more than one processor.
@@ -39,6 +40,7 @@ pub(super) fn beside() -> Result<Beside> {
         packages::ensure(wanted)?;
     }
     packages::ensure_incus()?;
+    dist::prepare()?;
     // Its profile has a target folder, and so a lock, of its own.
     build::guest()?;
     let beside =
@@ -48,10 +50,11 @@ pub(super) fn beside() -> Result<Beside> {
 }
 
 /// Builds the other program, and the goldens with both.
-pub(super) fn ground(Beside { fakepve, ansible, axe }: Beside) -> Result<Ground> {
+pub(super) fn ground(Beside { fakepve, ansible, axe }: Beside, full: bool) -> Result<Ground> {
     let programs = build::programs_for_tests()?;
     let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
-    Ok(Ground { fakepve, ansible, axe, programs, goldens })
+    let packages = dist::for_tests(&programs, full)?;
+    Ok(Ground { fakepve, ansible, axe, programs, goldens, packages })
 }
 
 /// What takes a minute.
@@ -104,9 +107,10 @@ pub(super) fn guests(ground: &Ground, full: bool) -> Stage {
     let mut tests =
         cargo(&["test", "--quiet", "--no-fail-fast", "--package", "firstlight-tests", "--features", "e2e"]);
     tests.args(["--test", "e2e", "--test", "browser", "--", "--test-threads=2"]);
-    let Ground { programs, goldens, axe, .. } = ground;
+    let Ground { programs, goldens, axe, packages, .. } = ground;
     tests.env(paths::COMPANION_VARIABLE, &programs.companion).env(paths::GUEST_VARIABLE, &programs.guest);
     tests.env(paths::GOLDENS_VARIABLE, goldens).env(paths::AXE_VARIABLE, axe);
+    tests.env(paths::PACKAGES_VARIABLE, packages);
     lengthen(&mut tests, full);
     Stage::new("end to end", tests)
 }

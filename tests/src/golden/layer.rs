@@ -35,6 +35,16 @@ impl Layer {
         self.0.remove(Path::new(path));
     }
 
+    /// With other paths.
+    #[must_use]
+    pub fn renamed(self, rename: impl Fn(&Path) -> PathBuf) -> Self {
+        Self(self.0.into_iter().map(|(path, entry)| (rename(&path), entry)).collect())
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = (&Path, &Entry)> {
+        self.0.iter().map(|(path, entry)| (path.as_path(), entry))
+    }
+
     /// Takes over a folder, files and links as they are.
     pub fn folder(&mut self, source: &Path, target: &Path) -> Result<()> {
         let entries = fs::read_dir(source).with_context(|| format!("{} cannot be read", source.display()))?;

@@ -1,0 +1,46 @@
+//! The guest's program for arm64, run by QEMU's user emulation. It is built for minutes: with `--full` only.
+
+use std::fs;
+use std::process::Command;
+
+use firstlight_tests::dist::{Product, VERSION};
+use firstlight_tests::{paths, run};
+
+use super::folder;
+
+#[test]
+fn the_guest_for_arm64_runs_and_gives_a_root_its_own_identity() {
+    if !paths::full() {
+        return;
+    }
+    let package = folder("arm64").join(format!("{}_{VERSION}-1_arm64.deb", Product::Guest.name()));
+    let place = tempfile::tempdir().unwrap();
+    run::must(run::command(["dpkg-deb", "--extract"]).arg(&package).arg(place.path())).unwrap();
+    let fields = run::must(run::command(["dpkg-deb", "--field"]).arg(&package).arg("Architecture")).unwrap();
+    assert_eq!(fields.trim(), "arm64");
+    let program = place.path().join("usr/bin/firstlight-guest");
+    let guest = |words: &[&str]| {
+        let mut guest = Command::new("qemu-aarch64-static");
+        guest.arg(&program).args(words);
+        guest
+    };
+    assert!(run::must(&mut guest(&["--version"])).unwrap().contains(VERSION));
+
+    // An image as install-guest would find it.
+    let root = place.path().join("root");
+    for inside in ["etc/ssh", "var/lib", "usr/lib/systemd/system", "run"] {
+        fs::create_dir_all(root.join(inside)).unwrap();
+    }
+    fs::write(root.join("etc/machine-id"), "").unwrap();
+    fs::write(root.join("etc/hostname"), "golden\n").unwrap();
+    fs::write(root.join("etc/os-release"), "ID=debian\nVERSION_ID=13\n").unwrap();
+    let at = root.to_string_lossy().into_owned();
+    let ran = run::run(&mut guest(&["--root", &at, "identity"])).unwrap();
+    assert!(ran.ok(), "{}", ran.said());
+    let key = root.join("etc/ssh/ssh_host_ed25519_key");
+    let shown = run::must(run::command(["ssh-keygen", "-l", "-f"]).arg(&key)).unwrap();
+    assert!(shown.contains("ED25519"), "{shown}");
+    let status = run::must(&mut guest(&["--root", &at, "status", "--json"])).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert!(status.is_object(), "{status}");
+}
