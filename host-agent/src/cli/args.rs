@@ -237,7 +237,7 @@ pub(super) enum Command {
     /// Look at the companion's configuration.
     #[command(subcommand)]
     Config(super::config::ConfigCommand),
-    /// Look at goldens.
+    /// Make goldens, and look at them.
     #[command(subcommand)]
     Golden(super::golden::GoldenCommand),
     /// Look whether guests can be made on the configured hypervisors: what is missing, where, and the commands that grant it.

@@ -100,6 +100,7 @@ pub(super) fn exit_of(code: &str) -> Exit {
         // Of a guest that is verified: it cannot answer, or not as itself.
         "guest-stopped" | "guest-gone" | "guest-does-not-answer" => Exit::NotReady,
         code if code.starts_with("evidence-") => Exit::NotReady,
+        "bad-recipe" | "output-exists" => Exit::BadInput,
         "no-adoption" | "ambiguous-guest" | "no-mac" | "no-name" | "template" | "bad-request" => {
             Exit::BadInput
         }

@@ -4,6 +4,7 @@
 //! `read` -> `collect` -> `rules`: readers stream entries, the collector keeps the few that rules want, rules are pure.
 //! A golden may be hostile: nothing is unpacked, memory is bounded, and every text of it is escaped where it is shown.
 
+pub(crate) mod bake;
 mod collect;
 mod finding;
 mod mark;
