@@ -32,8 +32,8 @@ const AT_ONCE: usize = 4;
 const HOLD: Duration = Duration::from_secs(60);
 /// Looked at so often, if nothing is told.
 const LOOK: Duration = Duration::from_secs(2);
-/// Of an error, in characters.
-const ERROR: usize = 300;
+/// Of an error, in characters: of a wrong server both keys, and why.
+const ERROR: usize = 600;
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +115,13 @@ impl Outbox {
         };
         let result = match &settled {
             Settled::Sent => "sent",
-            Settled::Again { .. } => "failed",
+            Settled::Again { error, .. } => {
+                // Once for each message: a receiver that is away for days fills no log.
+                if message.tries <= 1 {
+                    tracing::warn!(target = %name, id = %message.id, error, "a message was not taken; it is tried again");
+                }
+                "failed"
+            }
             Settled::GivenUp { error } => {
                 tracing::warn!(target = %name, id = %message.id, error, "a message was given up");
                 "given-up"

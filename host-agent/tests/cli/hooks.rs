@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::receiver::{Answer, Received, Receiver};
 use crate::rig::Rig;
 
-const KEY: &[u8; 32] = b"the key that both sides know....";
+pub(crate) const KEY: &[u8; 32] = b"the key that both sides know....";
 
 /// A companion that tells the receiver.
 async fn rig(receiver: &Receiver, more: &str) -> Rig {
@@ -27,7 +27,7 @@ async fn rig(receiver: &Receiver, more: &str) -> Rig {
 
 /// As a receiver verifies it: the specification's own words, apart from our code.
 #[track_caller]
-fn verified(received: &Received) -> Value {
+pub(crate) fn verified(received: &Received) -> Value {
     let (id, at) = (received.header("webhook-id"), received.header("webhook-timestamp"));
     let age = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     assert!(age.abs_diff(at.parse::<u64>().unwrap()) < 300, "{at} is too old or too new");

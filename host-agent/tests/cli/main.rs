@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
+#[path = "../daemon/certificates.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod certificates;
 #[path = "../hypervisor/mod.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod hypervisor;
@@ -14,6 +17,7 @@ mod elsewhere;
 mod following;
 mod goldens;
 mod hooks;
+mod hooks_tls;
 mod inventory;
 mod lives;
 mod receiver;
@@ -21,6 +25,7 @@ mod rig;
 mod signals;
 mod streams;
 mod telling;
+mod terminal;
 mod traces;
 mod trusting;
 mod waiting;

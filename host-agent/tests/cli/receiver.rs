@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// What is answered to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,11 @@ impl Drop for Receiver {
 impl Receiver {
     /// Answers these, one for each request, then 204.
     pub(crate) async fn start(answers: &[Answer]) -> Self {
+        Self::start_as(None, answers).await
+    }
+
+    /// The same as a server of TLS.
+    pub(crate) async fn start_as(tls: Option<TlsAcceptor>, answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -65,7 +73,14 @@ impl Receiver {
         let (notes, orders) = (Arc::clone(&received), Arc::clone(&answers));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&notes), Arc::clone(&orders)));
+                let (notes, orders, tls) = (Arc::clone(&notes), Arc::clone(&orders), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, address, notes, orders).await,
+                        // Whoever does not take our certificate says nothing to note.
+                        Some(tls) => serve(tls.accept(stream).await.ok()?, address, notes, orders).await,
+                    }
+                });
             }
         });
         Self { address, received, answers, task }
@@ -102,8 +117,9 @@ impl Receiver {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
 ) -> Option<()> {
@@ -141,10 +157,7 @@ async fn serve(
             stream.write_all(text.as_bytes()).await.ok()?;
         }
         Answer::Redirect => {
-            let more = format!(
-                "Location: http://{}/elsewhere\r\nContent-Length: 0\r\n",
-                stream.get_ref().local_addr().ok()?
-            );
+            let more = format!("Location: http://{address}/elsewhere\r\nContent-Length: 0\r\n");
             stream.write_all(head(307, &more).as_bytes()).await.ok()?;
         }
         Answer::Hang => std::future::pending::<()>().await,

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 
 use crate::rig::Rig;
 
-async fn page(rig: &Rig, accept: &str) -> (String, String) {
+pub(crate) async fn page(rig: &Rig, accept: &str) -> (String, String) {
     let mut stream = UnixStream::connect(rig.state().join("control.sock")).await.unwrap();
     let request =
         format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");

@@ -81,6 +81,31 @@ async fn where_nothing_is_shared_the_end_says_so() {
         .tells(&["`zzz` is not the `next` of a page"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guests_that_share_an_identity_are_told_until_one_is_gone() {
+    let rig = Rig::serving().await;
+    rig.hypervisor.change(|manner| manner.alike = true);
+    rig.run(&["up", &rig.spec(&["web-01"], "")]).await.ends_with(0);
+    // The copy is found out, and kept to be looked at.
+    let copy = rig.run(&["up", &rig.spec(&["web-02"], "on_failure = \"keep\"")]).await.ends_with(6);
+    assert!(copy.stderr.contains("machine-id"), "{copy:?}");
+    let shared = rig.run(&["duplicates"]).await.ends_with(1);
+    for words in ["machine-id", "web-01", "web-02"] {
+        assert!(shared.stdout.contains(words), "{words}: {shared:?}");
+    }
+    let json = rig.run(&["duplicates", "--json"]).await.ends_with(1).json();
+    assert_eq!(
+        (&json["open"], &json["duplicates"][0]["kind"]),
+        (&1.into(), &"machine-id".into()),
+        "{json:#}"
+    );
+    rig.run(&["destroy", "web-02"]).await.ends_with(0);
+    let settled = rig.run(&["duplicates"]).await.ends_with(0);
+    assert!(settled.stdout.contains("web-02"), "it is remembered: {settled:?}");
+    let json = rig.run(&["duplicates", "--json"]).await.ends_with(0).json();
+    assert_eq!((&json["open"], &json["total"]), (&0.into(), &1.into()), "{json:#}");
+}
+
 #[tokio::test]
 async fn the_manual_and_every_completion_are_printed_without_a_companion() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use firstlight_shared::ids::MachineId;
+
 use super::Hypervisor;
 use super::post::post;
 use super::report::Guest;
@@ -31,11 +33,16 @@ pub(super) async fn live(hypervisor: Hypervisor, job: String) {
 impl Hypervisor {
     /// The machine's guest and what it will send; the hypervisor can read it from now on.
     fn wake(&self, job: &str) -> Option<(Guest, String)> {
+        let alike = self.shared.manner.borrow().alike;
         let mut world = self.world();
         let machine = world.machines.get_mut(job)?;
         let guest =
             Guest { name: machine.guest.clone(), mac: machine.mac, address: *machine.addresses.first()? };
-        let report = guest.report(machine.claim.as_ref());
+        let report = if alike {
+            guest.report_of(machine.claim.as_ref(), &MachineId::from_random([7; 16]))
+        } else {
+            guest.report(machine.claim.as_ref())
+        };
         machine.report = Some(report.clone());
         Some((guest, report))
     }

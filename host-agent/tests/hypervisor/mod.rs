@@ -29,6 +29,8 @@ pub(crate) struct Manner {
     pub(crate) boot: Duration,
     /// Guests do not report while this is set.
     pub(crate) silent: bool,
+    /// Guests that wake while this is set tell one and the same machine-id.
+    pub(crate) alike: bool,
     /// Who is sent reports, in turn.
     pub(crate) reports: Vec<SocketAddr>,
 }
@@ -94,6 +96,7 @@ impl Hypervisor {
             make: Duration::from_millis(100),
             boot: Duration::from_millis(100),
             silent: false,
+            alike: false,
             reports: Vec::new(),
         };
         let hypervisor = Self {

@@ -56,8 +56,12 @@ impl Guest {
 
     /// A report in which all is well, signed with a key of the guest's own: the bytes that go to the companion.
     pub(crate) fn report(&self, claim: Option<&Claim>) -> String {
-        let envelope = self.envelope(claim, &MachineId::from_random(rand::random()));
-        serde_json::to_string(&envelope).unwrap()
+        self.report_of(claim, &MachineId::from_random(rand::random()))
+    }
+
+    /// The same of a guest with this machine-id.
+    pub(crate) fn report_of(&self, claim: Option<&Claim>, machine_id: &MachineId) -> String {
+        serde_json::to_string(&self.envelope(claim, machine_id)).unwrap()
     }
 
     /// The same of a guest with this machine-id.

@@ -70,7 +70,7 @@ async fn await_test(session: &Session, name: &str, id: &str, json: bool) -> Resu
         let why = row.error.unwrap_or_default();
         return Err(Failure::new(Exit::NotReady, format!("`{name}` did not take the test message: {why}"))
             .hint(
-                "see `url`, `ca` and `secret` of the [[webhook]]; the message is tried again like any other",
+                "see `url`, `ca`, `keys` and `secret` of the [[webhook]]; the message is tried again like any other",
             ));
     }
 }
