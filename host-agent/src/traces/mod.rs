@@ -6,6 +6,7 @@ mod spans;
 use crate::bringup::Told;
 use crate::ending::Ending;
 use crate::outbox::{Letter, Postbox, Target};
+use crate::report::timeline_of;
 use crate::store::Message;
 
 /// As the outbox names it.
@@ -28,14 +29,23 @@ impl Target for Collector {
         &self.postbox
     }
 
-    /// Ends after a guest was ready are none of a bring-up.
     fn letter(&self, message: &Message, told: Option<&Told>, _now_ms: u64) -> Option<Letter> {
         let told = told?;
-        if matches!(told.ending, Ending::Destroyed | Ending::Abandoned) {
+        let line = timeline_of(&told.events, told.report.as_ref(), told.at_ms);
+        if !is_last_of_bring_up(told.ending, line.ready_ms.is_some()) {
             return None;
         }
-        let spans = spans::spans(told, message.seq);
+        let spans = spans::spans(told, &line, message.seq);
         let body = serde_json::to_vec(&otlp::Request::of(&self.companion, spans)).ok()?;
         Some(Letter { what: format!("trace.{}", told.ending.as_str()), headers: Vec::new(), body })
+    }
+}
+
+/// A bring-up is one trace, sent when nothing is to come. A job that needs an operator goes on or is given up: then.
+fn is_last_of_bring_up(ending: Ending, was_ready: bool) -> bool {
+    match ending {
+        Ending::Ready | Ending::Failed | Ending::Changed | Ending::ChangeFailed => true,
+        Ending::NeedsOperator | Ending::Destroyed => false,
+        Ending::Abandoned => !was_ready,
     }
 }

@@ -4,24 +4,32 @@ use sha2::{Digest as _, Sha256};
 
 use super::otlp::{Attribute, Event, Span};
 use crate::bringup::Told;
+use crate::ending::Ending;
 use crate::job;
-use crate::report::{Outcome, Side, SpanKind, Timeline, timeline_of};
+use crate::outcome::Fault;
+use crate::report::{Outcome, Side, SpanKind, Timeline};
 
 /// Of a trace, of the specification: 16 bytes.
 const TRACE: usize = 16;
 const SPAN: usize = 8;
 
 /// The root first. `seq`: of the event that ended it.
-pub(super) fn spans(told: &Told, seq: u64) -> Vec<Span> {
-    let line = timeline_of(&told.events, told.report.as_ref(), told.at_ms);
+pub(super) fn spans(told: &Told, line: &Timeline, seq: u64) -> Vec<Span> {
     let job = &told.view.job;
     let trace = trace_id(job);
     let id = |index: usize| hash(&format!("{job}/{seq}/{index}"), SPAN);
     let name = if told.view.change_of.is_some() { "change" } else { "bring-up" };
     let end = told.at_ms.max(line.begins_at_ms.saturating_add(line.length_ms));
-    let failure = told.view.failure.as_ref().map(|fault| fault.message.as_str());
-    let mut root = Span::new((trace.clone(), id(0), String::new()), name, (line.begins_at_ms, end), failure);
-    root.attributes = of_root(told);
+    // What went wrong before an operator helped is in the spans of its steps.
+    let went_well = matches!(told.ending, Ending::Ready | Ending::Changed);
+    let failure = told.view.failure.as_ref().filter(|_| !went_well);
+    let mut root = Span::new(
+        (trace.clone(), id(0), String::new()),
+        name,
+        (line.begins_at_ms, end),
+        failure.map(|fault| fault.message.as_str()),
+    );
+    root.attributes = of_root(told, failure);
     root.events = of_job(&told.events);
     let mut spans = vec![root];
     // The latest span of each depth is the parent of what is deeper.
@@ -33,7 +41,7 @@ pub(super) fn spans(told: &Told, seq: u64) -> Vec<Span> {
         let own = id(index + 1);
         parents.push(own.clone());
         let starts = line.begins_at_ms.saturating_add(one.starts_ms);
-        let ends = line.begins_at_ms.saturating_add(one.ends_ms(&line));
+        let ends = line.begins_at_ms.saturating_add(one.ends_ms(line));
         let failed = (one.outcome == Outcome::Failed).then_some(one.detail.as_str());
         let mut span = Span::new((trace.clone(), own, parent), &one.name, (starts, ends.max(starts)), failed);
         span.attributes = vec![
@@ -48,7 +56,7 @@ pub(super) fn spans(told: &Told, seq: u64) -> Vec<Span> {
         }
         spans.push(span);
     }
-    joined(&mut spans, &line);
+    joined(&mut spans, line);
     spans
 }
 
@@ -58,7 +66,7 @@ fn joined(spans: &mut [Span], line: &Timeline) {
     }
 }
 
-fn of_root(told: &Told) -> Vec<Attribute> {
+fn of_root(told: &Told, failure: Option<&Fault>) -> Vec<Attribute> {
     let view = &told.view;
     let trust = view.trust.map(|trust| trust.as_str());
     let mut attributes = vec![
@@ -71,7 +79,7 @@ fn of_root(told: &Told) -> Vec<Attribute> {
         ("firstlight.trust", trust),
         ("firstlight.golden", told.golden.as_deref()),
         ("firstlight.batch", Some(view.batch.as_str()).filter(|batch| !batch.is_empty())),
-        ("error.type", view.failure.as_ref().map(|fault| fault.code.as_str())),
+        ("error.type", failure.map(|fault| fault.code.as_str())),
     ];
     attributes.extend(optional.into_iter().filter_map(|(key, value)| Some(Attribute::text(key, value?))));
     attributes

@@ -100,3 +100,118 @@ async fn a_bring_up_is_one_trace_with_the_guests_spans_in_it() {
     assert!(attribute(&root, "error.type").is_some(), "{root:#}");
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_an_operator_helped_is_one_trace_with_both_attempts() {
+    let collector = Receiver::start(&[]).await;
+    let mut rig = Rig::idle();
+    rig.configure(&format!("[otel]\nendpoint = \"http://{}\"\n", collector.address));
+    rig.serve().await;
+    for guest in ["web-01", "web-02"] {
+        rig.hypervisor.break_guest(guest, true);
+        rig.run(&["up", &rig.spec(&[guest], "on_failure = \"keep\"")]).await.ends_with(6);
+    }
+    rig.hypervisor.break_guest("web-01", false);
+    rig.run(&["retry", "web-01"]).await.ends_with(0);
+    let sent = collector.until(1).await;
+    let (root, all) = spans(&sent[0].json());
+    assert_eq!(attribute(&root, "firstlight.guest"), Some("web-01"));
+    assert_eq!(attribute(&root, "firstlight.ending"), Some("ready"));
+    assert_eq!((&root["status"]["code"], attribute(&root, "error.type")), (&0.into(), None), "{root:#}");
+    let mut starts: Vec<u64> = Vec::new();
+    for span in all.values().filter(|span| span["name"] == "start") {
+        starts.push(span["status"]["code"].as_u64().unwrap());
+    }
+    starts.sort_unstable();
+    assert_eq!(starts, [0, 2], "the start that failed, and the one that did not: {all:#?}");
+    let events: Vec<&str> =
+        root["events"].as_array().unwrap().iter().map(|event| event["name"].as_str().unwrap()).collect();
+    assert!(events.contains(&"retry requested"), "{events:?}");
+
+    // Given up, it never was ready; what becomes of one that was is another story.
+    rig.run(&["abandon", "web-02"]).await.ends_with(0);
+    let sent = collector.until(2).await;
+    let (root, _) = spans(&sent[1].json());
+    assert_eq!(attribute(&root, "firstlight.ending"), Some("abandoned"));
+    assert_eq!(root["status"]["code"], 2, "{root:#}");
+    rig.run(&["destroy", "web-01"]).await.ends_with(0);
+    rig.run(&["up", &rig.spec(&["web-03"], "")]).await.ends_with(0);
+    let sent = collector.until(3).await;
+    assert_eq!(attribute(&spans(&sent[2].json()).0, "firstlight.guest"), Some("web-03"));
+    rig.stop().await;
+}
+
+/// The request as the specification's own definitions read it, through the bytes of the wire: one entry per span.
+#[cfg(feature = "e2e")]
+async fn officially(body: Vec<u8>) -> Vec<Value> {
+    use std::io::Write as _;
+    let read = move || {
+        let requirements = ["opentelemetry-proto==1.45.2", "protobuf==7.36.2"];
+        let python =
+            firstlight_tests::python::environment(&requirements, "import opentelemetry.proto").unwrap();
+        let mut child = std::process::Command::new(python)
+            .args(["-c", include_str!("otlp.py")])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&body).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        serde_json::from_slice(&ended.stdout).unwrap()
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[cfg(feature = "e2e")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_specifications_own_definitions_read_every_trace() {
+    let collector = Receiver::start(&[]).await;
+    let mut rig = Rig::idle();
+    rig.configure(&format!("[otel]\nendpoint = \"http://{}\"\n", collector.address));
+    rig.serve().await;
+    rig.run(&["up", &rig.spec(&["web-01", "web-02"], "")]).await.ends_with(0);
+    rig.hypervisor.break_guest("web-03", true);
+    rig.run(&["up", &rig.spec(&["web-03"], "")]).await.ends_with(1);
+    let mut traces = std::collections::BTreeSet::new();
+    for sent in collector.until(3).await {
+        let all = officially(sent.body).await;
+        let of = |span: &Value, key: &str| span["attributes"][key].clone();
+        let text = |text: &str| serde_json::json!(["string_value", text]);
+        let roots: Vec<&Value> = all.iter().filter(|span| span["parent"] == "").collect();
+        let [root] = roots[..] else { panic!("{all:#?}") };
+        let guest = of(root, "firstlight.guest")[1].as_str().unwrap().to_owned();
+        let job = rig.job(&guest).await;
+        assert_eq!(root["trace"], format!("{job:0>32}"));
+        assert!(all.iter().all(|span| span["trace"] == root["trace"]), "{all:#?}");
+        assert!(traces.insert(root["trace"].to_string()), "one trace for each job");
+        let found = |id: &Value| all.iter().find(|span| span["id"] == *id);
+        for span in &all {
+            assert_eq!(span["resource"]["service.name"], text("firstlight"));
+            assert_eq!(span["kind"], "SPAN_KIND_INTERNAL");
+            if span["parent"] != "" {
+                assert!(found(&span["parent"]).is_some(), "{span:#}");
+            }
+        }
+        if guest == "web-03" {
+            assert_eq!(root["status"], "STATUS_CODE_ERROR");
+            continue;
+        }
+        assert_eq!(
+            (&root["status"], of(root, "firstlight.ending")),
+            (&"STATUS_CODE_UNSET".into(), text("ready"))
+        );
+        // The guest's check is part of its checks, and these of the whole.
+        let check = all.iter().find(|span| of(span, "firstlight.kind") == text("check")).unwrap();
+        assert_eq!((&check["name"], of(check, "firstlight.side")), (&"sshd".into(), text("guest")));
+        let checks = found(&check["parent"]).unwrap();
+        assert_eq!((&checks["name"], &checks["parent"]), (&"checks".into(), &root["id"]));
+        let inside = |inner: &Value, outer: &Value| {
+            inner["start"].as_u64() >= outer["start"].as_u64()
+                && inner["end"].as_u64() <= outer["end"].as_u64()
+        };
+        assert!(all.iter().all(|span| inside(span, root)), "{all:#?}");
+    }
+    rig.stop().await;
+}
