@@ -68,7 +68,7 @@ pub enum Task {
         /// How many jobs the engine's cost is measured with, and wait at once at most (engine)
         #[arg(long)]
         jobs: Option<usize>,
-        /// Only these parts: cost, fleet, growth, reports, walk (engine)
+        /// Only these parts: cost, fleet, growth, shared, reports, walk (engine)
         #[arg(long, value_name = "PART")]
         only: Vec<String>,
         /// Replay the random walk of this seed (engine)

@@ -11,6 +11,7 @@ mod growth;
 mod load;
 mod percentile;
 mod reports;
+mod shared;
 mod table;
 mod walk;
 
@@ -48,6 +49,7 @@ enum Part {
     Fleet,
     Reports,
     Growth,
+    Shared,
     Walk,
 }
 
@@ -67,6 +69,9 @@ async fn main() -> ExitCode {
     }
     if wanted(Part::Growth) {
         growth::measure(&mut table).await;
+    }
+    if wanted(Part::Shared) {
+        shared::measure(&mut table).await;
     }
     if wanted(Part::Reports) {
         reports::measure(arguments.jobs * 18, &mut table).await;

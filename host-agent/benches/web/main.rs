@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a benchmark, a panic with its place is the message")]
 
+#[path = "../../tests/web/api.rs"]
+mod api;
 #[path = "../engine/backend.rs"]
 mod backend;
 #[path = "../../tests/web/browser.rs"]

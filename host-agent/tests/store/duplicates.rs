@@ -156,26 +156,3 @@ pub(crate) async fn a_copy_that_reported_is_listed_with_its_guest(rig: &Rig) {
     assert_eq!(lines(&page), ["copy j1 open j1,j1@192.0.2.8,j1@192.0.2.9"]);
     assert_eq!((page.open, page.rows[0].holder_count), (1, 3));
 }
-
-/// Run by hand: `cargo test --release -p firstlight --test store -- --ignored figures_of_duplicates --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn figures_of_duplicates() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("firstlight.db");
-    Store::open(&path).await.unwrap().close().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let bare = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
-                INSERT INTO identities (kind, value, job, guest) SELECT kind, kind || (i / (1 + (i % 10000 = 1))), 'j' || i, 'g' || i \
-                FROM n, (SELECT 'mac' AS kind UNION SELECT 'address' UNION SELECT 'hostname' UNION SELECT 'machine-id' \
-                UNION SELECT 'ssh-host-key')";
-    sqlx::query(fill).execute(&bare).await.unwrap();
-    bare.close().await;
-    let store = Store::open(&path).await.unwrap();
-    for _ in 0..5 {
-        let began = std::time::Instant::now();
-        let page = shared(&store).await;
-        println!("{} shared of 500000 identities of 100000 jobs: {:.1?}", page.total, began.elapsed());
-    }
-}

@@ -17,6 +17,7 @@ mod hypervisor;
 mod rig;
 
 mod acting;
+mod api;
 mod browser;
 mod fleet;
 mod forwarding;

@@ -8,7 +8,7 @@ use crate::rig::run;
 async fn link(house: &House, words: &[&str]) -> String {
     let ran = house.rig.run(&[&["web", "open"], words].concat()).await.ends_with(0);
     let url = ran.stdout.trim();
-    let base = format!("https://localhost:{}", house.api.port());
+    let base = format!("https://localhost:{}", house.api.address.port());
     url.strip_prefix(&base).unwrap_or_else(|| panic!("{url} is not at {base}")).to_owned()
 }
 
@@ -91,9 +91,9 @@ async fn a_link_signs_one_browser_in_and_looking_at_it_does_not() {
 async fn who_may_only_look_gets_a_link_to_look_with() {
     let house = House::open().await;
     let pem = house.folder.path().join("authority.pem");
-    std::fs::write(&pem, house.authority.pem()).unwrap();
+    std::fs::write(&pem, house.api.authority.pem()).unwrap();
     let (url, token) =
-        (format!("https://localhost:{}", house.api.port()), house.folder.path().join("reader"));
+        (format!("https://localhost:{}", house.api.address.port()), house.folder.path().join("reader"));
     let words = [
         "web",
         "open",

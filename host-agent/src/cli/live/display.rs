@@ -1,5 +1,7 @@
 //! What a progress display shows: a pure function of the jobs, the time and the terminal's size.
 
+use std::fmt::Display;
+
 use console::{measure_text_width, truncate_str};
 use firstlight_shared::text::escape;
 
@@ -140,10 +142,18 @@ pub(crate) fn counts(rows: &[Row]) -> String {
         ("abandoned", &[Phase::Abandoned]),
     ];
     let of = |phases: &[Phase]| rows.iter().filter(|row| phases.contains(&row.phase)).count();
-    let parts = words.iter().map(|(word, phases)| (of(phases), word)).filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, word)| format!("{count} {word}")).collect();
     let guests = if rows.len() == 1 { "1 guest" } else { &format!("{} guests", rows.len()) };
-    format!("{guests}: {}", parts.join(", "))
+    format!("{guests}: {}", in_words(&words, of))
+}
+
+/// `3 queued, 2 at work`; what is not there is not named.
+pub(super) fn in_words<N: Display + Default + PartialOrd>(
+    words: &[(&str, &[Phase])],
+    of: impl Fn(&[Phase]) -> N,
+) -> String {
+    let counted = words.iter().map(|(word, phases)| (of(phases), word));
+    let there = counted.filter(|(count, _)| *count > N::default());
+    there.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
 fn pad(text: &str, width: usize) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use console::{measure_text_width, truncate_str};
 
-use super::display::{NAME_WIDTH, Row, Size};
+use super::display::{NAME_WIDTH, Row, Size, in_words};
 use crate::job::Phase;
 
 /// How many jobs are in which state, by its name.
@@ -51,9 +51,7 @@ fn summary(counts: &Counts) -> String {
     let of = |phases: &[Phase]| -> u64 {
         phases.iter().map(|phase| counts.get(phase.as_str()).copied().unwrap_or(0)).sum()
     };
-    let parts = words.iter().map(|(word, phases)| (of(phases), word)).filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, word)| format!("{count} {word}")).collect();
-    if parts.is_empty() { "no guests".to_owned() } else { parts.join(", ") }
+    Some(in_words(&words, of)).filter(|words| !words.is_empty()).unwrap_or_else(|| "no guests".to_owned())
 }
 
 #[cfg(test)]
