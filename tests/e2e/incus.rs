@@ -1,6 +1,7 @@
 //! Incus: a real server, and bring-ups on it. Tests share one server, each in a project of its own, unless they kill it.
 
 mod bring_up;
+mod copies;
 mod exports;
 mod faults;
 mod lives;

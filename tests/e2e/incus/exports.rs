@@ -11,7 +11,7 @@ use super::site::Site;
 const PATIENCE: &str = "[guest.readiness]\ntimeout = \"180s\"\n";
 
 /// MAC, machine-id and host keys in the document of `up`.
-fn identity(guest: &Value) -> BTreeSet<String> {
+pub(super) fn identity(guest: &Value) -> BTreeSet<String> {
     let keys = guest["ssh_host_keys"].as_array().unwrap();
     let keys = keys.iter().map(|key| &key["fingerprint"]);
     let all = [&guest["mac"], &guest["machine_id"]].into_iter().chain(keys);
