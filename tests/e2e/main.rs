@@ -25,6 +25,7 @@ mod machine;
 mod nixos;
 mod packages;
 mod proxmox;
+mod recipes;
 mod scenarios;
 mod second_boot;
 mod secrets;

@@ -102,3 +102,11 @@ pub(crate) fn assert_nobody_listens_for_ssh(guest: Leader) {
         listening.stdout.lines().filter(|line| line.contains(":22 ") || line.contains("ssh")).collect();
     assert!(open.is_empty(), "{open:#?}");
 }
+
+/// What no two guests may share, as the guest has it on its disk.
+pub(crate) fn machine_id_and_keys(guest: Leader) -> (String, Vec<String>) {
+    let keys = guest.run(&["/bin/sh", "-c", "grep -h . /etc/ssh/ssh_host_*_key.pub"]).unwrap().stdout;
+    let keys: Vec<String> = keys.lines().map(str::to_owned).collect();
+    assert!(!keys.is_empty(), "no host keys");
+    (machine_id(guest), keys)
+}

@@ -1,6 +1,7 @@
 //! The Debian packages that goldens, guests and tests need.
 
 mod backports;
+mod unpacked;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,6 +9,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::run;
+pub use unpacked::unpacked;
 
 /// A program and the Debian package that brings it.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +76,8 @@ pub const PYTHON: &[Tool] = &[tool("python3", "python3")];
 /// A real browser, and who drives it.
 pub const BROWSER: &[Tool] = &[tool("chromium", "chromium"), tool("chromedriver", "chromium-driver")];
 
+const MKOSI: &[Tool] = &[tool("bwrap", "bubblewrap"), tool("zstd", "zstd"), tool("python3", "python3")];
+
 /// For what comes from npm.
 pub(crate) const NPM: &[Tool] = &[tool("npm", "npm")];
 
@@ -117,6 +121,23 @@ pub fn ensure_incus() -> Result<()> {
         backports::enable()?;
     }
     ensure(INCUS)
+}
+
+/// As [`ensure`], for virt-customize, whose appliance is made of a kernel of this machine's.
+pub fn ensure_guestfs() -> Result<()> {
+    let has_kernel = std::fs::read_dir("/boot").is_ok_and(|files| {
+        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("vmlinuz-"))
+    });
+    match has_kernel && present("virt-customize") {
+        true => Ok(()),
+        false => install(&["guestfs-tools", "linux-image-cloud-amd64"]),
+    }
+}
+
+/// What mkosi itself calls; the program is [`unpacked`], since its package wants a newer systemd than Debian 12 has.
+pub fn ensure_mkosi() -> Result<()> {
+    ensure(MKOSI)?;
+    backports::enable()
 }
 
 /// Installs Debian packages, as root.

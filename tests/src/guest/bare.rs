@@ -153,6 +153,11 @@ impl Booted {
         Ok(())
     }
 
+    /// The name of its network namespace, for `ip netns exec`.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     pub fn leader(&self) -> Result<Leader> {
         Leader::wait_for(&self.root).with_context(|| format!("its console says:\n{}", self.console()))
     }
