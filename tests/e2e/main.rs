@@ -27,6 +27,7 @@ mod packages;
 mod proxmox;
 mod recipes;
 mod scenarios;
+mod seal;
 mod second_boot;
 mod secrets;
 mod ssh_keys;

@@ -24,8 +24,11 @@ const NONE: &[(&str, &str)] = &[
     ("await-report", "a step"),
     ("deliver-secrets", "a step"),
     ("firstlight-companion", "a name in signatures"),
+    ("firstlight-guest", "a program"),
+    ("golden-record", "what a seal changes"),
     ("machine-id", "a kind of identity"),
     ("ssh-host-key", "a kind of identity"),
+    ("ssh-host-keys", "an item of the identity table"),
     ("taken", "how a report fared, in the metrics"),
 ];
 

@@ -71,6 +71,11 @@ fn judge(root: &Root, found: &Found, names: &[String], keep: &[String], plan: &m
         }
         _ => true,
     };
+    // A tree of one file.
+    let reset = match reset {
+        Reset::RemoveTree if *kind != Kind::Folder => Reset::Remove,
+        other => other,
+    };
     if can { plan.reset(item.name, path, reset) } else { undecided(item, path, decide(item), plan) }
 }
 

@@ -91,9 +91,11 @@ impl Code for SealError {
 /// # Errors
 /// A system runs from the root, or it is none.
 pub(crate) fn run(machine: Machine, options: &Options) -> Result<Sealed, SealError> {
-    let machine = Machine { root: machine.root.as_image(), ..machine };
+    // In a chroot, and where only something is built, the network cards are another machine's.
+    let is_booted = machine.is_booted();
+    let machine = Machine { root: machine.root.as_image(), live: is_booted, ..machine };
     if !options.live
-        && let Some(process) = init_of(&machine.root).or_else(|| machine.is_booted().then_some(1))
+        && let Some(process) = init_of(&machine.root).or_else(|| is_booted.then_some(1))
     {
         return Err(SealError::InUse { process });
     }

@@ -20,15 +20,21 @@ pub struct Root {
 
 impl Root {
     pub fn unpack(golden: &Path) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("firstlight-bare-").tempdir()?;
-        let root = Self { folder };
-        fs::create_dir(root.path())?;
+        let root = Self::empty()?;
         run::must(
             run::command(["tar", "--extract", "--numeric-owner", "--file"])
                 .arg(golden)
                 .arg("-C")
                 .arg(root.path()),
         )?;
+        Ok(root)
+    }
+
+    /// For somebody who fills it.
+    pub fn empty() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("firstlight-bare-").tempdir()?;
+        let root = Self { folder };
+        fs::create_dir(root.path())?;
         Ok(root)
     }
 

@@ -26,6 +26,7 @@ pub(super) const ITEMS: &[Item] = &[
             "var/lib/firstlight/rebooted.json",
             "var/lib/firstlight/beacon.json",
             "var/lib/firstlight/companion.json",
+            "etc/cloud/cloud.cfg.d/96-firstlight-name.cfg",
         ],
         first_boot: FirstBoot::Identity,
         renewers: Renewers::all(Renewer::Us, ""),
