@@ -1,8 +1,9 @@
 use super::*;
 use clap::CommandFactory;
 
-/// The commands that a text shows: lines that begin with the program's name.
+/// The commands that a text shows: lines that begin with the program's name, with what continues them.
 fn shown(text: &str) -> Vec<Vec<String>> {
+    let text = text.replace("\\\n", " ");
     let lines = text.lines().map(str::trim).filter(|line| line.starts_with("firstlight "));
     lines.map(|line| words(line.split([';', '&', '>', '|', '#']).next().unwrap_or_default())).collect()
 }
