@@ -48,17 +48,76 @@ pub(crate) fn a_guest_comes_up_while_the_fleet_is_open(ground: &Ground, browser:
     assert!(stayed(browser), "the page was loaded anew");
 }
 
-/// What web-02 said is on its page, and is nothing but text there.
+/// Whatever a guest said is text on a page, and nothing else.
+fn assert_inert(ground: &Ground, browser: &Browser<'_>, path: &str) {
+    browser.go(&ground.page(path)).unwrap();
+    let script = "return [window.taken, document.querySelectorAll('main script, main img').length, \
+                  document.querySelectorAll('[onerror]').length]";
+    let found = browser.run(script).unwrap();
+    assert_eq!(found, serde_json::json!([null, 0, 0]), "{path}");
+    let text = browser.text("main").unwrap();
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{path}: {text}");
+}
+
 pub(crate) fn a_hostile_report_is_inert(ground: &Ground, browser: &Browser<'_>) {
     for path in ["/ui/", "/ui/guests/web-02", &format!("/ui/jobs/{}", ground.job("web-02"))] {
-        browser.go(&ground.page(path)).unwrap();
-        let script = "return [window.taken, document.querySelectorAll('main script, main img').length, \
-                      document.querySelectorAll('[onerror]').length]";
-        let found = browser.run(script).unwrap();
-        assert_eq!(found, serde_json::json!([null, 0, 0]), "{path}");
-        let text = browser.text("main").unwrap();
-        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{path}: {text}");
+        assert_inert(ground, browser, path);
     }
+}
+
+/// Two that fail with hostile words, and share a hostile name: these words are on every page.
+pub(crate) fn hostile_failures_are_inert_on_every_page(ground: &Ground, browser: &Browser<'_>) {
+    for guest in ["web-05", "web-06"] {
+        ground.waiting(guest);
+        ground.speak_badly_for(guest, HOSTILE);
+        ground.rig.await_state(guest, "needs-operator");
+    }
+    let job = ground.job("web-05");
+    let (job, guest) = (format!("/ui/jobs/{job}"), format!("/ui/guests/{job}"));
+    for path in ["/ui/", "/ui/jobs?state=all", "/ui/duplicates", &job, &guest] {
+        assert_inert(ground, browser, path);
+        let text = browser.text("main").unwrap();
+        assert!(text.contains("<script>window.taken=1</script>"), "{path}: {text}");
+        assert!(text.len() < 40_000, "{path}: {} bytes", text.len());
+    }
+    browser.go(&ground.page("/ui/duplicates")).unwrap();
+    let text = browser.text("main").unwrap();
+    for words in ["machine-id", "hostname", "web-05", "web-06", "shared now", "What to do:"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let ran = ground.rig.run(&["duplicates"]);
+    assert!(ran.code == 1 && !ran.stdout.contains(['\u{1b}', '\u{202e}']), "{}", ran.said());
+}
+
+/// A bring-up that failed: found on top of the fleet, its step tried again, then all of it, by clicks.
+pub(crate) fn a_failed_bring_up_is_tried_again_and_begun_anew(ground: &Ground, browser: &Browser<'_>) {
+    ground.unheard("web-04");
+    let first = ground.job("web-04");
+    browser.go(&ground.page("/ui/")).unwrap();
+    assert!(browser.text("#attention").unwrap().contains("web-04"));
+    browser.go(&ground.page(&format!("/ui/jobs/{first}"))).unwrap();
+    assert!(browser.text("#failure").unwrap().contains("What to do:"));
+    assert!(browser.text("#leftovers").unwrap().contains("firstlight"));
+    let is = |word: &'static str| {
+        move |page: &Browser<'_>| page.text("#state").is_ok_and(|text| text.contains(word)).then_some(())
+    };
+    browser.click("#do-retry").unwrap();
+    browser.until("to be asked", |page| page.has("#confirm").then_some(())).unwrap();
+    assert_eq!(browser.text("#confirm").unwrap(), "Try again");
+    browser.click("#confirm").unwrap();
+    // The page tells by itself that it goes on, and that this was in vain.
+    browser.until("the step to be at work again", is("waiting")).unwrap();
+    browser.until("the step to fail again", is("needs operator")).unwrap();
+
+    browser.click("#do-anew").unwrap();
+    browser.click("#confirm").unwrap();
+    // Back on the page of the first, which says when there is another.
+    browser.until("to be back", |page| page.has("#said").then_some(())).unwrap();
+    browser.click("#successor").unwrap();
+    let is_next = |page: &Browser<'_>| page.url().is_ok_and(|url| !url.contains(&first)).then_some(());
+    browser.until("the successor's page", is_next).unwrap();
+    assert!(browser.has(&format!("dl.facts a[href='/ui/jobs/{first}']")), "it repeats the first");
+    browser.until("it to wait for its guest", is("waiting")).unwrap();
 }
 
 pub(crate) fn a_bring_up_is_cancelled_and_begun_anew_by_clicks(ground: &Ground, browser: &Browser<'_>) {
@@ -80,6 +139,49 @@ pub(crate) fn a_bring_up_is_cancelled_and_begun_anew_by_clicks(ground: &Ground, 
     browser.click("#do-anew").unwrap();
     browser.click("#confirm").unwrap();
     ground.rig.await_state("web-03", "waiting");
+}
+
+/// Searched, filtered and sorted, with the keyboard alone.
+pub(crate) fn a_fleet_is_searched_by_keyboard(ground: &Ground, browser: &Browser<'_>) {
+    browser.go(&ground.page("/ui/")).unwrap();
+    browser.tab_to("#q").unwrap();
+    browser.keys("web-0").unwrap();
+    browser.tab_to("#state").unwrap();
+    browser.keys("Rea").unwrap();
+    browser.tab_to("#filter-go").unwrap();
+    browser.press(Key::Enter).unwrap();
+    let at = |part: &'static str| move |page: &Browser<'_>| page.url().ok()?.contains(part).then_some(());
+    browser.until("what was looked for", at("state=ready")).unwrap();
+    let names = "return [...document.querySelectorAll('#fleet tbody th a')].map((a) => a.textContent)";
+    assert_eq!(browser.run(names).unwrap(), serde_json::json!(["web-01", "web-02"]));
+    browser.tab_to("#fleet thead a").unwrap();
+    browser.press(Key::Enter).unwrap();
+    let turned = |page: &Browser<'_>| page.has("th[aria-sort=descending]").then_some(());
+    browser.until("the other order", turned).unwrap();
+    assert_eq!(browser.run(names).unwrap(), serde_json::json!(["web-02", "web-01"]));
+    browser.tab_to("#filter-clear").unwrap();
+    browser.press(Key::Enter).unwrap();
+    browser.until("all of them", |page| row(page, "web-03")).unwrap();
+}
+
+/// Whoever may only look finds nothing to press, and is refused.
+pub(crate) fn whoever_may_only_look_changes_nothing(ground: &Ground, browser: &Browser<'_>) {
+    let job = ground.job("web-01");
+    for path in [format!("/ui/jobs/{job}"), "/ui/guests/web-01".to_owned()] {
+        browser.go(&ground.page(&path)).unwrap();
+        assert!(browser.text("#state").unwrap().contains("ready") && !browser.has("[id^=do-]"), "{path}");
+    }
+    let ask = format!(
+        "const csrf = document.querySelector('[name=csrf]').value; \
+         fetch('/ui/jobs/{job}/destroy', {{ method: 'POST', body: new URLSearchParams({{ csrf }}) }}) \
+         .then((answer) => done(answer.status), (error) => done(String(error)))"
+    );
+    assert_eq!(browser.run_async(&ask).unwrap(), 403);
+    browser.go(&ground.page(&format!("/ui/jobs/{job}/destroy"))).unwrap();
+    assert!(browser.text("main").unwrap().contains("your role may look and change nothing"));
+    assert!(!browser.has("#confirm"));
+    browser.complaints().unwrap(); // both refusals are told by the console
+    assert_eq!(ground.rig.job_state("web-01").as_deref(), Some("done"));
 }
 
 /// Fleet, a guest, a confirmation: with Tab and Enter.

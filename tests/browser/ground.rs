@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use firstlight_shared::check::{CheckResult, Severity, Verdict};
-use firstlight_shared::wire::Envelope;
+use firstlight_shared::ids::MachineId;
+use firstlight_shared::wire::{Envelope, Report, ReportState};
 use firstlight_tests::golden::Variant;
 use firstlight_tests::guest::fake::{self, FakeGuest};
 use firstlight_tests::paths;
@@ -21,7 +22,10 @@ pub(crate) const HOSTILE: &str =
     "<script>window.taken=1</script><img src=x onerror=window.taken=1>\u{1b}[31m\u{202e}\"'`</pre></td>";
 
 /// Guests that say nothing by themselves: they wait until they are spoken for.
-const WAITS: &str = "[guest.readiness]\ntimeout = \"300s\"";
+const WAITS: &str = "on_failure = \"keep\"\n[guest.readiness]\ntimeout = \"300s\"";
+
+/// Guests that are waited for in vain.
+const UNHEARD: &str = "on_failure = \"keep\"\n[guest.readiness]\ntimeout = \"8s\"";
 
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -76,25 +80,46 @@ impl Ground {
         self.rig.up_waiting(&self.rig.spec(name, Variant::Silent, WAITS), &[name]);
     }
 
+    /// A guest of which nothing is heard, and that is kept for an operator then.
+    pub(crate) fn unheard(&self, name: &str) {
+        let spec = self.rig.spec(name, Variant::Silent, UNHEARD);
+        let ran = self.rig.run(&["up", &spec]);
+        assert_eq!(ran.code, 6, "{}", ran.said());
+    }
+
     /// Reports for a guest that waits; ready, with a check that says what it likes.
     pub(crate) fn speak_for(&self, name: &str, reason: &str) {
+        self.speak(name, |report| {
+            reason.clone_into(&mut report.identity.reason);
+            report.identity.problems.push(reason.to_owned());
+            reason.clone_into(&mut report.network[0].name);
+            report.checks.push(failed(reason, Severity::Advisory, reason));
+        });
+    }
+
+    /// The same for guests of which it is too much: a required check fails, and all of them tell one host name and one
+    /// machine-id.
+    pub(crate) fn speak_badly_for(&self, name: &str, words: &str) {
+        self.speak(name, |report| {
+            report.state = ReportState::Degraded;
+            words.clone_into(&mut report.identity.hostname.current);
+            report.identity.machine_id.derived = Some(MachineId::from_random([5; 16]).derived());
+            report.checks.push(failed(
+                "disk",
+                Severity::Required,
+                &format!("{words}{}", "long".repeat(10_000)),
+            ));
+        });
+    }
+
+    fn speak(&self, name: &str, change: impl FnOnce(&mut Report)) {
         let claim = self.rig.claim(name);
         let shown = self.rig.json(&["show", name, "--json"]);
         let mut guest = FakeGuest::new(name).unwrap();
         guest.mac = shown["job"]["mac"].as_str().map(|mac| mac.parse().unwrap());
         guest.address = shown["job"]["addresses"][0].as_str().map(|address| address.parse().unwrap());
         let mut report = guest.report(Some(&claim)).unwrap();
-        report.identity.reason = reason.to_owned();
-        report.identity.problems.push(reason.to_owned());
-        report.network[0].name = reason.to_owned();
-        report.checks.push(CheckResult {
-            id: reason.to_owned(),
-            severity: Severity::Advisory,
-            verdict: Verdict::Fail,
-            reason: reason.to_owned(),
-            elapsed_ms: 7,
-            seen: Some(reason.to_owned()),
-        });
+        change(&mut report);
         let envelope = Envelope::seal(&report, &guest.key, Some(&claim)).unwrap();
         let answer = fake::send(&self.rig.namespace(name), &claim, &envelope).unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -103,6 +128,17 @@ impl Ground {
     /// Where a picture goes; kept after the tests.
     pub(crate) fn picture(name: &str) -> PathBuf {
         paths::scratch().join("artefacts").join(format!("{name}.png"))
+    }
+}
+
+fn failed(id: &str, severity: Severity, reason: &str) -> CheckResult {
+    CheckResult {
+        id: id.to_owned(),
+        severity,
+        verdict: Verdict::Fail,
+        reason: reason.to_owned(),
+        elapsed_ms: 7,
+        seen: Some(reason.to_owned()),
     }
 }
 

@@ -37,6 +37,30 @@ pub(crate) fn overflow(browser: &Browser<'_>, look: Look) -> Option<String> {
     (wide > u64::from(look.width)).then(|| format!("the page is {wide} pixels wide"))
 }
 
+/// What is wrong with a page on paper: something cut, something to click, something folded.
+const ON_PAPER: &str = r"
+const wrong = [];
+const shown = (one) => one.checkVisibility() && one.getBoundingClientRect().height > 0;
+const name = (one) => `${one.tagName.toLowerCase()}#${one.id}.${one.className} ${one.textContent.slice(0, 30)}`;
+for (const one of document.querySelectorAll('body *')) {
+  if (!shown(one)) continue;
+  if (one.getBoundingClientRect().right > innerWidth + 1) wrong.push(`beyond the edge: ${name(one)}`);
+  const cuts = getComputedStyle(one).overflowX !== 'visible' && !(one instanceof SVGElement);
+  if (cuts && one.scrollWidth > one.clientWidth + 1) wrong.push(`cut: ${name(one)}`);
+}
+for (const one of document.querySelectorAll('nav, form, button, .actions, .skip')) {
+  if (shown(one)) wrong.push(`to be clicked: ${name(one)}`);
+}
+for (const one of document.querySelectorAll('details > :not(summary)')) {
+  if (!shown(one)) wrong.push(`folded: ${name(one)}`);
+}
+return wrong;";
+
+pub(crate) fn on_paper(browser: &Browser<'_>) -> Vec<String> {
+    let Value::Array(wrong) = browser.run(ON_PAPER).unwrap() else { panic!("a list is wanted") };
+    wrong.iter().map(Value::to_string).collect()
+}
+
 /// No error or warning on the console, and no request to anybody else.
 pub(crate) fn assert_quiet(ground: &Ground, browser: &Browser<'_>) {
     let complaints = browser.complaints().unwrap();

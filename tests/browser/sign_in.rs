@@ -34,3 +34,15 @@ pub(crate) fn by_form(ground: &Ground, browser: &Browser<'_>) {
     browser.click("#sign-in").unwrap();
     browser.until("the fleet", |page| page.has("#fleet").then_some(())).unwrap();
 }
+
+/// With an operator's token, and the wish to change nothing.
+pub(crate) fn to_look_only(ground: &Ground, browser: &Browser<'_>) {
+    browser.go(&ground.page("/ui/")).unwrap();
+    browser.picture(&Ground::picture("sign-in")).unwrap();
+    browser.click("#token").unwrap();
+    browser.keys(TOKEN).unwrap();
+    browser.click("#read-only").unwrap();
+    browser.click("#sign-in").unwrap();
+    browser.until("the fleet", |page| page.has("#fleet").then_some(())).unwrap();
+    browser.complaints().unwrap();
+}

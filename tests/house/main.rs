@@ -8,4 +8,3 @@ mod hints;
 mod layering;
 mod pages;
 mod readme;
-mod sysprep;

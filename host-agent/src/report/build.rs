@@ -130,13 +130,15 @@ fn to_do(view: &GuestView) -> Vec<String> {
     let mut commands: Vec<String> = view.leftovers.iter().take(LINES).map(|one| bound::line(one)).collect();
     if view.state == Phase::NeedsOperator {
         let name = bound::word(&view.name);
-        if view.can_retry {
-            commands.push(format!("firstlight retry {name}"));
+        let ways = [("retry", view.can_retry), ("destroy", !view.adopted), ("abandon", true)];
+        let ways =
+            ways.into_iter().filter(|(_, fits)| *fits).map(|(word, _)| format!("firstlight {word} {name}"));
+        for way in ways {
+            // What is left may begin with it.
+            if !commands.contains(&way) {
+                commands.push(way);
+            }
         }
-        if !view.adopted {
-            commands.push(format!("firstlight destroy {name}"));
-        }
-        commands.push(format!("firstlight abandon {name}"));
     }
     commands
 }

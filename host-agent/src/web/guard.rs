@@ -3,8 +3,8 @@
 
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -41,7 +41,13 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     let verdict = judge(&method, &path, is_ours(request.headers()), role);
     let page = visit.as_ref().map(|visit| Page::new(visit, "Not possible", ""));
     let mut response = match (verdict, page) {
-        (Verdict::Pass, _) => next.run(request).await,
+        (Verdict::Pass, page) => {
+            let response = next.run(request).await;
+            match page.filter(|_| is_bare(&response)) {
+                Some(page) => problem(page, response.status(), &unread()),
+                None => response,
+            }
+        }
         (Verdict::SignIn, _) => {
             let wanted = request.uri().path_and_query().map_or("/ui/", |wanted| wanted.as_str());
             let query: String = form_encoded(wanted);
@@ -104,6 +110,17 @@ impl Verdict {
                 .with_hint("sign in again; nothing was done"),
         }
     }
+}
+
+/// The framework's own words about a request that cannot be read: a parameter given twice, letters that are none.
+fn is_bare(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    response.status().is_client_error() && kind.is_some_and(|kind| kind.starts_with("text/plain"))
+}
+
+fn unread() -> Fault {
+    Fault::new("bad-address", "this address cannot be read")
+        .with_hint("the navigation leads to all pages; nothing was done")
 }
 
 fn secure(response: &mut Response, is_tls: bool) {

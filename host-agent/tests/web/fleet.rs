@@ -62,7 +62,7 @@ async fn every_guest_has_its_row_and_what_is_stuck_stands_on_top() {
     assert_eq!(guests(&page), ["web-02"], "found by its address {address}");
     // Who may only look sees no form but those that look or sign out.
     let job = house.rig.job("web-01").await;
-    assert!(!browser.page(&format!("/ui/jobs/{job}")).await.contains("id=\"actions\""));
+    assert!(!browser.page(&format!("/ui/jobs/{job}")).await.contains("id=\"do-"));
     house.close().await;
 }
 
@@ -190,5 +190,19 @@ async fn golden_images_show_what_the_lint_says_of_them() {
     // Nobody has such a backend.
     let ran = house.rig.run(&["golden", "lint", root.to_str().unwrap(), "--record=incus:x"]).await;
     ran.ends_with(3).tells(&["no backend `incus`"]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_cannot_be_read_gets_a_page_that_says_so() {
+    let house = House::open().await;
+    let browser = house.signed_in(READER).await;
+    for path in ["/ui/?q=a&q=b", "/ui/jobs?state=all&state=stuck", "/ui/guests/%ff", "/ui/jobs/%ff/cancel"] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        for words in ["this address cannot be read", "href=\"/ui/\"", "bad-address"] {
+            assert!(answer.body.contains(words), "{path}: {words}: {answer:?}");
+        }
+    }
     house.close().await;
 }

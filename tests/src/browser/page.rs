@@ -74,8 +74,14 @@ impl<'a> Browser<'a> {
         let size = json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.chromium("Emulation.setDeviceMetricsOverride", &size)?;
         let scheme = if look.dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let media = json!({ "media": "", "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.chromium("Emulation.setEmulatedMedia", &media).map(drop)
+    }
+
+    /// As on paper this wide, in pixels; A4 between usual margins is 718.
+    pub fn look_printed(&self, width: u32) -> Result<()> {
+        self.look(Look { width, dark: false })?;
+        self.chromium("Emulation.setEmulatedMedia", &json!({ "media": "print" })).map(drop)
     }
 
     /// Scripts of pages that are loaded from now on.

@@ -209,4 +209,4 @@ impl Read for Lazy<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -80,7 +80,10 @@ pub(in crate::web) async fn ask(
         }
     };
     let follow = asked.map_err(|fault| Trouble::of(visit, fault))?;
-    let to = format!("/ui/jobs/{}?asked={}", encoded(&follow), action.name());
+    // One that begins anew after this one is undone is not there yet: this one's page leads to it.
+    let is_there = web.service.line(&follow).await.map_err(|error| Trouble::store(visit, &error))?.is_some();
+    let shown = if is_there { &follow } else { &job.job };
+    let to = format!("/ui/jobs/{}?asked={}", encoded(shown), action.name());
     Ok(Redirect::to(&to).into_response())
 }
 

@@ -97,6 +97,8 @@ pub(super) struct JobView {
     pub(super) change_of: String,
     pub(super) retry_of: String,
     pub(super) successor: String,
+    /// It has begun: there is a page of it.
+    pub(super) has_begun_anew: bool,
     pub(super) belongs_to: String,
     pub(super) failure: Option<Said>,
     pub(super) trouble: Option<Said>,
@@ -140,6 +142,8 @@ pub(super) fn job_view(job: GuestView, others: &[JobLine], now_ms: u64) -> JobVi
         change_of: escape(job.change_of.as_deref().unwrap_or_default(), 40),
         retry_of: escape(job.retry_of.as_deref().unwrap_or_default(), 40),
         successor: escape(job.successor.as_deref().unwrap_or_default(), 40),
+        has_begun_anew: job.state.is_gone()
+            || others.iter().any(|other| job.successor.as_ref() == Some(&other.id)),
         belongs_to: escape(job.name_belongs_to.as_deref().unwrap_or_default(), 40),
         failure: job.failure.as_ref().map(said),
         trouble: job.trouble.as_ref().map(|trouble| said(&trouble.fault)),
