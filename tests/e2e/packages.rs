@@ -4,6 +4,7 @@ mod companion;
 mod content;
 mod cross;
 mod guest;
+mod image;
 mod rpm;
 
 use std::collections::BTreeSet;
@@ -41,22 +42,23 @@ fn must(guest: Leader, words: &[&str]) -> String {
     ran.stdout
 }
 
-/// dpkg in a running guest. It asks nothing, and is content with what is there.
-fn dpkg(guest: Leader, words: &[&str]) -> String {
-    let before = [
-        "/usr/bin/env",
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "DEBIAN_FRONTEND=noninteractive",
-        "LC_ALL=C",
-        "dpkg",
-    ];
-    must(guest, &[&before[..], words].concat())
+/// Before a command of Debian's: it asks nothing.
+const QUIETLY: [&str; 4] = [
+    "/usr/bin/env",
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "DEBIAN_FRONTEND=noninteractive",
+    "LC_ALL=C",
+];
+
+/// apt in a running guest, as docs/install.md has it. There is no network, and it needs none.
+fn apt(guest: Leader, words: &[&str]) -> String {
+    must(guest, &[&QUIETLY[..], &["apt", "--yes"], words].concat())
 }
 
 /// Installs a package over what is there.
 fn install(root: &Root, guest: Leader, product: Product, revision: u32) {
     fs::copy(deb(product, revision), root.path().join("root/package.deb")).unwrap();
-    dpkg(guest, &["--install", "/root/package.deb"]);
+    apt(guest, &["install", "/root/package.deb"]);
     let version = dpkg_version(guest, product);
     assert_eq!(version, format!("{VERSION}-{revision}"));
 }
@@ -89,6 +91,7 @@ fn everything(root: &Path) -> BTreeSet<PathBuf> {
         "var/log",
         "var/tmp",
         "var/cache",
+        "var/lib/apt",
         "var/lib/dpkg",
         "var/lib/systemd",
         // Locks and former versions of the lists of users.

@@ -26,15 +26,26 @@ fn the_guest_for_arm64_runs_and_gives_a_root_its_own_identity() {
     };
     assert!(run::must(&mut guest(&["--version"])).unwrap().contains(VERSION));
 
-    // An image as install-guest would find it.
+    // An image of that machine: what says so is its systemd, of which only the head is looked at.
     let root = place.path().join("root");
-    for inside in ["etc/ssh", "var/lib", "usr/lib/systemd/system", "run"] {
+    for inside in ["etc/ssh", "etc/systemd/system", "var/lib", "usr/bin", "usr/lib/systemd/system", "run"] {
         fs::create_dir_all(root.join(inside)).unwrap();
     }
-    fs::write(root.join("etc/machine-id"), "").unwrap();
+    fs::copy(&program, root.join("usr/lib/systemd/systemd")).unwrap();
+    fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
     fs::write(root.join("etc/hostname"), "golden\n").unwrap();
     fs::write(root.join("etc/os-release"), "ID=debian\nVERSION_ID=13\n").unwrap();
     let at = root.to_string_lossy().into_owned();
+    let sealed = run::run(&mut guest(&["--root", &at, "seal", "--json"])).unwrap();
+    assert!(sealed.ok(), "{}", sealed.said());
+    let sealed: serde_json::Value = serde_json::from_str(&sealed.stdout).unwrap();
+    assert_eq!(sealed["state"], "done", "{sealed:#}");
+    assert_eq!(fs::read(root.join("usr/bin/firstlight-guest")).unwrap(), fs::read(&program).unwrap());
+    assert_eq!(fs::read_to_string(root.join("etc/machine-id")).unwrap(), "");
+    let gate = "etc/systemd/system/firstlight-gate.target.requires/firstlight-identity.service";
+    assert!(root.join(gate).is_symlink());
+
+    // A clone of it.
     let ran = run::run(&mut guest(&["--root", &at, "identity"])).unwrap();
     assert!(ran.ok(), "{}", ran.said());
     let key = root.join("etc/ssh/ssh_host_ed25519_key");

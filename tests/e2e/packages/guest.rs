@@ -8,7 +8,7 @@ use firstlight_tests::dist::Product;
 use firstlight_tests::golden::Variant;
 use firstlight_tests::guest::Leader;
 
-use super::{changed, dpkg, everything, install, is_enabled, must, property};
+use super::{apt, changed, everything, install, is_enabled, must, property};
 use crate::support::unpacked;
 use crate::whole::served_key;
 
@@ -72,7 +72,7 @@ fn installed_and_booted_it_renews_nothing_upgraded_and_removed_it_leaves_sshd_al
 
     // As docs/install.md says it for a machine that lives.
     must(guest, &["/usr/bin/firstlight-guest", "adopt"]);
-    must(guest, &["/usr/bin/systemctl", "enable", UNITS[0], UNITS[1]]);
+    must(guest, &["/usr/bin/firstlight-guest", "install", "--live"]);
     must(guest, &["/usr/bin/systemctl", "start", UNITS[0]]);
     let pid = sshd(guest);
     install(&root, guest, Product::Guest, 2);
@@ -82,7 +82,7 @@ fn installed_and_booted_it_renews_nothing_upgraded_and_removed_it_leaves_sshd_al
     }
     assert_eq!(guest.unit_state(UNITS[0]).unwrap(), "active");
 
-    dpkg(guest, &["--remove", "firstlight-guest"]);
+    apt(guest, &["remove", "firstlight-guest"]);
     assert_eq!(sshd(guest), pid, "the removal restarted sshd");
     assert!(!root.path().join(PROGRAM).exists());
     assert!(root.path().join("var/lib/firstlight").exists(), "the stamp is kept");
@@ -92,7 +92,7 @@ fn installed_and_booted_it_renews_nothing_upgraded_and_removed_it_leaves_sshd_al
     install(&root, guest, Product::Guest, 2);
     assert_eq!(is_enabled(guest, UNITS[0]), "enabled", "what was enabled is so again");
     let pid = sshd(guest);
-    dpkg(guest, &["--purge", "firstlight-guest"]);
+    apt(guest, &["purge", "firstlight-guest"]);
     assert_eq!(sshd(guest), pid, "the purge restarted sshd");
     must(guest, &["/usr/bin/systemctl", "restart", "ssh.service"]);
     assert_eq!(served_key(guest), served);

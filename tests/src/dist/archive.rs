@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use firstlight_shared::wire::sha256_hex;
 
-use super::{Order, gzipped, stage};
+use super::{Order, gzipped_by, stage};
 use crate::golden::Layer;
 use crate::run;
 
@@ -37,7 +37,8 @@ pub(super) fn make(order: &Order, tree: &Layer, moment: u64, folder: &Path) -> R
         .arg(order.stem()),
     )?;
     let path = folder.join(format!("{}.tar.gz", order.stem()));
-    fs::write(&path, gzipped(&fs::read(packed.path())?)?)
+    let level = if order.quick { "-1" } else { "-9" };
+    fs::write(&path, gzipped_by(level, &fs::read(packed.path())?)?)
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 

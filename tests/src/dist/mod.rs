@@ -63,6 +63,9 @@ impl Order {
 
 /// `cargo xtask package`: builds, packs, and gives the folder.
 pub fn run(arguments: &PackageArguments) -> Result<PathBuf> {
+    // A build would bring a lock file up to date that is not, and pack what nobody has looked at.
+    run::must(build::cargo().args(["metadata", "--locked", "--format-version", "1"]))
+        .context("Cargo.lock does not fit the manifests")?;
     let host = paths::host_triple()?;
     let target = arguments.target.clone().unwrap_or_else(|| host.clone());
     let mut orders = Vec::new();
@@ -162,9 +165,14 @@ fn moment() -> Result<u64> {
 
 /// Bytes as `gzip -9n` packs them: the same every time.
 fn gzipped(bytes: &[u8]) -> Result<Vec<u8>> {
+    gzipped_by("-9", bytes)
+}
+
+/// With this option for how hard to try.
+fn gzipped_by(level: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     use std::io::Write as _;
     use std::process::Stdio;
-    let mut gzip = run::command(["gzip", "-9", "-n"])
+    let mut gzip = run::command(["gzip", level, "-n"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
