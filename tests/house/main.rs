@@ -8,3 +8,4 @@ mod hints;
 mod layering;
 mod pages;
 mod readme;
+mod sysprep;

@@ -181,6 +181,8 @@ pub enum BenchSubject {
     Engine,
     /// Bring-ups on a real Incus server, against the script that people write
     Incus,
+    /// `golden lint` and `firstlight-guest seal` of a root of a gigabyte, beside the usual tools
+    Golden,
     /// The page of a big fleet, and what many open pages cost the companion
     Web,
     /// Bring-ups on a simulated Proxmox VE with the times of the real one, against the floor and the usual script

@@ -39,6 +39,7 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests, rounds } => match subject {
             BenchSubject::Skeleton => figures::skeleton(!dev)?,
             BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
+            BenchSubject::Golden => figures::golden()?,
             BenchSubject::Web => figures::web(&guests)?,
             BenchSubject::Proxmox => figures::proxmox(&guests)?,
             BenchSubject::Incus => figures::incus(&guests, rounds, !dev)?,

@@ -36,6 +36,9 @@ pub const GUESTS: &[Tool] = &[
     tool("qemu-img", "qemu-utils"),
 ];
 
+/// For figures of goldens.
+pub(crate) const ARCHIVES: &[Tool] = &[tool("zstd", "zstd"), tool("tar", "tar")];
+
 /// For the tests besides.
 pub const TESTS: &[Tool] = &[
     tool("age", "age"),

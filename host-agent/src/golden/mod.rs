@@ -75,6 +75,10 @@ fn shape(source: Source, facts: &Facts) -> &'static str {
 }
 
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod planted;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
+use super::ahead::Ahead;
+
 /// How a golden is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packing {
@@ -26,12 +28,23 @@ pub(crate) fn detect(first: &[u8]) -> Packing {
 }
 
 /// Opens a golden for reading as plain tar.
-pub(crate) fn open(golden: &Path) -> io::Result<Box<dyn Read>> {
+pub(crate) fn open(golden: &Path) -> io::Result<Box<dyn Read + Send>> {
     unpacked(File::open(golden)?)
 }
 
+/// The same for who has more to do with the bytes than to pass them on: they are unpacked on a thread of their own.
+pub(crate) fn open_ahead(golden: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let mut first = [0; 6];
+    let length = read_up_to(&mut File::open(golden)?, &mut first)?;
+    let unpacked = open(golden)?;
+    match detect(&first[..length]) {
+        Packing::Plain => Ok(unpacked),
+        _ => Ok(Box::new(Ahead::new(unpacked)?)),
+    }
+}
+
 /// From its beginning.
-pub(crate) fn unpacked(mut file: File) -> io::Result<Box<dyn Read>> {
+pub(crate) fn unpacked(mut file: File) -> io::Result<Box<dyn Read + Send>> {
     file.rewind()?;
     let mut first = [0; 6];
     let length = read_up_to(&mut file, &mut first)?;

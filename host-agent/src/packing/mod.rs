@@ -3,12 +3,13 @@
 //! Whoever unpacks, imports or only judges a golden reads it through here: a truncated, foreign or malicious archive is
 //! told with its reason, in bounded memory.
 
+mod ahead;
 mod decode;
 mod walk;
 
 use std::io;
 
-pub(crate) use decode::{Packing, detect, open, read_up_to, unpacked};
+pub(crate) use decode::{Packing, detect, open, open_ahead, read_up_to, unpacked};
 pub(crate) use walk::{Tee, check, check_first, walk};
 
 /// What is wrong with an archive.

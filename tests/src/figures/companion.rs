@@ -1,9 +1,9 @@
-//! The companion's own benchmarks, optimised: `cargo xtask bench engine`, `... proxmox` and `... web`. They need neither root nor
-//! guests.
+//! The companion's own benchmarks, optimised: `cargo xtask bench engine`, `... golden`, `... proxmox` and `... web`. They
+//! need neither root nor guests.
 
 use anyhow::{Result, ensure};
 
-use crate::build;
+use crate::{build, packages};
 
 /// Prints the table; what the program says meanwhile goes to stderr.
 ///
@@ -30,6 +30,16 @@ pub fn proxmox(guests: &[usize]) -> Result<()> {
 /// It cannot be built, or a page did not come.
 pub fn web(guests: &[usize]) -> Result<()> {
     bench("web", guests.iter().map(|count| ("--guests", count.to_string())))
+}
+
+/// Looks at a root, and seals a copy of it with the guest's program.
+///
+/// # Errors
+/// A program cannot be built, or a look failed.
+pub fn golden() -> Result<()> {
+    packages::ensure(packages::ARCHIVES)?;
+    let guest = build::guest()?;
+    bench("golden", [("--guest", guest.display().to_string())].into_iter())
 }
 
 fn bench(name: &str, arguments: impl Iterator<Item = (&'static str, String)>) -> Result<()> {

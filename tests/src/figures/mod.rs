@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::golden::{self, Variant};
 use crate::{build, packages};
-pub use companion::{engine, proxmox, web};
+pub use companion::{engine, golden, proxmox, web};
 pub use guest::{Runs, guest};
 pub use incus::incus;
 

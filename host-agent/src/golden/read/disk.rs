@@ -209,4 +209,4 @@ impl Read for Lazy<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

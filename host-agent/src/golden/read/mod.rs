@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path, source: Source, limits: Limits) -> Result<Facts,
 }
 
 fn read_once(path: &Path, source: Source, collector: &mut Collector) -> Result<(), Broken> {
-    let open = || packing::open(path).map_err(|source| Broken::Unreadable { source });
+    let open = || packing::open_ahead(path).map_err(|source| Broken::Unreadable { source });
     match source {
         Source::Folder => folder::read(path, collector),
         Source::Tar => tar::read(open()?, collector),
@@ -113,4 +113,10 @@ pub(super) fn refusal(path: &Path, broken: &Broken) -> Fault {
 #[cfg(test)]
 pub(super) fn vma_of(config: &str) -> Vec<u8> {
     vma::tests::archive(&[("qemu-server.fw", ""), (vma::CONFIG, config)])
+}
+
+/// A root as a raw disk, and as qcow2.
+#[cfg(test)]
+pub(super) fn disks_of(image: &super::testing::Image) -> (Vec<u8>, Vec<u8>) {
+    disk::tests::both(image)
 }

@@ -132,7 +132,7 @@ fn pour(source: Box<dyn Read>, root: &Path) -> Result<(), ArchiveError> {
     }
 }
 
-fn open(golden: &Path) -> Result<Box<dyn Read>, Broken> {
+fn open(golden: &Path) -> Result<Box<dyn Read + Send>, Broken> {
     packing::open(golden).map_err(|source| Broken::Unreadable { source })
 }
 

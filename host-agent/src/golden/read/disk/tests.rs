@@ -26,6 +26,14 @@ fn ext4(folder: &Path, image: &Image) -> Vec<u8> {
     std::fs::read(disk).unwrap()
 }
 
+/// The root as a raw disk, and as qcow2.
+pub(in super::super) fn both(image: &Image) -> (Vec<u8>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let system = ext4(folder.path(), image);
+    let wrapped = in_qcow2(&system);
+    (system, wrapped)
+}
+
 fn in_partition(system: &[u8]) -> Vec<u8> {
     let mut disk = vec![0; 1 << 20];
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
