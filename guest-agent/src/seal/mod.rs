@@ -90,10 +90,11 @@ impl Code for SealError {
 ///
 /// # Errors
 /// A system runs from the root, or it is none.
-pub(crate) fn run(machine: Machine, options: &Options) -> Result<Sealed, SealError> {
+pub(crate) fn run(mut machine: Machine, options: &Options) -> Result<Sealed, SealError> {
     // In a chroot, and where only something is built, the network cards are another machine's.
     let is_booted = machine.is_booted();
-    let machine = Machine { root: machine.root.as_image(), live: is_booted, ..machine };
+    machine.root = machine.root.into_image();
+    machine.live = is_booted;
     if !options.live
         && let Some(process) = init_of(&machine.root).or_else(|| is_booted.then_some(1))
     {

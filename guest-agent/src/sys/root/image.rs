@@ -17,7 +17,7 @@ impl Root {
     /// As an image that is being made. Changes are not made durable one by one: a run that is cut off is repeated as a
     /// whole, and the image is not used before; each file is still replaced atomically. What is made anew gets the owner of
     /// the root's folder: of a container with shifted owners, seen from outside, that is not this process's.
-    pub(crate) fn as_image(self) -> Self {
+    pub(crate) fn into_image(self) -> Self {
         let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         let owner = fstat(&self.folder).ok().map(|stat| (stat.st_uid, stat.st_gid));
         Self { syncs: false, owner: owner.filter(|owner| *owner != own), ..self }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_tree_goes_and_nothing_that_its_links_lead_to() {
         let folder = tempfile::tempdir().unwrap();
-        let root = Root::open(folder.path(), Fuse::intact()).unwrap().as_image();
+        let root = Root::open(folder.path(), Fuse::intact()).unwrap().into_image();
         let inside = folder.path().join("tmp/build/deep");
         fs::create_dir_all(&inside).unwrap();
         fs::create_dir(folder.path().join("etc")).unwrap();

@@ -234,7 +234,9 @@ mod tests {
         assert_eq!(names, [("bios", 2048), ("esp", 4096), ("root", 4096 + ESP)]);
         let end = partitions[2].first + partitions[2].count;
         assert!(
-            end <= gpt::last_usable(sectors) + 1 && end % ALIGNMENT == 0 && end > sectors - 2 * ALIGNMENT
+            end <= gpt::last_usable(sectors) + 1
+                && end.is_multiple_of(ALIGNMENT)
+                && end > sectors - 2 * ALIGNMENT
         );
         let arm = layout(&recipe("architecture = \"arm64\""), 7, sectors);
         assert_eq!((arm.len(), arm[1].kind), (2, ROOT_ARM64));
