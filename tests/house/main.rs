@@ -8,4 +8,5 @@ mod hints;
 mod layering;
 mod pages;
 mod readme;
+mod security;
 mod sysprep;
