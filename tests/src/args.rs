@@ -59,20 +59,20 @@ pub enum Task {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
-    /// Print figures, side by side in one run
+    /// Print figures, side by side in one run; without a subject all, and write docs/BENCHMARKS.md
     Bench {
-        subject: BenchSubject,
+        subject: Option<BenchSubject>,
         /// Build and measure the unoptimised companion (skeleton)
-        #[arg(long)]
+        #[arg(long, requires = "subject")]
         dev: bool,
         /// How many jobs the engine's cost is measured with, and wait at once at most (engine)
-        #[arg(long)]
+        #[arg(long, requires = "subject")]
         jobs: Option<usize>,
         /// Only these parts: cost, fleet, growth, shared, reports, walk (engine)
-        #[arg(long, value_name = "PART")]
+        #[arg(long, value_name = "PART", requires = "subject")]
         only: Vec<String>,
         /// Replay the random walk of this seed (engine)
-        #[arg(long)]
+        #[arg(long, requires = "subject")]
         seed: Option<u64>,
         /// How often each process is run (guest)
         #[arg(long, default_value_t = 40)]
@@ -81,7 +81,7 @@ pub enum Task {
         #[arg(long, default_value_t = 30)]
         boots: usize,
         /// So many guests at once, a round for each number given; without any: 1, 10, 50 (proxmox), 20 (incus), 10000 (web)
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", requires = "subject")]
         guests: Vec<usize>,
         /// So many rounds for each number of guests, ours and the script's in turn (incus)
         #[arg(long, default_value_t = 3)]

@@ -37,13 +37,16 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
         Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests, rounds } => match subject {
-            BenchSubject::Skeleton => figures::skeleton(!dev)?,
-            BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
-            BenchSubject::Golden => figures::golden()?,
-            BenchSubject::Web => figures::web(&guests)?,
-            BenchSubject::Proxmox => figures::proxmox(&guests)?,
-            BenchSubject::Incus => figures::incus(&guests, rounds, !dev)?,
-            BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
+            None => figures::all()?,
+            Some(subject) => match subject {
+                BenchSubject::Skeleton => figures::skeleton(!dev)?,
+                BenchSubject::Engine => figures::engine(jobs, &only, seed)?,
+                BenchSubject::Golden => figures::golden()?,
+                BenchSubject::Web => figures::web(&guests)?,
+                BenchSubject::Proxmox => figures::proxmox(&guests)?,
+                BenchSubject::Incus => figures::incus(&guests, rounds, !dev)?,
+                BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
+            },
         },
     }
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,8 @@ pub const ANSIBLE_VARIABLE: &str = "FIRSTLIGHT_ANSIBLE";
 pub const AXE_VARIABLE: &str = "FIRSTLIGHT_AXE";
 /// A folder of packages: `1` and `2` by revision, `again` for comparison, `arm64` where the long matrices are wanted.
 pub const PACKAGES_VARIABLE: &str = "FIRSTLIGHT_PACKAGES";
+/// Where a benchmark appends its figures, as JSON lines.
+pub const FIGURES_VARIABLE: &str = "FIRSTLIGHT_FIGURES";
 /// Set by `cargo xtask test --full`: run the long matrices too.
 pub const FULL_VARIABLE: &str = "FIRSTLIGHT_FULL";
 /// Of a matrix on a real server, only the cases whose words hold this, to look into them again.

@@ -12,7 +12,6 @@ mod load;
 mod percentile;
 mod reports;
 mod shared;
-mod table;
 mod walk;
 
 #[path = "../../tests/paper/mod.rs"]
@@ -25,7 +24,7 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
-use table::Table;
+use firstlight_tests::figures::Table;
 
 #[derive(Debug, Parser)]
 struct Arguments {

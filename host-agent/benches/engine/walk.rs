@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::paper::{End, Walk, walk};
-use crate::table::{Row, Table};
+use firstlight_tests::figures::{Row, Table};
 
 /// Walks of one run; the seeds follow one another.
 const WALKS: u64 = 200;
@@ -58,7 +58,7 @@ pub(crate) fn measure(seed: Option<u64>, table: &mut Table) -> bool {
             None => format!("{jobs} jobs, {events} events, {:.0} s", start.elapsed().as_secs_f64()),
         },
         beside: ended.join(", "),
-        aim: "complete, clean, or an operator told truly",
+        aim: "complete, clean, or an operator told truly".into(),
         met: Some(wrong.is_none()),
     });
     wrong.is_none()

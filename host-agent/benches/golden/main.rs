@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "in a benchmark, a panic with its place is the message")]
 
-#[path = "../engine/table.rs"]
-mod table;
-
 mod lint;
 mod peak;
 mod root;
@@ -39,7 +36,7 @@ fn main() {
         arguments.root.clone().unwrap_or_else(|| root::make(&folder.path().join("root"), arguments.bytes));
     let size = root::size(&root);
     eprintln!("a root of {:.2} GB in {} files", size.bytes as f64 / 1e9, size.files);
-    let mut table = table::Table::default();
+    let mut table = firstlight_tests::figures::Table::default();
     lint::measure(&root, folder.path(), &size, arguments.rounds, &mut table);
     if let Some(guest) = &arguments.guest {
         seal::measure(guest, &root, folder.path(), arguments.rounds, &mut table);

@@ -32,8 +32,6 @@ mod percentile;
 mod post;
 #[path = "../../tests/hypervisor/report.rs"]
 mod report;
-#[path = "../engine/table.rs"]
-mod table;
 
 mod page;
 mod readers;
@@ -53,7 +51,7 @@ struct Arguments {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let mut table = table::Table::default();
+    let mut table = firstlight_tests::figures::Table::default();
     for count in Arguments::parse().guests {
         let site = site::Site::open(count).await;
         page::measure(&site, &mut table).await;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::Pairs;
+use super::super::Pairs;
 use crate::golden::{self, Variant};
 use crate::guest::bare;
 use crate::rig::Rig;

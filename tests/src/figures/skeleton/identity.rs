@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Pairs;
+use super::super::Pairs;
 use crate::golden::{self, Variant};
 use crate::guest::{Leader, bare};
 
