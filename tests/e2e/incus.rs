@@ -13,4 +13,4 @@ mod proof;
 mod remote;
 mod rig;
 mod secrets;
-mod site;
+pub(crate) mod site;

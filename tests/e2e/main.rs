@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
 mod bad_input;
+mod baked;
 mod beacon;
 mod channels;
 mod checks;

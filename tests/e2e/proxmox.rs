@@ -5,4 +5,4 @@ mod clones;
 mod demo;
 mod guests;
 mod server;
-mod site;
+pub(crate) mod site;

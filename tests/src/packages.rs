@@ -144,7 +144,7 @@ pub fn ensure_mkosi() -> Result<()> {
 }
 
 /// Installs Debian packages, as root.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
+pub fn install(packages: &[&str]) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("missing packages: run `apt-get install {}` as root, or run this as root", packages.join(" "));
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[derive(Debug)]
-pub(super) struct Site<'a> {
+pub(crate) struct Site<'a> {
     // In the order of their ends.
     companion: Daemon,
     pub(super) server: &'a IncusServer,
@@ -33,7 +33,7 @@ impl Site<'static> {
 
 impl<'a> Site<'a> {
     /// `settings` are the project's.
-    pub(super) fn on(server: &'a IncusServer, project: &str, settings: &[&str]) -> Self {
+    pub(crate) fn on(server: &'a IncusServer, project: &str, settings: &[&str]) -> Self {
         let mut site = Self::without_companion(server, project, settings);
         site.serve(&site.by_socket());
         site
@@ -127,7 +127,7 @@ impl<'a> Site<'a> {
     }
 
     /// Brings guests up, which must all become ready and be attested; the document that `up` prints.
-    pub(super) fn up(&self, name: &str, golden: &str, more: &str) -> Value {
+    pub(crate) fn up(&self, name: &str, golden: &str, more: &str) -> Value {
         self.up_of(&self.spec(name, golden, more))
     }
 
@@ -157,7 +157,7 @@ impl<'a> Site<'a> {
         ran.stderr
     }
 
-    pub(super) fn destroy(&self, names: &[&str]) {
+    pub(crate) fn destroy(&self, names: &[&str]) {
         let words: Vec<&str> = ["destroy"].iter().chain(names).copied().collect();
         let ran = self.run(&words);
         assert!(ran.ok(), "{}\n{}", ran.said(), self.said());
@@ -223,7 +223,7 @@ impl<'a> Site<'a> {
     }
 
     /// Ends all, and demands that nothing is left on the server and on this machine.
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let companion = self.companion.0.take();
         companion.map_or(Ok(()), Companion::stop).unwrap();
         self.assert_clean();

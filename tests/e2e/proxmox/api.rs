@@ -1,7 +1,7 @@
 //! The simulated cluster's API as curl speaks to it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,8 +9,10 @@ use firstlight_tests::golden::Variant;
 use firstlight_tests::guest::Leader;
 use firstlight_tests::rig::leftovers;
 use firstlight_tests::simpve::example::{self, CONTAINER_GOLDEN, SECRET, TOKEN};
+use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::real::RealGuests;
+use firstlight_tests::simpve::storage::Archive;
 use firstlight_tests::simpve::wire::{Pace, SimPve};
 use firstlight_tests::{run, wait};
 use serde_json::Value;
@@ -67,12 +69,26 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn start(variant: Variant) -> Self {
         let folder = tempfile::Builder::new().prefix("firstlight-simpve-").tempdir().unwrap();
-        let golden = archive(variant);
+        Self::with(folder, &archive(variant), None)
+    }
+
+    /// Of a backup as Proxmox makes them, whose own configuration counts.
+    pub(super) fn of(golden: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("firstlight-simpve-").tempdir().unwrap();
+        let mut tar = run::command(["tar", "--extract", "--to-stdout", "--occurrence=1", "--file"]);
+        let config = run::must(tar.arg(golden).arg("./etc/vzdump/pct.conf")).unwrap();
+        Self::with(folder, golden, Some(&config))
+    }
+
+    fn with(folder: TempDir, golden: &Path, config: Option<&str>) -> Self {
         let guests =
-            RealGuests::start(&folder.path().join("cluster"), &[(CONTAINER_GOLDEN, &golden)]).unwrap();
+            RealGuests::start(&folder.path().join("cluster"), &[(CONTAINER_GOLDEN, golden)]).unwrap();
         let profile = Profile::measured().scaled(0.2);
         let mut world = example::cluster(1, profile.clone(), 1, 1_795_259_766);
         world.machines = guests.guests(&profile);
+        if let Some(config) = config {
+            world.archives.insert(CONTAINER_GOLDEN.into(), Archive::new(Kind::Lxc, 9100, config.trim_end()));
+        }
         let sim = SimPve::on_loopback(world, Pace::Auto).unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.authority()).unwrap();
         Self { sim, guests, folder }

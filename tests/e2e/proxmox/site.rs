@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use firstlight_tests::golden::Variant;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::api::Cluster;
 
 #[derive(Debug)]
-pub(super) struct Site {
+pub(crate) struct Site {
     // In the order of their ends.
     companion: Daemon,
     pub(super) cluster: Cluster,
@@ -26,7 +26,15 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn start() -> Self {
-        let cluster = Cluster::start(Variant::Dhcp);
+        Self::with(Cluster::start(Variant::Dhcp))
+    }
+
+    /// On a cluster whose backup is this file.
+    pub(crate) fn of(golden: &Path) -> Self {
+        Self::with(Cluster::of(golden))
+    }
+
+    fn with(cluster: Cluster) -> Self {
         let folder = tempfile::Builder::new().prefix("firstlight-site-").tempdir().unwrap();
         let (port, token) = (ports::free(), folder.path().join("token"));
         let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&token).unwrap();
@@ -56,7 +64,7 @@ impl Site {
     }
 
     /// Brings guests up, which must all become ready; the document that `up` prints.
-    pub(super) fn up(&self, name: &str, more: &str) -> Value {
+    pub(crate) fn up(&self, name: &str, more: &str) -> Value {
         let spec = self.folder.path().join("spec.toml");
         let text = format!(
             "[[guest]]\nname = \"{name}\"\nbackend = \"proxmox\"\ngolden = \"{CONTAINER_GOLDEN}\"\n{more}"
@@ -91,7 +99,7 @@ impl Site {
     }
 
     /// Ends all, and demands that nothing is left of guests and companion.
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let state = self.state();
         self.companion.0.take().unwrap().stop().unwrap();
         self.cluster.end();

@@ -24,6 +24,9 @@ pub(super) struct Places<'a> {
 pub(super) fn nspawn(boot: &Boot, hostname: &str, places: &Places<'_>) -> Vec<OsString> {
     let mut line = words(["unshare", "--mount", "--propagation", "private", "sh", "-c", KEEP, "keep"]);
     line.extend(words([
+        // As in a container of Proxmox; dhcpcd, for one, writes its card's settings there.
+        "env",
+        "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
         "systemd-nspawn",
         "--quiet",
         "--register=no",
