@@ -8,10 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use comfy_table::presets;
+use comfy_table::{ContentArrangement, presets};
 use serde_json::{Value, json};
 
 use crate::paths;
+
+/// Of the printed table, in columns; longer cells wrap.
+const WIDTH: u16 = 160;
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +95,11 @@ impl Table {
     /// That file cannot be written.
     pub fn print(&self) {
         let mut table = comfy_table::Table::new();
-        table.load_style(presets::UTF8_BORDERS_ONLY).set_header(["figure", "measured", "beside", "aim", ""]);
+        table
+            .load_style(presets::UTF8_BORDERS_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDTH)
+            .set_header(["figure", "measured", "beside", "aim", ""]);
         for row in &self.rows {
             let met = match row.met {
                 Some(true) => "met",
