@@ -7,6 +7,7 @@ pub mod age;
 pub mod backoff;
 pub mod beacon;
 pub mod check;
+pub mod elf;
 pub mod error;
 pub mod ids;
 pub mod items;

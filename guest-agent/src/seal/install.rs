@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use firstlight_shared::elf;
 use firstlight_shared::error::Chain;
 
 use super::plan::{Action, Effect, Plan};
@@ -72,17 +73,17 @@ fn install_program(root: &Root, program: Option<&Path>, is_packaged: bool, plan:
         }
         Err(error) => return plan.refuse("program", PROGRAM, Chain(&error).to_string()),
     };
-    let Some(machine) = machine_of(&wanted) else {
+    let Some(machine) = elf::machine(&wanted) else {
         return plan.refuse("program", PROGRAM, "what is to be installed is no program of Linux (ELF)");
     };
-    let system = SYSTEMD.iter().find_map(|path| machine_of(&root.head(path, 64).ok()??));
+    let system = SYSTEMD.iter().find_map(|path| elf::machine(&root.head(path, 64).ok()??));
     if system.is_some_and(|system| system != machine) {
         let why = format!(
             "it is built for {}, and the image for {}",
-            name_of(machine),
-            system.map(name_of).unwrap_or_default()
+            elf::name(machine),
+            system.map(elf::name).unwrap_or_default()
         );
-        match present.as_deref().map(machine_of) {
+        match present.as_deref().map(elf::machine) {
             Some(own) if own == system => {
                 plan.leave("program", PROGRAM, "left: the image has a program of its own machine")
             }
@@ -131,24 +132,5 @@ fn link(root: &Root, item: &'static str, path: &str, target: &str, plan: &mut Pl
         (Some(Kind::Folder), _) => plan.refuse(item, path, "it is a folder: take it away"),
         (Some(_), _) => plan.change(item, path, Action::Rewrite, Effect::Link(target.to_owned())),
         (None, _) => plan.change(item, path, Action::Create, Effect::Link(target.to_owned())),
-    }
-}
-
-/// `e_machine` of an ELF header. Source: elf(5).
-fn machine_of(bytes: &[u8]) -> Option<u16> {
-    let number = [*bytes.get(18)?, *bytes.get(19)?];
-    let is_big = *bytes.get(5)? == 2;
-    let machine = if is_big { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
-    bytes.starts_with(b"\x7fELF").then_some(machine)
-}
-
-fn name_of(machine: u16) -> String {
-    match machine {
-        3 => "i386".to_owned(),
-        40 => "arm".to_owned(),
-        62 => "amd64".to_owned(),
-        183 => "arm64".to_owned(),
-        243 => "riscv".to_owned(),
-        other => format!("ELF machine {other}"),
     }
 }

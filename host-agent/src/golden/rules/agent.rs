@@ -1,5 +1,6 @@
 //! Whether the guest agent is in it, will run, and will be waited for.
 
+use firstlight_shared::elf;
 use firstlight_shared::items::EntryKind;
 
 use super::super::collect::{Entry, Facts};
@@ -64,13 +65,13 @@ fn program(facts: &Facts, agent: &Entry) -> Vec<Finding> {
             .push(error("agent-not-executable").danger("it cannot be run").fix(format!("chmod 0755 {path}")));
     }
     let bytes = agent.bytes.as_deref().unwrap_or_default();
-    let system = facts.file(SYSTEMD).and_then(|entry| machine_of(entry.bytes.as_deref()?));
-    match (machine_of(bytes), system) {
+    let system = facts.file(SYSTEMD).and_then(|entry| elf::machine(entry.bytes.as_deref()?));
+    match (elf::machine(bytes), system) {
         (None, _) => {
             findings.push(error("agent-not-a-program").danger("it is no ELF program, and cannot be run"))
         }
         (Some(agent), Some(system)) if agent != system => {
-            let (agent, system) = (name_of(agent), name_of(system));
+            let (agent, system) = (elf::name(agent), elf::name(system));
             findings.push(
                 error("agent-architecture").danger(format!(
                     "it is built for {agent}, and the system for {system}: it cannot be run"
@@ -97,25 +98,6 @@ fn program(facts: &Facts, agent: &Entry) -> Vec<Finding> {
         )),
     }
     findings
-}
-
-/// `e_machine` of an ELF header. Source: elf(5).
-fn machine_of(bytes: &[u8]) -> Option<u16> {
-    let number = [*bytes.get(18)?, *bytes.get(19)?];
-    let is_big = *bytes.get(5)? == 2;
-    let machine = if is_big { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
-    bytes.starts_with(b"\x7fELF").then_some(machine)
-}
-
-fn name_of(machine: u16) -> String {
-    match machine {
-        3 => "i386".to_owned(),
-        40 => "arm".to_owned(),
-        62 => "amd64".to_owned(),
-        183 => "arm64".to_owned(),
-        243 => "riscv".to_owned(),
-        other => format!("ELF machine {other}"),
-    }
 }
 
 /// The first unit of that name in systemd's order.
