@@ -29,8 +29,9 @@ fn deb(product: Product, revision: u32) -> PathBuf {
 }
 
 /// The .rpm for this machine.
-fn rpm_file(product: Product) -> PathBuf {
-    let path = folder("1").join(format!("{}-{VERSION}-1.x86_64.rpm", product.name()));
+fn rpm_file(product: Product, revision: u32) -> PathBuf {
+    let path =
+        folder(&revision.to_string()).join(format!("{}-{VERSION}-{revision}.x86_64.rpm", product.name()));
     assert!(path.is_file(), "{} is not there", path.display());
     path
 }

@@ -1,15 +1,16 @@
 //! The companion's package under a systemd that is PID 1.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use firstlight_tests::dist::Product;
+use firstlight_tests::dist::{Product, VERSION};
 use firstlight_tests::golden::Variant;
 use firstlight_tests::guest::Leader;
 use firstlight_tests::{run, wait};
 
-use super::{apt, changed, everything, install, is_enabled, must, property};
+use super::{apt, changed, deb, dpkg_version, everything, install, is_enabled, must, property};
 use crate::support::unpacked;
 use crate::systemd_host::configure_api;
 
@@ -72,19 +73,22 @@ fn the_service_is_started_by_the_administrator_restarted_by_an_upgrade_and_purge
 
     // This changes the configuration that the package brought.
     configure_api(&path);
-    let configured = std::fs::read(path.join("etc/firstlight/firstlight.toml")).unwrap();
+    let configured = fs::read(path.join("etc/firstlight/firstlight.toml")).unwrap();
     must(host, &["/usr/bin/systemctl", "restart", UNIT]);
     assert_serves(host);
 
     let pid = property(host, UNIT, "MainPID");
+    must(host, &["/usr/bin/firstlight", "store", "backup", "/root/before-upgrade.db"]);
     install(&root, host, Product::Companion, 2);
     assert_eq!(host.final_unit_state(UNIT).unwrap(), "active");
     assert_ne!(property(host, UNIT, "MainPID"), pid, "the older one still runs");
     assert_serves(host);
-    assert_eq!(std::fs::read(path.join("etc/firstlight/firstlight.toml")).unwrap(), configured);
+    assert_eq!(fs::read(path.join("etc/firstlight/firstlight.toml")).unwrap(), configured);
 
     must(host, &["/usr/bin/systemctl", "stop", UNIT]);
-    apt(host, &["install", "--reinstall", "/root/package.deb"]);
+    fs::copy(deb(Product::Companion, 1), path.join("root/older.deb")).unwrap();
+    apt(host, &["install", "--allow-downgrades", "/root/older.deb"]);
+    assert_eq!(dpkg_version(host, Product::Companion), format!("{VERSION}-1"));
     assert_eq!(host.unit_state(UNIT).unwrap(), "inactive", "who stopped it does not want it started");
     must(host, &["/usr/bin/systemctl", "start", UNIT]);
 

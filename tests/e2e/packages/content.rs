@@ -220,7 +220,7 @@ fn all_kinds_have_the_same_files() {
             .map(|path| path.replace("usr/share/zsh/vendor-completions/", "usr/share/zsh/site-functions/"))
             .collect();
         let rpm: BTreeSet<String> =
-            lines(run::command(["rpm", "--query", "--package", "--list"]).arg(rpm_file(product)))
+            lines(run::command(["rpm", "--query", "--package", "--list"]).arg(rpm_file(product, 1)))
                 .into_iter()
                 .map(|path| path.trim_start_matches('/').to_owned())
                 .filter(|path| !path.starts_with("usr/share/licenses/"))

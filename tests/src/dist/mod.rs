@@ -127,8 +127,8 @@ pub fn prepare() -> Result<()> {
     deb::tool().map(drop)
 }
 
-/// For the tests: packages of these programs in folders by their revision, `1` and `2`; the guest's first a second time in
-/// `again`; with `full`, the guest's for another machine in `arm64`.
+/// For the tests: packages of these programs in folders by their revision, `1` and `2`, of the companion's second only the
+/// .deb; the guest's first a second time in `again`; with `full`, the guest's for another machine in `arm64`.
 pub fn for_tests(programs: &Programs, full: bool) -> Result<PathBuf> {
     let all = emptied(paths::scratch().join("package/tests"))?;
     let host = paths::host_triple()?;
@@ -137,10 +137,10 @@ pub fn for_tests(programs: &Programs, full: bool) -> Result<PathBuf> {
         Order { product, program, target, revision, quick: true }
     };
     let guest = |revision| order(Product::Guest, &programs.guest, &host, revision);
-    for (revision, kinds) in [(1, Kinds::All), (2, Kinds::Deb)] {
-        let companion = order(Product::Companion, &programs.companion, &host, revision);
-        make(&[guest(revision), companion], kinds, &all.join(revision.to_string()))?;
-    }
+    let companion = |revision| order(Product::Companion, &programs.companion, &host, revision);
+    make(&[guest(1), companion(1)], Kinds::All, &all.join("1"))?;
+    make(&[guest(2)], Kinds::All, &all.join("2"))?;
+    make(&[companion(2)], Kinds::Deb, &all.join("2"))?;
     make(&[guest(1)], Kinds::All, &all.join("again"))?;
     if full {
         let program = build::guest_for(ARM64)?;
