@@ -56,6 +56,17 @@ pub(crate) struct Entry {
     pub(super) version: Option<String>,
 }
 
+/// A part in a format that is not read here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sealed {
+    /// In the golden; empty: all of it.
+    pub(super) path: String,
+    /// Its name, with an article.
+    pub(super) what: String,
+    /// What to do instead.
+    pub(super) next: &'static str,
+}
+
 /// Everything that rules judge.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
@@ -68,8 +79,7 @@ pub(crate) struct Facts {
     pub(super) documents: BTreeMap<&'static str, String>,
     /// Where nothing could be seen, and why.
     pub(super) unseen: Vec<(String, String)>,
-    /// A part is in a format that is not read here.
-    pub(super) sealed: Vec<(String, String)>,
+    pub(super) sealed: Vec<Sealed>,
     pub(super) read_entries: u64,
     pub(super) read_bytes: u64,
 }
@@ -120,7 +130,9 @@ impl Collector {
                 Ok(())
             }
             Place::Sealed(path) => {
-                self.facts.sealed.push((path, "a disk or a stream of a storage driver".to_owned()));
+                let next = "export it without `--optimized-storage`; of a machine lint the root that its disk was made of";
+                let what = "a disk or a stream of a storage driver".to_owned();
+                self.facts.sealed.push(Sealed { path, what, next });
                 Ok(())
             }
             Place::Elsewhere => Ok(()),

@@ -36,7 +36,7 @@ use crate::packing::Broken;
 pub(crate) fn lint(path: &Path, target: Option<Target>, limits: Limits) -> Result<Report, Fault> {
     let unreadable = |source| read::refusal(path, &Broken::Unreadable { source });
     let source = read::source(path).map_err(unreadable)?;
-    let facts = read::read(path, source, limits)?;
+    let facts = read::read(path, &source, limits)?;
     if !rules::has_root(&facts) && facts.documents.is_empty() && facts.sealed.is_empty() {
         let fault = Fault::new(
             "golden-no-root",
@@ -44,7 +44,7 @@ pub(crate) fn lint(path: &Path, target: Option<Target>, limits: Limits) -> Resul
         );
         return Err(fault.with_hint("its top folder must be the root: tar -C ROOT -cf golden.tar ."));
     }
-    let shape = shape(source, &facts);
+    let shape = shape(&source, &facts);
     let target = target.unwrap_or(match shape {
         "vzdump-lxc" => Target::ProxmoxLxc,
         "incus-export" | "incus-image" => Target::Incus,
@@ -61,7 +61,7 @@ pub(crate) fn lint(path: &Path, target: Option<Target>, limits: Limits) -> Resul
     })
 }
 
-fn shape(source: Source, facts: &Facts) -> &'static str {
+fn shape(source: &Source, facts: &Facts) -> &'static str {
     match (source, facts.layout) {
         (Source::Vma, _) => "vma",
         (Source::Sealed(_), _) => "not-read",

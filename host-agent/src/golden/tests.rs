@@ -106,10 +106,22 @@ fn formats_that_are_not_read_never_pass() {
     let mut disk = vec![0; 4096];
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     let disk = zstd::encode_all(disk.as_slice(), 1).unwrap();
-    for bytes in [&b"hsqs0000"[..], b"KDMV", &disk] {
+    let mut xfs = b"XFSB".to_vec();
+    xfs.resize(4096, 0);
+    let packed = zstd::encode_all(xfs.as_slice(), 1).unwrap();
+    for (bytes, what, next) in [
+        (&b"hsqs0000"[..], "a squashfs", "unsquashfs it, and lint the folder"),
+        (b"KDMV", "a VMDK disk image", "`qemu-img convert -O qcow2 IMAGE golden.qcow2`, and lint that"),
+        (b"QFI\xfb\0\0\0\x01", "a qcow disk image of version 1", "`qemu-img convert"),
+        (&xfs, "an XFS file system", "lint the root that it was made of; or mount it"),
+        (&packed, "an XFS file system", "decompress it, and lint that"),
+        (&disk, "a compressed disk image", "decompress it, and lint that"),
+    ] {
         let report = lint_bytes(bytes, LIMITS).unwrap();
         assert!(report.incomplete && report.shape == "not-read", "{report:?}");
         assert_eq!(names(&report.findings), ["format-not-read"]);
+        let told = &report.findings[0];
+        assert!(told.danger.starts_with(what) && told.fix.starts_with(next), "{told:?}");
     }
 }
 

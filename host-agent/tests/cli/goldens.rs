@@ -92,7 +92,10 @@ async fn what_is_no_golden_is_told_apart_from_what_is_not_read() {
     lint(&[folder.path().to_str().unwrap()]).await.ends_with(3).tells(&["no root of a system"]);
     std::fs::write(&file, "hsqs and so on").unwrap();
     let ran = lint(&[path]).await.ends_with(4).tells(&["format that is not read"]);
-    assert!(ran.stdout.contains("format-not-read"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("format-not-read") && ran.stdout.contains("a squashfs is not read"),
+        "{ran:#?}"
+    );
     lint(&[path, "--for", "vmware"]).await.ends_with(2);
     lint(&[path, "--limit", "x"]).await.ends_with(2);
 }

@@ -15,8 +15,9 @@ use firstlight_shared::items::EntryKind;
 use firstlight_shared::text::escape;
 
 use self::qcow2::Qcow2;
-use super::super::collect::{Collector, Raw};
+use super::super::collect::{Collector, Raw, Sealed};
 use super::super::place::{Layout, relative};
+use super::formats;
 use crate::packing::Broken;
 
 /// Of ext2 to ext4: in the super block, which begins at 1024.
@@ -66,25 +67,34 @@ impl Ext4Read for Part {
 
 pub(super) fn read(path: &Path, collector: &mut Collector) -> Result<(), Broken> {
     collector.facts.layout = Layout::Root;
-    let sealed = |collector: &mut Collector, what: String| {
-        collector.facts.sealed.push((String::new(), what));
+    let sealed = |collector: &mut Collector, what: Sealed| {
+        collector.facts.sealed.push(what);
         Ok(())
     };
     let mut image = match Image::open(path) {
         Ok(image) => image,
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            return sealed(collector, error.to_string());
+            return sealed(collector, formats::image(error.to_string()));
         }
         Err(error) => return Err(damaged(&error)),
     };
     let partitions = partitions::find(&mut |offset, buffer| image.read_at(offset, buffer));
     let mut others = Vec::new();
+    let mut foreign = Vec::new();
     let mut root = None;
     for part in &partitions {
         let mut magic = [0; 2];
         let at = part.start.saturating_add(EXT_MAGIC.0 as u64);
         if image.read_at(at, &mut magic).is_err() || magic != EXT_MAGIC.1 {
-            others.push(part.name.clone());
+            let mut has = |at: u64, mark: &[u8]| {
+                let mut bytes = vec![0; mark.len()];
+                let at = part.start.saturating_add(at);
+                image.read_at(at, &mut bytes).is_ok() && bytes == mark
+            };
+            match formats::on_disk(&mut has) {
+                Some(format) => foreign.push((part.name.as_str(), format)),
+                None => others.push(part.name.clone()),
+            }
             continue;
         }
         let part_image = Image::open(path).map_err(|error| damaged(&error))?;
@@ -92,10 +102,8 @@ pub(super) fn read(path: &Path, collector: &mut Collector) -> Result<(), Broken>
             Ok(system) if root.is_none() && system.exists("/etc").unwrap_or(false) => root = Some(system),
             Ok(_) => others.push(part.name.clone()),
             Err(error @ Ext4Error::Incompatible(_)) => {
-                return sealed(
-                    collector,
-                    format!("a file system of the ext family that is not read: {error}"),
-                );
+                let what = format!("a file system of the ext family, with features ({error}),");
+                return sealed(collector, formats::file_system(what));
             }
             Err(error) => return Err(damaged(&error)),
         }
@@ -105,9 +113,11 @@ pub(super) fn read(path: &Path, collector: &mut Collector) -> Result<(), Broken>
             for name in others {
                 collector.unseen(&name, &io::Error::other("another part of the disk than its root"));
             }
+            let named = |(name, format): (&str, Sealed)| Sealed { path: name.to_owned(), ..format };
+            collector.facts.sealed.extend(foreign.into_iter().map(named));
             walk(&root, collector)
         }
-        None => sealed(collector, "a disk without a root on ext2, ext3 or ext4".to_owned()),
+        None => sealed(collector, formats::no_root(&foreign)),
     }
 }
 

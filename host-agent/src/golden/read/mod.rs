@@ -2,6 +2,7 @@
 
 mod disk;
 mod folder;
+mod formats;
 mod tar;
 mod vma;
 
@@ -11,12 +12,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::collect::{Collector, Facts, Leads, Limits, PASSES};
+use super::collect::{Collector, Facts, Leads, Limits, PASSES, Sealed};
 use crate::outcome::Fault;
 use crate::packing::{self, Broken};
 
 /// What a golden turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     Folder,
     Tar,
@@ -24,8 +25,8 @@ pub(super) enum Source {
     Disk,
     /// A machine's archive of Proxmox: its configuration is read, not its disks.
     Vma,
-    /// A format that is not read; its name.
-    Sealed(&'static str),
+    /// A format that is not read.
+    Sealed(Sealed),
 }
 
 /// Looks at the first bytes.
@@ -37,7 +38,7 @@ pub(super) fn source(path: &Path) -> io::Result<Source> {
     if !about.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder"));
     }
-    let mut first = vec![0; 2048];
+    let mut first = vec![0; formats::FIRST];
     let mut file = File::open(path)?;
     let length = packing::read_up_to(&mut file, &mut first)?;
     if packing::detect(&first[..length]) == packing::Packing::Plain {
@@ -47,8 +48,8 @@ pub(super) fn source(path: &Path) -> io::Result<Source> {
     // What is wrong with it is told when it is read.
     let length = packing::read_up_to(&mut unpacked, &mut first).unwrap_or(0);
     Ok(match plain(&first[..length]) {
-        // Its parts cannot be reached without writing it somewhere.
-        Source::Disk => Source::Sealed("a compressed disk image"),
+        Source::Disk => Source::Sealed(formats::compressed(None)),
+        Source::Sealed(inner) => Source::Sealed(formats::compressed(Some(inner))),
         other => other,
     })
 }
@@ -58,17 +59,18 @@ fn plain(first: &[u8]) -> Source {
     match first {
         _ if first.get(257..262) == Some(b"ustar") => Source::Tar,
         _ if first.starts_with(vma::MAGIC) => Source::Vma,
-        _ if first.starts_with(b"hsqs") => Source::Sealed("a squashfs"),
-        _ if first.starts_with(b"KDMV") => Source::Sealed("a VMDK disk image"),
-        _ if first.starts_with(b"QFI\xfb") || has((510, [0x55, 0xaa])) || has(disk::EXT_MAGIC) => {
-            Source::Disk
-        }
-        _ => Source::Tar,
+        // Before all others: what a disk held before may still show behind its beginning.
+        _ if has(disk::EXT_MAGIC) => Source::Disk,
+        _ => match formats::of_file(first) {
+            Some(format) => Source::Sealed(format),
+            None if first.starts_with(b"QFI\xfb") || has((510, [0x55, 0xaa])) => Source::Disk,
+            None => Source::Tar,
+        },
     }
 }
 
 /// Reads a golden as often as links lead further.
-pub(super) fn read(path: &Path, source: Source, limits: Limits) -> Result<Facts, Fault> {
+pub(super) fn read(path: &Path, source: &Source, limits: Limits) -> Result<Facts, Fault> {
     let mut leads = Leads::default();
     let mut pass = 1;
     loop {
@@ -82,7 +84,7 @@ pub(super) fn read(path: &Path, source: Source, limits: Limits) -> Result<Facts,
     }
 }
 
-fn read_once(path: &Path, source: Source, collector: &mut Collector) -> Result<(), Broken> {
+fn read_once(path: &Path, source: &Source, collector: &mut Collector) -> Result<(), Broken> {
     let open = || packing::open_ahead(path).map_err(|source| Broken::Unreadable { source });
     match source {
         Source::Folder => folder::read(path, collector),
@@ -90,7 +92,7 @@ fn read_once(path: &Path, source: Source, collector: &mut Collector) -> Result<(
         Source::Disk => disk::read(path, collector),
         Source::Vma => vma::read(open()?, collector),
         Source::Sealed(format) => {
-            collector.facts.sealed.push((String::new(), format.to_owned()));
+            collector.facts.sealed.push(format.clone());
             Ok(())
         }
     }
@@ -100,6 +102,9 @@ fn read_once(path: &Path, source: Source, collector: &mut Collector) -> Result<(
 pub(super) fn refusal(path: &Path, broken: &Broken) -> Fault {
     let reason = firstlight_shared::error::Chain(broken).to_string();
     let hint = match broken {
+        Broken::Unreadable { source } if source.kind() == io::ErrorKind::InvalidInput => {
+            "of a device make a file first: `qemu-img convert -O qcow2 DEVICE golden.qcow2`"
+        }
         Broken::NotArchive => {
             "a golden is a root folder, a tar of one, a disk image, a backup of Proxmox VE, or an image or export of Incus"
         }

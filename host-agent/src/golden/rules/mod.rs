@@ -9,7 +9,7 @@ mod proxmox;
 mod secrets;
 mod system;
 
-use super::collect::Facts;
+use super::collect::{Facts, Sealed};
 use super::finding::{Finding, Severity, Target};
 
 /// Every finding, the worst first, then by rule and path.
@@ -46,20 +46,10 @@ fn unseen(facts: &Facts) -> Vec<Finding> {
             .danger(format!("nothing is proven about it: {why}"))
             .fix("run it as root, or on the golden as a tar")
     };
-    let sealed = |(path, what): &(String, String)| {
-        let fix = match what.as_str() {
-            "a compressed disk image" => "decompress it, and lint that",
-            "a squashfs" => "unsquashfs it, and lint the folder",
-            "a disk or a stream of a storage driver" => {
-                "export it without `--optimized-storage`; of a machine lint the root that its disk was made of"
-            }
-            _ => {
-                "lint the root that it was made of; or mount it read-only (`guestmount --ro -i -a IMAGE FOLDER`) and lint the folder"
-            }
-        };
-        Finding::new("format-not-read", Severity::Warning, what, format!("/{path}"))
-            .danger("this format is not read here: nothing is proven about what is in it")
-            .fix(fix)
+    let sealed = |part: &Sealed| {
+        Finding::new("format-not-read", Severity::Warning, &part.what, format!("/{}", part.path))
+            .danger(format!("{} is not read here: nothing is proven about what is in it", part.what))
+            .fix(part.next)
     };
     facts.unseen.iter().map(warn).chain(facts.sealed.iter().map(sealed)).collect()
 }

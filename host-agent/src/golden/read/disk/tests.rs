@@ -123,6 +123,27 @@ fn what_cannot_be_read_never_passes() {
     }
 }
 
+/// Of a second part nothing is proven, whatever the root is like.
+#[test]
+fn a_part_that_is_not_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut volume = vec![0; 1 << 20];
+    volume[512..520].copy_from_slice(b"LABELONE");
+    for (system, shown) in [
+        (ext4(folder.path(), &Image::sealed()), "a volume of LVM is not read here"),
+        (vec![0; 1 << 20], "a disk without a root on ext2, ext3 or ext4 (partition 2 is a volume of LVM)"),
+    ] {
+        let mut disk = in_partition(&system);
+        disk[446 + 16 + 4] = 0x8e;
+        let at = u32::try_from(disk.len() / 512).unwrap();
+        disk[446 + 16 + 8..][..4].copy_from_slice(&at.to_le_bytes());
+        disk.extend_from_slice(&volume);
+        let report = lint(&written(folder.path(), &disk), None, LIMITS).unwrap();
+        assert_eq!((names(&report.findings), report.incomplete), (vec!["format-not-read"], true));
+        assert!(report.findings[0].danger.starts_with(shown), "{report:?}");
+    }
+}
+
 #[test]
 fn a_damaged_disk_is_told_and_never_a_panic() {
     let folder = tempfile::tempdir().unwrap();
