@@ -79,13 +79,10 @@ pub fn guest_for(target: &str) -> Result<PathBuf> {
     run::must(run::command(["rustup", "target", "add", target]).current_dir(paths::root()))
         .context("the standard library of the other machine cannot be had")?;
     eprintln!("building the guest's static binary for {machine}");
-    let compiler = format!("{machine}-linux-gnu-gcc");
-    let variable = target.replace('-', "_");
     let mut cargo = cargo();
     cargo.args(["build", "--locked", "--config", "guest-agent/static.toml", "--profile", "guest"]);
     cargo.args(["--target", target, "--package", "firstlight-guest"]);
-    cargo.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), &compiler);
-    cargo.env(format!("CC_{variable}"), &compiler);
+    cargo.env(format!("CC_{}", target.replace('-', "_")), format!("{machine}-linux-gnu-gcc"));
     run::must(&mut cargo)?;
     built(paths::target().join(target).join("guest").join("firstlight-guest"))
 }

@@ -64,11 +64,8 @@ pub const PACKAGING: &[Tool] = &[
 /// For the tests of packages.
 pub const LINTIAN: &[Tool] = &[tool("lintian", "lintian")];
 
-/// For programs of another machine, and for running them.
-pub const CROSS: &[Tool] = &[
-    tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
-    tool("qemu-aarch64-static", "qemu-user-static"),
-];
+/// For programs of another machine.
+pub const CROSS: &[Tool] = &[tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")];
 
 /// For the tests on a database.
 pub const POSTGRESQL: &[Tool] = &[tool("initdb", "postgresql"), tool("setpriv", "util-linux")];
@@ -141,6 +138,12 @@ pub fn ensure_guestfs() -> Result<()> {
 pub fn ensure_mkosi() -> Result<()> {
     ensure(MKOSI)?;
     backports::enable()
+}
+
+/// QEMU's user emulation of arm64. Debian 12's own does not know openat2(2), without which the agent touches no root.
+pub fn qemu_arm64() -> Result<PathBuf> {
+    backports::enable()?;
+    unpacked(&backports::package("qemu-user"), "usr/bin/qemu-aarch64")
 }
 
 /// Installs Debian packages, as root.

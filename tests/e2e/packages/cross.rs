@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use firstlight_tests::dist::{Product, VERSION};
-use firstlight_tests::{paths, run};
+use firstlight_tests::{packages, paths, run};
 
 use super::folder;
 
@@ -19,8 +19,9 @@ fn the_guest_for_arm64_runs_and_gives_a_root_its_own_identity() {
     let fields = run::must(run::command(["dpkg-deb", "--field"]).arg(&package).arg("Architecture")).unwrap();
     assert_eq!(fields.trim(), "arm64");
     let program = place.path().join("usr/bin/firstlight-guest");
+    let qemu = packages::qemu_arm64().unwrap();
     let guest = |words: &[&str]| {
-        let mut guest = Command::new("qemu-aarch64-static");
+        let mut guest = Command::new(&qemu);
         guest.arg(&program).args(words);
         guest
     };
@@ -28,10 +29,14 @@ fn the_guest_for_arm64_runs_and_gives_a_root_its_own_identity() {
 
     // An image of that machine: what says so is its systemd, of which only the head is looked at.
     let root = place.path().join("root");
-    for inside in ["etc/ssh", "etc/systemd/system", "var/lib", "usr/bin", "usr/lib/systemd/system", "run"] {
+    for inside in
+        ["etc/ssh", "etc/systemd/system", "var/lib", "usr/bin", "usr/sbin", "usr/lib/systemd/system", "run"]
+    {
         fs::create_dir_all(root.join(inside)).unwrap();
     }
     fs::copy(&program, root.join("usr/lib/systemd/systemd")).unwrap();
+    fs::copy(&program, root.join("usr/sbin/sshd")).unwrap();
+    fs::write(root.join("etc/ssh/sshd_config"), "").unwrap();
     fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
     fs::write(root.join("etc/hostname"), "golden\n").unwrap();
     fs::write(root.join("etc/os-release"), "ID=debian\nVERSION_ID=13\n").unwrap();
@@ -53,5 +58,8 @@ fn the_guest_for_arm64_runs_and_gives_a_root_its_own_identity() {
     assert!(shown.contains("ED25519"), "{shown}");
     let status = run::must(&mut guest(&["--root", &at, "status", "--json"])).unwrap();
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-    assert!(status.is_object(), "{status}");
+    assert_eq!(status["stamp"]["decision"], "renew", "{status:#}");
+    let keys = status["stamp"]["host_keys"].as_array().unwrap();
+    let fingerprint = shown.split(' ').nth(1).unwrap();
+    assert!(keys.iter().any(|key| key == fingerprint), "{shown}: {status:#}");
 }

@@ -10,14 +10,14 @@ use crate::run;
 
 const SOURCES: &str = "/etc/apt/sources.list.d";
 const OURS: &str = "firstlight-backports.sources";
-/// Releases without Incus of their own.
+/// Releases without Incus of their own, and with a QEMU that is too old.
 const OLDER: &[&str] = &["bookworm"];
 
 /// Adds the source, if this release needs it and nobody has added it yet.
 pub(super) fn enable() -> Result<()> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let Some(codename) = codename(&release).filter(|name| OLDER.contains(name)) else { return Ok(()) };
-    let suite = format!("{codename}-backports");
+    let Some(codename) = needy(&release) else { return Ok(()) };
+    let suite = suite_of(codename);
     let known = sources();
     if known.iter().any(|text| text.contains(&suite)) {
         return Ok(());
@@ -31,6 +31,20 @@ pub(super) fn enable() -> Result<()> {
     fs::write(&path, source(mirror, &suite))
         .with_context(|| format!("{} cannot be written", path.display()))?;
     run::must(apt().arg("update")).map(drop)
+}
+
+/// `NAME`, or `NAME/SUITE` on a release that needs the source.
+pub(super) fn package(name: &str) -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    needy(&release).map_or_else(|| name.to_owned(), |codename| format!("{name}/{}", suite_of(codename)))
+}
+
+fn needy(release: &str) -> Option<&str> {
+    codename(release).filter(|name| OLDER.contains(name))
+}
+
+fn suite_of(codename: &str) -> String {
+    format!("{codename}-backports")
 }
 
 const USUAL_MIRROR: &str = "http://deb.debian.org/debian";
@@ -88,6 +102,7 @@ mod tests {
         assert_eq!(mirror(lines, "bookworm"), Some("https://m.example/debian"));
         assert_eq!(mirror(lines, "trixie"), None);
         assert_eq!(codename("ID=debian\nVERSION_CODENAME=bookworm\n"), Some("bookworm"));
+        assert_eq!(needy("VERSION_CODENAME=trixie\n"), None);
         assert!(source(USUAL_MIRROR, "bookworm-backports").contains("\nSuites: bookworm-backports\n"));
     }
 }
