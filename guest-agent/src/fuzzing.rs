@@ -1,6 +1,6 @@
 //! Every parser of foreign bytes by name, for tests/fuzz. Not in the program: behind the feature `fuzzing`.
 //!
-//! To add one: a line in [`TARGETS`], and a folder of its name with a seed or two in tests/fuzz/corpus.
+//! To add one: a line in [`TARGETS`], and a folder of its name with a seed or two in tests/fuzz/corpus/guest.
 
 use std::net::IpAddr;
 
@@ -132,7 +132,7 @@ mod tests {
     /// The corpora run as a test as well, so that what fuzzing found once stays found.
     #[test]
     fn every_target_has_seeds_and_takes_them_all() {
-        let corpora = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
+        let corpora = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/guest");
         for (name, target) in TARGETS {
             let seeds =
                 std::fs::read_dir(corpora.join(name)).unwrap_or_else(|_| panic!("{name} has no seeds"));

@@ -12,6 +12,8 @@ pub mod daemon;
 pub mod ending;
 pub mod evidence;
 pub mod fleet;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod golden;
 pub mod http;
 pub mod intake;

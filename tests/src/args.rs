@@ -51,9 +51,9 @@ pub enum Task {
         #[arg(long)]
         full: bool,
     },
-    /// Fuzz the guest's parsers
+    /// Fuzz what parses what others wrote, in both programs
     Fuzz {
-        /// Only this one
+        /// Only this one, or those of `guest` or `host`
         target: Option<String>,
         /// How long, each
         #[arg(long, default_value_t = 20)]

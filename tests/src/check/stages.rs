@@ -67,6 +67,8 @@ pub(super) fn looks() -> Vec<Stage> {
 /// Without a ground, the part that needs neither root nor network; with it, the companion's tests on real servers, too.
 pub(super) fn units(ground: Option<&Ground>, full: bool) -> Result<Vec<Stage>> {
     let mut unit = cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"]);
+    // What fuzzing found once stays found.
+    unit.args(["--features", "firstlight/fuzzing,firstlight-guest/fuzzing"]);
     if let Some(ground) = ground {
         // One build for all: with the feature, each program of the companion's is another.
         unit.args(["--features", "firstlight/e2e"]);

@@ -287,7 +287,7 @@ impl Recipe {
 
     /// # Errors
     /// As [`Recipe::load`].
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
             Fault::new("bad-recipe", error.to_string().trim_end())
                 .with_hint("mend the line shown; docs/golden-images.md lists the keys of a recipe")
