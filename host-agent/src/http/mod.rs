@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod auth;
+mod crowd;
 mod gate;
 mod health;
 mod listen;

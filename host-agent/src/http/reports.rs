@@ -13,24 +13,22 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::share::{Seldom, Sources};
+use super::crowd::{Closed, Crowd, Place};
+use super::share::Seldom;
 use crate::intake::{COPIED, Intake, IntakeError, NO_CLAIM};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 
-/// Connections at once; more wait in the kernel's queue.
-const CONNECTIONS: usize = 256;
 /// Bytes of a body beyond which nobody is answered any more.
 const FORGOTTEN: usize = 8 * MAX_ENVELOPE;
 /// A whole connection, handshake included, may last this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Takes reports until the task is aborted; at most so many connections of one address at once, so that no guest takes
-/// the places of the others.
+/// Takes reports until the task is aborted; at most so many connections of one address at once, and no more in all than
+/// [`Crowd`] has places.
 pub async fn serve_reports(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -39,30 +37,32 @@ pub async fn serve_reports(
     connections_per_address: usize,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let sources = Sources::new(connections_per_address);
+    let crowd = Crowd::new(connections_per_address);
     let closed = Seldom::default();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(seat) = sources.take(peer.ip()) else {
-                    if let Some(times) = closed.tell(Instant::now()) {
-                        tracing::warn!(
-                            address = %peer.ip(), times,
-                            "report connections closed: the address has reports.connections_per_address already"
-                        );
+                let place = match crowd.enter(peer.ip()).await {
+                    Ok(place) => place,
+                    Err(why) => {
+                        tell_closed(&closed, peer, why);
+                        continue;
                     }
-                    continue;
                 };
-                let (acceptor, taker) =
-                    (acceptor.clone(), Taker { intake: intake.clone(), metrics: Arc::clone(&metrics) });
+                let acceptor = acceptor.clone();
+                let taker =
+                    Taker { intake: intake.clone(), metrics: Arc::clone(&metrics), place: place.clone() };
                 tokio::spawn(async move {
-                    if tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, taker)).await.is_err()
-                    {
-                        tracing::debug!(%peer, "report connection took too long");
+                    tokio::select! {
+                        served = tokio::time::timeout(PATIENCE, serve_one(stream, peer, acceptor, taker)) => {
+                            if served.is_err() {
+                                tracing::debug!(%peer, "report connection took too long");
+                            }
+                        }
+                        () = place.told_to_leave() => {
+                            tracing::debug!(%peer, "report connection ended: others have its place");
+                        }
                     }
-                    drop((place, seat));
                 });
             }
             Err(error) => {
@@ -74,11 +74,23 @@ pub async fn serve_reports(
     }
 }
 
+fn tell_closed(closed: &Seldom, peer: SocketAddr, why: Closed) {
+    let Some(times) = closed.tell(Instant::now()) else { return };
+    let why = match why {
+        Closed::Share => {
+            "the address has reports.connections_per_address already, or its network half of all"
+        }
+        Closed::Full => "all places are taken, and nobody has more than this address",
+    };
+    tracing::warn!(address = %peer.ip(), times, why, "report connections closed");
+}
+
 /// What takes a report, and what counts it.
 #[derive(Clone)]
 struct Taker {
     intake: Intake,
     metrics: Arc<Metrics>,
+    place: Place,
 }
 
 async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, taker: Taker) {
@@ -91,7 +103,11 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, t
     };
     let service = hyper::service::service_fn(move |request| {
         let taker = taker.clone();
-        async move { Ok::<_, Infallible>(answer(request, peer, &taker).await) }
+        async move {
+            let response = answer(request, peer, &taker).await;
+            taker.place.work(false);
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -122,6 +138,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, taker: &Taker) -> 
         return refusal(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the report is too large or was cut off");
     };
     let source = peer.ip().to_canonical();
+    taker.place.work(true);
     let taken = match path.as_str() {
         EVIDENCE_ENDPOINT => taker.intake.receive_evidence(&body, source).await,
         _ => taker.intake.receive(&body, source).await,
