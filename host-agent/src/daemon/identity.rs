@@ -57,14 +57,17 @@ fn wrong(error: impl std::fmt::Display) -> StartError {
     StartError::Identity { what: error.to_string() }
 }
 
+/// TLS 1.3 only: guests speak nothing older. Whoever wants another protocol than HTTP/1.1 behind it is turned away.
 fn server_config(
     certificate: CertificateDer<'static>,
     key: &KeyPair,
 ) -> Result<rustls::ServerConfig, rustls::Error> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = crate::tls::provider();
-    rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
