@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Error as XzError, Stream};
+
 use super::ahead::Ahead;
 
 /// How a golden is packed.
@@ -17,6 +20,10 @@ pub(crate) enum Packing {
 
 /// Large enough that system calls do not show.
 const BUFFER: usize = 256 << 10;
+
+/// What an xz archive may have of memory to be unpacked: `xz -9` wants 65 MiB, its header may want 4 GiB. (zstd's default is
+/// 128 MiB.)
+const XZ_MEMORY: u64 = 256 << 20;
 
 pub(crate) fn detect(first: &[u8]) -> Packing {
     match first {
@@ -59,9 +66,29 @@ pub(crate) fn unpacked(mut file: File) -> io::Result<Box<dyn Read + Send>> {
         }
         Packing::Zstandard => Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file)?)),
         Packing::Xz => {
-            Box::new(BufReader::with_capacity(BUFFER, liblzma::bufread::XzDecoder::new_multi_decoder(file)))
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+            let decoder = XzDecoder::new_stream(file, stream);
+            Box::new(BufReader::with_capacity(BUFFER, Explained(decoder)))
         }
     })
+}
+
+/// Says in our words that an archive wants too much memory.
+struct Explained<R>(R);
+
+impl<R: Read> Read for Explained<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            let xz = error.get_ref().and_then(|inner| inner.downcast_ref::<XzError>());
+            if matches!(xz, Some(XzError::MemLimit)) {
+                io::Error::other(
+                    "it takes more than 256 MiB of memory to unpack: pack it with `xz -9` or less",
+                )
+            } else {
+                error
+            }
+        })
+    }
 }
 
 /// Fills the buffer as far as there are bytes; says how many.
