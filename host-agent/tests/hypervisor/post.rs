@@ -66,11 +66,18 @@ pub(crate) async fn connect(target: SocketAddr, source: IpAddr) -> anyhow::Resul
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 
-fn anybody() -> Result<ClientConfig, Error> {
+pub(crate) fn anybody() -> Result<ClientConfig, Error> {
+    anybody_over(rustls::DEFAULT_VERSIONS)
+}
+
+/// The same over these versions of TLS.
+pub(crate) fn anybody_over(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider));
     Ok(config
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         .with_no_client_auth())

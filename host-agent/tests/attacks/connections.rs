@@ -1,0 +1,93 @@
+//! Many connections that say nothing, or little by little.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use firstlight_tests::paths::full;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+
+use crate::honest;
+use crate::post::connect;
+use crate::raw::{address, head, open_many_files, plain};
+use crate::site::Site;
+
+const EVERY: Duration = Duration::from_millis(150);
+/// What an honest guest may wait for its acknowledgement beside an attack. The agent tries for 30 minutes.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Connects, says nothing, and connects again when it is closed.
+async fn is_silent(target: SocketAddr, number: u16, opened: Arc<AtomicUsize>) {
+    loop {
+        if let Ok(mut stream) = plain(target, address(number)).await {
+            opened.fetch_add(1, Ordering::Relaxed);
+            let mut byte = [0];
+            let _ = stream.read(&mut byte).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_silent_connections_keep_no_guest_out() {
+    open_many_files();
+    // Of few addresses, of more than would fill all places with their shares, and of more than there are places.
+    let counts: &[u16] = if full() { &[4, 40, 200, 1000, 10_000] } else { &[40, 1000] };
+    for addresses in counts {
+        let guests = honest::guests(20);
+        let mut site = Site::start(&guests).await;
+        let opened = Arc::<AtomicUsize>::default();
+        let mut attack = JoinSet::new();
+        for number in 0..10_000 {
+            attack.spawn(is_silent(site.reports, number % addresses, Arc::clone(&opened)));
+        }
+        let what = format!("10,000 silent connections of {addresses} addresses");
+        let fared = site.beside(&what, attack, guests, EVERY).await;
+        assert!(opened.load(Ordering::Relaxed) >= 10_000, "only {opened:?} were opened");
+        assert!(fared.longest < BOUND, "{fared:?}");
+    }
+}
+
+/// Shakes hands, then sends a head, or a body, byte by byte.
+async fn is_slow(target: SocketAddr, number: u16) {
+    let head = head("Content-Length: 200000\r\nContent-Type: application/json\r\n");
+    loop {
+        if let Ok(mut stream) = connect(target, address(number)).await {
+            let at_once = if number.is_multiple_of(2) { 4 } else { head.len() };
+            let mut sent = stream.write_all(&head.as_bytes()[..at_once]).await;
+            for byte in head.bytes().skip(at_once).chain(std::iter::repeat(b' ')) {
+                if sent.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                sent = stream.write_all(&[byte]).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_byte_by_byte_keeps_no_guest_out() {
+    let guests = honest::guests(20);
+    let mut site = Site::start(&guests).await;
+    let mut attack = JoinSet::new();
+    for number in 0..400 {
+        attack.spawn(is_slow(site.reports, number % 50));
+    }
+    let fared = site.beside("400 slow connections of 50 addresses", attack, guests, EVERY).await;
+    assert!(fared.longest < BOUND, "{fared:?}");
+}
+
+/// Two hundred guests that start at once are no attack: nobody is broken off for another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn honest_guests_that_start_at_once_are_all_taken_at_the_first_attempt() {
+    let guests = honest::guests(250);
+    let mut site = Site::start(&guests).await;
+    let fared = site.beside("nothing", JoinSet::new(), guests, Duration::ZERO).await;
+    assert!(fared.longest < BOUND, "{fared:?}");
+    let counted = site.counted().await;
+    assert_eq!(counted.values().sum::<u64>(), 250, "{counted:?}");
+}
