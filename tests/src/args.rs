@@ -51,6 +51,8 @@ pub enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Play a fleet against real companions that are killed and cut off, and account for every guest
+    Fleet(FleetArguments),
     /// Fuzz what parses what others wrote, in both programs
     Fuzz {
         /// Only this one, or those of `guest` or `host`
@@ -116,6 +118,38 @@ pub enum DemoBackend {
     ProxmoxSim,
     /// A real Incus server, which lives as long as the demo
     Incus,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct FleetArguments {
+    /// How many; of a curve: the most
+    #[arg(long, default_value_t = 10_000)]
+    pub guests: usize,
+    /// Replay a run: which guest does what, and what goes wrong when
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// One companion with SQLite, three with PostgreSQL, or both in turn
+    #[arg(long, value_enum, default_value_t = FleetBackend::Both)]
+    pub backend: FleetBackend,
+    /// Ask for all guests within this time, evenly [default: as fast as they end]
+    #[arg(long)]
+    pub minutes: Option<u64>,
+    /// How often something goes wrong [default: once for 250 guests, from 2 to 40]
+    #[arg(long)]
+    pub faults: Option<usize>,
+    /// From a hundred guests on, ten times as many each time
+    #[arg(long)]
+    pub curve: bool,
+    /// Build and run it unoptimised
+    #[arg(long)]
+    pub dev: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FleetBackend {
+    Sqlite,
+    Postgresql,
+    Both,
 }
 
 #[derive(Debug, Clone, Args)]

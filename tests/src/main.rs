@@ -35,6 +35,7 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Simpve(arguments) => simpve::serve(&arguments)?,
         Task::Incus(arguments) => incus::serve(&arguments)?,
         Task::Test { fast, full } => return check::run(fast, full),
+        Task::Fleet(arguments) => figures::fleet(&arguments)?,
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
         Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests, rounds } => match subject {
             None => figures::all()?,

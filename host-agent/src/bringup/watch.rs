@@ -85,7 +85,14 @@ impl Bringups {
     ) {
         let running: BTreeSet<&str> =
             found.iter().filter(|one| one.running).filter_map(|one| one.job.as_deref()).collect();
-        let runs = |job: &str, id: Option<&str>| found.iter().any(|one| one.running && one.is_of(job, id));
+        // Asked for every guest that is waited for, of as many as there are.
+        let mut by_job: BTreeMap<&str, Vec<&Surveyed>> = BTreeMap::new();
+        for one in found.iter().filter(|one| one.running) {
+            by_job.entry(one.job.as_deref().unwrap_or_default()).or_default().push(one);
+        }
+        let runs = |job: &str, id: Option<&str>| {
+            by_job.get(job).is_some_and(|of| of.iter().any(|one| one.is_of(job, id)))
+        };
         self.waiters.surveyed(backend.name(), runs);
         let tended = self.tend(backend, found).await;
         troubles.reports.tell(backend, "no place for reports", tended);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use firstlight::config::{Sources, load};
 use firstlight::daemon::{LogLevel, serve};
@@ -16,7 +17,6 @@ use serde_json::Value;
 
 use crate::hypervisor::backend::{NAME, Paper};
 use crate::hypervisor::call::call;
-use crate::rig::until;
 
 /// What tells the child that it is one: its configuration file.
 const CONFIGURATION: &str = "FIRSTLIGHT_TEST_COMPANION";
@@ -30,10 +30,14 @@ pub(crate) struct Terms {
     pub(crate) grace: u64,
     /// Of memory, on the one node.
     pub(crate) budget: Option<&'static str>,
+    /// Jobs that work at once.
+    pub(crate) places: usize,
+    pub(crate) log: &'static str,
 }
 
 /// Short, so that a take-over is soon; the grace is longer than any request of [`Paper`] waits for its answer.
-pub(crate) const SHORT: Terms = Terms { lease: 2, grace: 2, budget: None };
+pub(crate) const SHORT: Terms =
+    Terms { lease: 2, grace: 2, budget: None, places: 4, log: "warn,firstlight=debug" };
 
 #[derive(Debug)]
 pub(crate) struct Companion {
@@ -42,6 +46,7 @@ pub(crate) struct Companion {
     pub(crate) reports: SocketAddr,
     child: Child,
     folder: PathBuf,
+    hypervisor: PathBuf,
 }
 
 impl Companion {
@@ -58,25 +63,32 @@ impl Companion {
         let reports = free_address();
         let configuration = folder.join("firstlight.toml");
         std::fs::write(&configuration, configured(&folder, name, database, reports, terms)).unwrap();
-        let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "companion::is_one", "--ignored", "--nocapture", "--test-threads=1"])
-            .env(CONFIGURATION, &configuration)
-            .env(HYPERVISOR, hypervisor)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut companion = Self { name: name.to_owned(), reports, child, folder };
-        let socket = companion.socket();
+        let child = spawned(&folder, hypervisor);
+        let hypervisor = hypervisor.to_owned();
+        let mut companion = Self { name: name.to_owned(), reports, child, folder, hypervisor };
+        companion.answers().await;
+        companion
+    }
+
+    /// Starts it again, as it was configured.
+    #[allow(dead_code, reason = "each program uses its part")]
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawned(&self.folder, &self.hypervisor);
+    }
+
+    pub(crate) async fn answers(&mut self) {
+        let socket = self.socket();
         until("the companion to answer", 30, async || {
-            let ended = companion.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{name} ended: {ended:?}\n{}", companion.log());
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.name, self.log());
             call(&socket, "", "GET", "/v1/status", &Value::Null).await.is_ok()
         })
         .await;
-        companion
+    }
+
+    #[allow(dead_code, reason = "each program uses its part")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -145,7 +157,7 @@ impl Companion {
         answer
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("control.sock")
     }
 
@@ -172,21 +184,51 @@ fn configured(folder: &Path, name: &str, database: &str, reports: SocketAddr, te
     format!(
         "state = {folder:?}\n[store]\nurl = {database:?}\n\
          [companion]\nname = {name:?}\nlease = \"{lease}s\"\ngrace = \"{grace}s\"\ndrain = \"5s\"\n\
-         [limits]\nnode = 4\n[reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n\
-         [log]\nlevel = \"warn,firstlight=debug\"\n{budget}",
+         [limits]\nnode = {places}\n[reports]\nlisten = \"{reports}\"\nurl = \"https://{reports}\"\n\
+         [log]\nlevel = {log:?}\n{budget}",
         budget = budget.unwrap_or_default(),
         lease = terms.lease,
         grace = terms.grace,
+        places = terms.places,
+        log = terms.log,
     )
+}
+
+/// This program again, as a companion.
+fn spawned(folder: &Path, hypervisor: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "companion::is_one", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(CONFIGURATION, folder.join("firstlight.toml"))
+        .env(HYPERVISOR, hypervisor)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// Asks again and again, at most for so long.
+pub(crate) async fn until(what: &str, seconds: u64, mut look: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while !look().await {
+        assert!(Instant::now() < deadline, "waited {seconds} s for {what} in vain");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Not a test: what [`Companion::start`] starts. Without its variables it does nothing.
 #[test]
 #[ignore = "the other tests start it"]
 fn is_one() {
+    be_one();
+}
+
+/// False: nobody said that this process is to be a companion.
+pub(crate) fn be_one() -> bool {
     let (Some(file), Some(hypervisor)) = (std::env::var_os(CONFIGURATION), std::env::var_os(HYPERVISOR))
     else {
-        return;
+        return false;
     };
     let sources = Sources::of_machine(Some(Path::new(&file)));
     let settings = load(&sources).unwrap().settings;
@@ -199,4 +241,5 @@ fn is_one() {
     let log = LogLevel::start(&settings.log.level);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(serve(&sources, &log, vec![Arc::new(paper)])).unwrap();
+    true
 }

@@ -6,10 +6,14 @@
 mod hypervisor;
 #[path = "../postgres/mod.rs"]
 mod postgres;
+#[allow(dead_code, reason = "`cargo xtask fleet` prints the rest")]
+#[path = "../../benches/fleet/simulation/mod.rs"]
+mod simulation;
 
 mod budget;
 mod companion;
 mod death;
+mod fleet;
 mod late;
 mod outage;
 mod queue;

@@ -7,6 +7,7 @@ use firstlight::bringup::GuestSpec;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use crate::companion::until;
 use crate::companion::{Companion, SHORT, Terms};
 use crate::hypervisor::world::{Entry, Outcome, Verb};
 use crate::hypervisor::{Hypervisor, backend};
@@ -137,14 +138,5 @@ pub(crate) async fn await_state(
         };
         assert!(answer.is_null(), "{} jobs are not {wanted}; {job} is {found}: {answer:#}", open.len());
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Asks again and again, at most for so long.
-pub(crate) async fn until(what: &str, seconds: u64, mut look: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    while !look().await {
-        assert!(Instant::now() < deadline, "waited {seconds} s for {what} in vain");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

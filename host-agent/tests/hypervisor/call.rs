@@ -29,6 +29,18 @@ pub(crate) async fn call(
     path: &str,
     body: &Value,
 ) -> Result<(StatusCode, Value), NoAnswer> {
+    call_within(PATIENCE, socket, companion, method, path, body).await
+}
+
+/// The same for an answer that may take so long.
+pub(crate) async fn call_within(
+    patience: Duration,
+    socket: &Path,
+    companion: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> Result<(StatusCode, Value), NoAnswer> {
     let never = |error: &dyn std::fmt::Display| NoAnswer::NeverSent(error.to_string());
     let stream = UnixStream::connect(socket).await.map_err(|error| never(&error))?;
     let (mut sender, connection) =
@@ -48,7 +60,7 @@ pub(crate) async fn call(
         let status = response.status();
         Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
     };
-    match tokio::time::timeout(PATIENCE, answered).await {
+    match tokio::time::timeout(patience, answered).await {
         Ok(Ok((status, body))) => Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null))),
         Ok(Err(error)) => Err(NoAnswer::Unclear(error.to_string())),
         Err(_) => Err(NoAnswer::Unclear("no answer in time".to_owned())),

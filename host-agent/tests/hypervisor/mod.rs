@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use world::{Entry, Machine, Verb, World};
 
@@ -33,6 +33,8 @@ pub(crate) struct Manner {
     pub(crate) alike: bool,
     /// Who is sent reports, in turn.
     pub(crate) reports: Vec<SocketAddr>,
+    /// Who plays the guests that are started, if the hypervisor does not play them itself.
+    pub(crate) players: Option<mpsc::UnboundedSender<Machine>>,
 }
 
 /// Handle on the running hypervisor; clones share it. It ends with the test's runtime.
@@ -98,6 +100,7 @@ impl Hypervisor {
             silent: false,
             alike: false,
             reports: Vec::new(),
+            players: None,
         };
         let hypervisor = Self {
             shared: Arc::new(Shared {
@@ -142,6 +145,18 @@ impl Hypervisor {
 
     pub(crate) fn machine(&self, guest: &str) -> Option<Machine> {
         self.world().machines.values().find(|machine| machine.guest == guest).cloned()
+    }
+
+    /// The guest of this job is there, and runs.
+    #[allow(dead_code, reason = "each program uses its part")]
+    pub(crate) fn runs(&self, job: &str) -> bool {
+        self.world().machines.get(job).is_some_and(|machine| machine.running)
+    }
+
+    /// Two of one guest that ran at once.
+    #[allow(dead_code, reason = "each program uses its part")]
+    pub(crate) fn twins(&self) -> Vec<String> {
+        self.world().twins.clone()
     }
 
     /// Everything that was asked for, in the order in which it was done.

@@ -82,7 +82,8 @@ impl Guest {
         Envelope::seal(&report, &key, claim).unwrap()
     }
 
-    fn content(&self, claim: Option<&Claim>, key: &PrivateKey, machine_id: &MachineId) -> Report {
+    /// What it reports when all is well.
+    pub(crate) fn content(&self, claim: Option<&Claim>, key: &PrivateKey, machine_id: &MachineId) -> Report {
         let address = Address { address: self.address, prefix: 8 };
         Report {
             version: REPORT_VERSION,

@@ -22,7 +22,9 @@ pub(super) fn router(hypervisor: Hypervisor) -> Router {
 }
 
 async fn list(State(hypervisor): State<Hypervisor>) -> Json<Vec<Machine>> {
-    Json(hypervisor.machines())
+    // Nobody reads a report in a list, and of many guests they are most of it.
+    let machines = hypervisor.world().machines.values().map(Machine::without_report).collect();
+    Json(machines)
 }
 
 async fn show(
@@ -45,6 +47,10 @@ async fn make(
             if new {
                 let hypervisor = hypervisor.clone();
                 let takes = hypervisor.shared.manner.borrow().make;
+                if takes.is_zero() {
+                    hypervisor.world().made(&job);
+                    return None;
+                }
                 tokio::spawn(async move {
                     tokio::time::sleep(takes).await;
                     hypervisor.world().made(&job);
@@ -65,7 +71,7 @@ async fn start(
     let outcome = carry_out(hypervisor, Verb::Start, &guest, move |hypervisor| {
         let outcome = hypervisor.world().start(&companion(&headers), &job);
         if outcome == Outcome::Done {
-            tokio::spawn(guest::live(hypervisor.clone(), job));
+            hypervisor.wake_up(job);
         }
         outcome
     })
@@ -137,6 +143,19 @@ fn companion(headers: &HeaderMap) -> String {
 }
 
 impl Hypervisor {
+    /// What was started begins to live.
+    fn wake_up(&self, job: String) {
+        let players = self.shared.manner.borrow().players.clone();
+        match players {
+            Some(players) => {
+                let machine = self.world().machines.get(&job).map(Machine::without_report);
+                // Nobody plays any more: the run is over.
+                let _ = machine.map(|machine| players.send(machine));
+            }
+            None => drop(tokio::spawn(guest::live(self.clone(), job))),
+        }
+    }
+
     fn guest_of(&self, job: &str) -> String {
         self.world().machines.get(job).map(|machine| machine.guest.clone()).unwrap_or_default()
     }

@@ -54,7 +54,13 @@ pub(crate) struct Machine {
     pub(crate) foreign: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Machine {
+    pub(crate) fn without_report(&self) -> Self {
+        Self { report: None, ..self.clone() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verb {
     Make,
     Start,
@@ -92,6 +98,8 @@ pub(crate) struct World {
     pub(crate) twins: Vec<String>,
     pub(crate) most_half_made: usize,
     half_made: BTreeSet<String>,
+    /// Jobs whose guests run, by name and by MAC.
+    running: BTreeMap<String, BTreeSet<String>>,
     tasks: u64,
 }
 
@@ -144,6 +152,9 @@ impl World {
             snapshots: Vec::new(),
             foreign: true,
         };
+        for known_by in [machine.guest.clone(), machine.mac.to_string()] {
+            self.running.entry(known_by).or_default().insert(id.to_owned());
+        }
         self.machines.insert(id.to_owned(), machine);
     }
 
@@ -162,10 +173,12 @@ impl World {
         if machine.running {
             return self.note(companion, Verb::Start, job, &machine.guest, Outcome::Repeated);
         }
-        let twin =
-            |other: &&Machine| other.running && (other.guest == machine.guest || other.mac == machine.mac);
-        for other in self.machines.values().filter(twin) {
-            self.twins.push(format!("{} of jobs {} and {job}", machine.guest, other.job));
+        for known_by in [machine.guest.clone(), machine.mac.to_string()] {
+            let jobs = self.running.entry(known_by).or_default();
+            for other in jobs.iter() {
+                self.twins.push(format!("{} of jobs {other} and {job}", machine.guest));
+            }
+            jobs.insert(job.to_owned());
         }
         self.half_made.remove(job);
         if let Some(machine) = self.machines.get_mut(job) {
@@ -181,6 +194,11 @@ impl World {
         let outcome = if machine.running { Outcome::Done } else { Outcome::Repeated };
         machine.running = false;
         let guest = machine.guest.clone();
+        for known_by in [guest.clone(), machine.mac.to_string()] {
+            if let Some(jobs) = self.running.get_mut(&known_by) {
+                jobs.remove(job);
+            }
+        }
         self.note(companion, Verb::Stop, job, &guest, outcome)
     }
 

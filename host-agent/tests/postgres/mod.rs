@@ -74,17 +74,32 @@ impl Cluster {
         }
     }
 
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
+    /// SIGKILL: nothing is put in order; its other processes notice, and end.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
     /// Serves the same cluster (again).
     pub(crate) fn resume(&mut self) {
+        self.server = Some(self.spawned());
+        self.await_ready();
+    }
+
+    fn spawned(&self) -> Child {
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let mut postgres = command("postgres");
         postgres.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
         postgres.args(["-c", "listen_addresses=", "-c", "max_connections=300"]);
-        let server =
-            postgres.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        self.server = Some(server);
-        self.await_ready();
+        postgres.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
     /// Statements for the test's own looks and faults; what they print.
@@ -129,9 +144,13 @@ impl Cluster {
         psql
     }
 
-    fn await_ready(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+    fn await_ready(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.psql("SELECT 1").status.success() {
+            // While processes of one that was killed still end, the next one does not begin.
+            if self.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_some()) {
+                self.server = Some(self.spawned());
+            }
             let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "PostgreSQL does not answer:\n{}", log());
             std::thread::sleep(Duration::from_millis(50));

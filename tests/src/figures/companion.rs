@@ -1,8 +1,11 @@
-//! The companion's own benchmarks, optimised: `cargo xtask bench engine`, `... golden`, `... proxmox` and `... web`. They
-//! need neither root nor guests.
+//! The companion's own benchmarks, optimised: `cargo xtask bench engine`, `... golden`, `... proxmox` and `... web`, and
+//! `cargo xtask fleet`. They need neither root nor guests.
+
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use crate::args::{FleetArguments, FleetBackend};
 use crate::{build, packages};
 
 /// Prints the table; what the program says meanwhile goes to stderr.
@@ -14,6 +17,39 @@ pub fn engine(jobs: Option<usize>, only: &[String], seed: Option<u64>) -> Result
     let seed = seed.map(|seed| ("--seed", seed.to_string()));
     let only = only.iter().map(|part| ("--only", part.clone()));
     bench("engine", jobs.into_iter().chain(only).chain(seed))
+}
+
+/// Plays fleets, and prints what came of them.
+///
+/// # Errors
+/// It cannot be built, or a guest is not accounted for.
+pub fn fleet(arguments: &FleetArguments) -> Result<()> {
+    let FleetArguments { guests, seed, backend, minutes, faults, curve, dev } = arguments;
+    if *backend != FleetBackend::Sqlite {
+        packages::ensure(packages::POSTGRESQL)?;
+    }
+    let backend = match backend {
+        FleetBackend::Sqlite => "sqlite",
+        FleetBackend::Postgresql => "postgresql",
+        FleetBackend::Both => "both",
+    };
+    let mut bench = benchmark("fleet", *dev);
+    bench.args(["--guests", &guests.to_string(), "--backend", backend]);
+    let numbers = [
+        ("--seed", *seed),
+        ("--minutes", *minutes),
+        ("--faults", faults.and_then(|faults| u64::try_from(faults).ok())),
+    ];
+    for (flag, number) in numbers {
+        if let Some(number) = number {
+            bench.args([flag, &number.to_string()]);
+        }
+    }
+    if *curve {
+        bench.arg("--curve");
+    }
+    ensure!(bench.status()?.success(), "a guest is not accounted for");
+    Ok(())
 }
 
 /// Rounds of so many guests; none: the usual ones.
@@ -43,11 +79,20 @@ pub fn golden() -> Result<()> {
 }
 
 fn bench(name: &str, arguments: impl Iterator<Item = (&'static str, String)>) -> Result<()> {
-    let mut bench = build::cargo();
-    bench.args(["bench", "--quiet", "--package", "firstlight", "--bench", name, "--"]);
+    let mut bench = benchmark(name, false);
     for (flag, value) in arguments {
         bench.args([flag, &value]);
     }
     ensure!(bench.status()?.success(), "the benchmark failed");
     Ok(())
+}
+
+fn benchmark(name: &str, dev: bool) -> Command {
+    let mut bench = build::cargo();
+    bench.args(["bench", "--quiet", "--package", "firstlight", "--bench", name]);
+    if dev {
+        bench.args(["--profile", "dev"]);
+    }
+    bench.arg("--");
+    bench
 }

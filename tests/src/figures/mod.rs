@@ -12,7 +12,7 @@ mod table;
 use std::time::Duration;
 
 pub use all::all;
-pub use companion::{engine, golden, proxmox, web};
+pub use companion::{engine, fleet, golden, proxmox, web};
 pub use guest::{Runs, guest};
 pub use incus::incus;
 pub use skeleton::skeleton;

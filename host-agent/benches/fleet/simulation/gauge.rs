@@ -1,0 +1,83 @@
+//! Memory and latency over a run, in tenths of its time: what grows shows between the early and the late ones.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::book::Shot;
+use super::percentile::percentile;
+
+const EVERY: Duration = Duration::from_millis(500);
+const TENTHS: u32 = 10;
+
+/// Resident memory of all companions together, in MB of a million bytes, and the most of one of them.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at: Instant,
+    most: f64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gauge(Arc<Mutex<Vec<Sample>>>);
+
+/// One tenth of the run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tenth {
+    pub(crate) reports: usize,
+    /// Milliseconds of the try that was answered.
+    pub(crate) median: f64,
+    pub(crate) late: f64,
+    /// The median of the biggest companion's memory.
+    pub(crate) memory: f64,
+}
+
+impl Gauge {
+    /// Watches these processes until it is aborted.
+    pub(crate) fn watch(&self, ids: Arc<Vec<AtomicU32>>) -> tokio::task::JoinHandle<()> {
+        let samples = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            loop {
+                let memory = ids.iter().filter_map(|id| resident(id.load(Ordering::Relaxed)));
+                let sample = Sample { at: Instant::now(), most: memory.fold(0.0, f64::max) };
+                samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                tokio::time::sleep(EVERY).await;
+            }
+        })
+    }
+
+    /// The most that one companion ever had.
+    pub(crate) fn most(&self) -> f64 {
+        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.iter().map(|sample| sample.most).fold(0.0, f64::max)
+    }
+
+    pub(crate) fn tenths(&self, start: Instant, end: Instant, shots: &[Shot]) -> Vec<Tenth> {
+        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let part = (end - start) / TENTHS;
+        let within =
+            |at: Instant, number: u32| at >= start + part * number && at < start + part * (number + 1);
+        (0..TENTHS)
+            .map(|number| {
+                let took = shots.iter().filter(|shot| within(shot.at, number)).map(|shot| shot.took);
+                let mut took: Vec<Duration> = took.collect();
+                took.sort_unstable();
+                let memory = samples.iter().filter(|sample| within(sample.at, number));
+                let mut memory: Vec<f64> = memory.map(|sample| sample.most).collect();
+                memory.sort_by(f64::total_cmp);
+                Tenth {
+                    reports: took.len(),
+                    median: percentile(&took, 0.5),
+                    late: percentile(&took, 0.99),
+                    memory: memory.get(memory.len() / 2).copied().unwrap_or(f64::NAN),
+                }
+            })
+            .collect()
+    }
+}
+
+/// None: it does not run now.
+fn resident(id: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? * 1024.0 / 1e6)
+}

@@ -1,0 +1,67 @@
+//! Who asks for the guests, a hundred at a time, and counts how many have ended.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Run;
+use super::api::Api;
+use super::plan::Plan;
+use crate::hypervisor::backend::NAME;
+
+/// Guests of one request.
+const TOGETHER: usize = 100;
+/// So many are under way at once, at most.
+const OPEN: usize = 2000;
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    pub(crate) ended: usize,
+    /// Why guests were refused that are wanted.
+    pub(crate) refused: Option<String>,
+}
+
+/// Works until it is aborted.
+pub(crate) fn begin(run: Run, plan: Plan, api: Api) -> (JoinHandle<()>, watch::Receiver<Progress>) {
+    let (tell, progress) = watch::channel(Progress::default());
+    (tokio::spawn(ask(run, plan, api, tell)), progress)
+}
+
+async fn ask(run: Run, plan: Plan, api: Api, tell: watch::Sender<Progress>) {
+    let start = Instant::now();
+    let mut asked = 0;
+    loop {
+        let ended = ended(&api.get("/v1/counts").await);
+        tell.send_modify(|progress| progress.ended = ended);
+        let due = (start.elapsed().as_secs_f64() / run.within.as_secs_f64()).min(1.0) * run.guests as f64;
+        while asked < run.guests && asked < ended + OPEN && asked as f64 <= due {
+            let until = run.guests.min(asked + TOGETHER);
+            let specs: Vec<Value> = (asked..until).map(|number| spec(plan, number)).collect();
+            if let Err(refused) = api.up(&specs).await {
+                tell.send_modify(|progress| progress.refused = Some(refused));
+                return;
+            }
+            asked = until;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn ended(counts: &Value) -> usize {
+    let of = |state: &str| counts["jobs"][state].as_u64().unwrap_or_default();
+    let ended = ["done", "rolled-back", "needs-operator", "abandoned"].map(of);
+    usize::try_from(ended.iter().sum::<u64>()).unwrap_or(usize::MAX)
+}
+
+fn spec(plan: Plan, number: usize) -> Value {
+    json!({
+        "backend": NAME,
+        "plan": { "name": plan.name(number), "golden": "/golden.tar", "mounts": [], "size": {} },
+        "keep_on_failure": false,
+        "timeout_ms": plan.role(number).patience(),
+        "require": [],
+    })
+}

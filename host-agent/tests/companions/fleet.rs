@@ -1,0 +1,20 @@
+//! A small fleet of every kind of guest, with a kill and a cut: every guest is accounted for. `cargo xtask fleet` is the
+//! same with many.
+
+use std::time::Duration;
+
+use crate::simulation::{Run, Store, run};
+
+async fn every_guest_is_accounted_for(store: Store, faults: usize) {
+    let wanted = Run { guests: 200, seed: 9, store, faults, within: Duration::ZERO };
+    let outcome = run(&wanted).await;
+    assert!(outcome.findings.is_empty(), "{:#?}", outcome.findings);
+    assert_eq!(outcome.states.keys().collect::<Vec<_>>(), ["done", "rolled-back"]);
+    assert_eq!(outcome.states.values().sum::<usize>(), 200);
+    assert!(outcome.answered > 200 && outcome.refused > 20, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_companion_that_is_killed_and_cut_off() {
+    every_guest_is_accounted_for(Store::Sqlite, 2).await;
+}
