@@ -169,7 +169,7 @@ fn run_seal(machine: Machine, options: &seal::Options, json: bool) -> End {
             }
             eprintln!("error: {message}");
             match error {
-                seal::SealError::InUse { .. } => End::Declined,
+                seal::SealError::InUse { .. } | seal::SealError::Unseen => End::Declined,
                 seal::SealError::NoSystem => End::Root,
             }
         }

@@ -43,6 +43,18 @@ fn keys(value: &Value) -> Vec<&String> {
     value.as_object().unwrap().keys().collect()
 }
 
+/// Whatever PID 1 is called where the tests run. Only looked at: if this goes wrong, nothing shall happen.
+#[test]
+fn the_root_of_a_machine_that_works_is_refused() {
+    use std::os::unix::process::CommandExt as _;
+    let mut stranger = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+    let refused = Command::new(guest_agent()).args(["seal", "--dry-run", "--json"]).output().unwrap();
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+    assert_eq!(json(&refused)["code"], "in-use");
+}
+
 /// The sample in docs/golden-images.md has the fields that the program prints, and the program prints the words that it names.
 #[test]
 fn the_json_is_what_the_documentation_says() {

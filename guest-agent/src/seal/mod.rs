@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::items;
 use crate::keys::{self, HostKeys};
-use crate::sys::{Machine, Root, SysError, init_of, source_date};
+use crate::sys::{Machine, Root, SysError, Use, source_date, use_of};
 pub(crate) use plan::{Action, Change, Left};
 use plan::{Effect, Plan};
 pub(crate) use show::render;
@@ -67,10 +67,15 @@ pub(crate) struct Sealed {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealError {
     #[error(
-        "a system is running from this root (process {process} is its PID 1): its clones are made of an image. Seal the image, or \
+        "a system is running from this root (process {process} works in it): its clones are made of an image. Seal the image, or \
          a copy of it; or say --live, if this machine is switched off right after and never starts again"
     )]
     InUse { process: u32 },
+    #[error(
+        "whether a system is running from this root cannot be seen, because /proc is not there: mount it, or say --live where \
+         nothing else works in this root"
+    )]
+    Unseen,
     #[error(
         "this is no root of a system with systemd (there is no /usr/lib/systemd/systemd in it): name the right folder with --root"
     )]
@@ -80,7 +85,7 @@ pub(crate) enum SealError {
 impl Code for SealError {
     fn code(&self) -> &'static str {
         match self {
-            Self::InUse { .. } => "in-use",
+            Self::InUse { .. } | Self::Unseen => "in-use",
             Self::NoSystem => "no-system",
         }
     }
@@ -93,12 +98,16 @@ impl Code for SealError {
 pub(crate) fn run(mut machine: Machine, options: &Options) -> Result<Sealed, SealError> {
     // In a chroot, and where only something is built, the network cards are another machine's.
     let is_booted = machine.is_booted();
+    let is_own = machine.is_own_root();
     machine.root = machine.root.into_image();
     machine.live = is_booted;
-    if !options.live
-        && let Some(process) = init_of(&machine.root).or_else(|| is_booted.then_some(1))
-    {
-        return Err(SealError::InUse { process });
+    if !options.live {
+        match use_of(&machine.root) {
+            Use::By(process) => return Err(SealError::InUse { process }),
+            Use::Free if is_booted => return Err(SealError::InUse { process: 1 }),
+            Use::Unseen if is_own => return Err(SealError::Unseen),
+            Use::Free | Use::Unseen => {}
+        }
     }
     if !options.only_install && !install::is_system(&machine.root) {
         return Err(SealError::NoSystem);

@@ -30,7 +30,7 @@ pub(crate) use console::{open_port, port_device};
 pub(crate) use error::SysError;
 pub(crate) use files::{FileFacts, LinkFacts, bytes_of, file_facts, link_facts, sha256_of};
 pub(crate) use fuse::Fuse;
-pub(crate) use in_use::init_of;
+pub(crate) use in_use::{Use, use_of};
 pub(crate) use listeners::listening_sockets;
 #[cfg(feature = "fuzzing")]
 pub(crate) use listeners::parse as parse_listeners;

@@ -120,7 +120,12 @@ impl Machine {
         if self.made_up.is_some() {
             return true;
         }
-        self.live && is_own_root() && self.root.kind("run/systemd/system").is_some()
+        self.is_own_root() && self.root.kind("run/systemd/system").is_some()
+    }
+
+    /// Whether this is `/`, and no chroot.
+    pub(crate) fn is_own_root(&self) -> bool {
+        self.live && is_own_root()
     }
 }
 
