@@ -1,7 +1,7 @@
 //! Who may stay at the report listener when more come than it has places. Anybody may connect, with many addresses if the
 //! network lets it, and say nothing: whoever comes first must not keep out whoever comes later.
 //!
-//! While places are free each address has its share, and each /64 of IPv6 half of all places. When all are taken, a newcomer
+//! While places are free each address has its share, and each /64 of IPv6 half of all places, or that share. When all are taken, a newcomer
 //! takes the place of the oldest connection of whoever has most, if that one still has as much as the newcomer then. Else it
 //! is the place of whoever has had one for so long that an honest guest would be gone, or the newcomer waits.
 
@@ -133,8 +133,11 @@ impl Table {
             (of_network, by_address.get(address).copied().unwrap_or(0))
         };
         let mine = of(&address);
-        // Behind a balancer all have one address, and its network has no less.
-        if mine.1 >= of_address || (address.is_ipv6() && mine.0 >= of_address.max(PLACES / 2)) {
+        // One address may have all places where all guests are behind a balancer: then they wait for each other.
+        let is_everybody = of_address >= PLACES;
+        let of_network = of_address.max(PLACES / 2);
+        let has_share = mine.1 >= of_address || (address.is_ipv6() && mine.0 >= of_network);
+        if has_share && !is_everybody {
             return Entry::Closed(Closed::Share);
         }
         // Those who were told to go are not gone yet.
@@ -154,7 +157,7 @@ impl Table {
                 return Entry::Instead(*number);
             }
         }
-        if mine.1 > 0 {
+        if mine.1 > 0 && !is_everybody {
             return Entry::Closed(Closed::Full);
         }
         match idle().min_by_key(|(number, _)| **number) {
@@ -285,6 +288,23 @@ mod tests {
         tokio::time::advance(GRACE).await;
         assert!(come(&crowd, at(1001)).await.unwrap().is_ok());
         assert!(!is_told(&held[0]).await && is_told(&held[1]).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_have_all_places_waits_for_one() {
+        let crowd = Crowd::new(PLACES);
+        for balancer in [at(1), in_network(1, 1)] {
+            let mut held = Vec::new();
+            for _ in 0..PLACES {
+                held.push(come(&crowd, balancer).await.unwrap().unwrap());
+            }
+            assert!(come(&crowd, balancer).await.is_none());
+            held.pop();
+            held.push(come(&crowd, balancer).await.unwrap().unwrap());
+            assert!(!is_told(&held[0]).await);
+            // Somebody else does not.
+            assert!(come(&crowd, at(2)).await.unwrap().is_ok() && is_told(&held[0]).await);
+        }
     }
 
     #[tokio::test(start_paused = true)]
