@@ -12,11 +12,16 @@ use tokio::task::JoinSet;
 use crate::honest;
 use crate::post::connect;
 use crate::raw::{address, head, open_many_files, plain};
-use crate::site::Site;
+use crate::site::{Fared, Site};
 
 const EVERY: Duration = Duration::from_millis(150);
-/// What an honest guest may wait for its acknowledgement beside an attack. The agent tries for 30 minutes.
-const BOUND: Duration = Duration::from_secs(10);
+/// What half of the honest guests, and each, may wait for the acknowledgement beside an attack: whose first packets met a
+/// full queue comes again after 1, 3 and 7 s. The agent tries for 30 minutes.
+const BOUNDS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
+
+fn assert_got_through(fared: &Fared) {
+    assert!(fared.median < BOUNDS.0 && fared.longest < BOUNDS.1, "{fared:?}");
+}
 
 /// Connects, says nothing, and connects again when it is closed.
 async fn is_silent(target: SocketAddr, number: u16, opened: Arc<AtomicUsize>) {
@@ -46,7 +51,7 @@ async fn ten_thousand_silent_connections_keep_no_guest_out() {
         let what = format!("10,000 silent connections of {addresses} addresses");
         let fared = site.beside(&what, attack, guests, EVERY).await;
         assert!(opened.load(Ordering::Relaxed) >= 10_000, "only {opened:?} were opened");
-        assert!(fared.longest < BOUND, "{fared:?}");
+        assert_got_through(&fared);
     }
 }
 
@@ -78,7 +83,7 @@ async fn who_sends_byte_by_byte_keeps_no_guest_out() {
         attack.spawn(is_slow(site.reports, number % 50));
     }
     let fared = site.beside("400 slow connections of 50 addresses", attack, guests, EVERY).await;
-    assert!(fared.longest < BOUND, "{fared:?}");
+    assert_got_through(&fared);
 }
 
 /// Two hundred guests that start at once are no attack: nobody is broken off for another one.
@@ -87,7 +92,7 @@ async fn honest_guests_that_start_at_once_are_all_taken_at_the_first_attempt() {
     let guests = honest::guests(250);
     let mut site = Site::start(&guests).await;
     let fared = site.beside("nothing", JoinSet::new(), guests, Duration::ZERO).await;
-    assert!(fared.longest < BOUND, "{fared:?}");
+    assert_got_through(&fared);
     let counted = site.counted().await;
     assert_eq!(counted.values().sum::<u64>(), 250, "{counted:?}");
 }

@@ -11,7 +11,7 @@ use crate::post::connect;
 
 /// This process may have 10,000 connections.
 pub(crate) fn open_many_files() {
-    const WANTED: u64 = 32_768;
+    const WANTED: u64 = 12_000;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if soft < WANTED {
         // Root may have more than it has.
