@@ -150,7 +150,9 @@ impl Hypervisor {
             Some(players) => {
                 let machine = self.world().machines.get(&job).map(Machine::without_report);
                 // Nobody plays any more: the run is over.
-                let _ = machine.map(|machine| players.send(machine));
+                if let Some(machine) = machine {
+                    let _ = players.send(machine);
+                }
             }
             None => drop(tokio::spawn(guest::live(self.clone(), job))),
         }
