@@ -13,8 +13,7 @@ use firstlight_tests::{packages, paths, run, wait};
 
 /// UEFI for QEMU, of the package ovmf: its program and its variables in one.
 const UEFI: &str = "/usr/share/ovmf/OVMF.fd";
-const CLAIM: &str =
-    r#"{"version":1,"id":"baked","intent":"provision","secret":"00112233445566778899aabbccddeeff"}"#;
+const CLAIM: &str = r#"{"version":1,"id":"baked","intent":"provision","hostname":"baked-01","secret":"00112233445566778899aabbccddeeff"}"#;
 /// A boot takes a minute under emulation on an idle machine, and many times that on a busy one.
 const PATIENCE: Duration = Duration::from_secs(1100);
 
