@@ -15,4 +15,5 @@ pub mod paths;
 pub mod pin;
 pub mod secret;
 pub mod text;
+pub mod units;
 pub mod wire;

@@ -113,10 +113,25 @@ fn machine_id(root: &Root, keep: &[String], plan: &mut Plan) {
         return;
     }
     let empty = Effect::Write { mode: 0o444, bytes: Vec::new().into() };
-    match (root.kind(path), root.size(path)) {
-        (None, _) => plan.change(MACHINE_ID, path, Action::Create, empty),
-        (Some(Kind::File), Some(size)) if size > 0 => plan.change(MACHINE_ID, path, Action::Empty, empty),
-        _ => {}
+    match root.kind(path) {
+        None => plan.change(MACHINE_ID, path, Action::Create, empty),
+        Some(Kind::File) if root.size(path) == Some(0) => {}
+        Some(Kind::File) => plan.change(MACHINE_ID, path, Action::Empty, empty),
+        Some(Kind::Folder) => {
+            plan.refuse(MACHINE_ID, path, "it is a folder, and systemd wants a file there: take it away")
+        }
+        Some(Kind::Other) => plan.change(MACHINE_ID, path, Action::Rewrite, empty),
+        // What it leads to may be on a volume of the clone's own, if it is there already; else every boot has another.
+        Some(Kind::Symlink) => match root.read(path) {
+            Ok(Some(bytes)) if bytes.is_empty() => {}
+            Ok(Some(_)) if plan.refused.iter().any(|left| left.item == MACHINE_ID) => {}
+            Ok(Some(_)) => plan.refuse(
+                MACHINE_ID,
+                path,
+                "it is a symlink, and what it leads to is not changed: empty that",
+            ),
+            Ok(None) | Err(_) => plan.change(MACHINE_ID, path, Action::Rewrite, empty),
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use firstlight_shared::elf;
 use firstlight_shared::error::Chain;
 
+use super::overrides;
 use super::plan::{Action, Effect, Plan};
 use super::units::{self, CLOUD, ENABLE, ENABLED, FOLDER, GATE, PRESET};
 use crate::sys::{Kind, MAX_PROGRAM, Root, own_program, program_at};
@@ -35,16 +36,9 @@ pub(super) fn plan(root: &Root, program: Option<&Path>, plan: &mut Plan) {
             is_packaged.then_some("a package's, of another version than this program: upgrade the package");
         write(root, "unit", &path, text, theirs, plan);
     }
+    overrides::plan(root, plan);
     link(root, "unit", GATE.0, GATE.1, plan);
     for (unit, wanted) in ENABLE {
-        let masked = format!("{ENABLED}/{unit}");
-        if root.link_target(&masked).as_deref() == Some("/dev/null") {
-            plan.refuse(
-                "enabled",
-                &masked,
-                format!("{unit} is masked, and no clone would be renewed: unmask it"),
-            );
-        }
         link(root, "enabled", &format!("{ENABLED}/{wanted}/{unit}"), &format!("/{FOLDER}/{unit}"), plan);
     }
     write(root, "preset", PRESET.0, PRESET.1, None, plan);

@@ -3,6 +3,7 @@
 
 mod identity;
 mod install;
+mod overrides;
 mod plan;
 mod record;
 mod show;

@@ -199,6 +199,41 @@ fn whatever_the_machine_id_was_it_is_there_and_empty() {
     }
 }
 
+/// A link that leads nowhere, a pipe and a folder are no file: each boot would have another id, or none.
+#[test]
+fn what_is_no_file_becomes_an_empty_machine_id_or_is_refused() {
+    let place = |folder: &Path| folder.join("etc/machine-id");
+    let makers: [(&str, &dyn Fn(&Path)); 3] = [
+        ("dangling", &|at| symlink("/run/machine-id", at).unwrap()),
+        ("to a folder", &|at| symlink("/usr", at).unwrap()),
+        ("pipe", &|at| nix::unistd::mkfifo(at, nix::sys::stat::Mode::S_IRWXU).unwrap()),
+    ];
+    for (what, make) in makers {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(folder.path());
+        make(&place(folder.path()));
+        let first = seal(folder.path(), &options);
+        let meta = fs::symlink_metadata(place(folder.path())).unwrap();
+        assert!(meta.is_file() && meta.len() == 0, "{what}: {first:?}");
+        assert_eq!(seal(folder.path(), &options).state, State::Unchanged, "{what}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    fs::create_dir(place(folder.path())).unwrap();
+    let refused = seal(folder.path(), &options);
+    assert_eq!((refused.state, refused.refused[0].item), (State::Refused, "machine-id"), "{refused:?}");
+    // On another volume, and empty there: as it should be. With something in it, somebody has to empty it.
+    fs::remove_dir(place(folder.path())).unwrap();
+    put(folder.path(), "data/id", "");
+    symlink("/data/id", place(folder.path())).unwrap();
+    assert_eq!(seal(folder.path(), &options).state, State::Done);
+    for text in ["garbage\n", "7be07251d7584360bfa20bcb52311efb\n"] {
+        put(folder.path(), "data/id", text);
+        let refused = seal(folder.path(), &options);
+        assert_eq!((refused.state, refused.refused.len()), (State::Refused, 1), "{refused:?}");
+    }
+}
+
 #[test]
 fn keys_go_wherever_sshd_is_told_to_find_them() {
     let folder = lived_in();
@@ -328,13 +363,46 @@ fn a_program_of_another_machine_is_refused_unless_the_image_has_its_own() {
 }
 
 #[test]
-fn a_masked_unit_somebody_has_to_unmask() {
-    let folder = lived_in();
-    let root = folder.path();
-    fs::create_dir_all(root.join("etc/systemd/system")).unwrap();
-    symlink("/dev/null", root.join("etc/systemd/system/firstlight-identity.service")).unwrap();
-    let refused = seal(root, &options(root));
-    assert_eq!((refused.state, refused.refused.len()), (State::Refused, 1), "{refused:?}");
+fn what_replaces_our_units_in_etc_somebody_has_to_take_away() {
+    const NULL: &str = "-> /dev/null";
+    const GATED: &str = "[Unit]\nBindsTo=firstlight-gate.target\nAfter=firstlight-gate.target\n";
+    for (name, text, refused) in [
+        ("firstlight-identity.service", NULL, true),
+        ("firstlight-report.service", NULL, true),
+        ("firstlight-gate.target", NULL, true),
+        ("firstlight-gate.target", "", true),
+        ("firstlight-gate.target", "[Unit]\nDescription=nothing\n", true),
+        ("firstlight-identity.service", "[Service]\nExecStart=/bin/true\n", true),
+        ("firstlight-identity.service", "[Service]\nExecStart=/usr/bin/firstlight-guest identity\n", false),
+        ("firstlight-identity.service", "-> /usr/lib/systemd/system/firstlight-identity.service", false),
+        ("firstlight-evidence.timer", NULL, false),
+        ("ssh.service.d/10-firstlight.conf", NULL, true),
+        ("ssh.service.d/10-firstlight.conf", "", true),
+        ("ssh.service.d/10-firstlight.conf", "[Unit]\nAfter=firstlight-gate.target\n", true),
+        ("ssh.service.d/10-firstlight.conf", GATED, false),
+        ("ssh.service.d/20-own.conf", NULL, false),
+        ("sshd-keygen.service.d/10-firstlight.conf", "", true),
+    ] {
+        for folder in ["etc/systemd/system", "usr/local/lib/systemd/system"] {
+            let root = lived_in();
+            let root = root.path();
+            let options = options(root);
+            // Also where the units are there already.
+            assert_eq!(seal(root, &options).state, State::Done);
+            let at = format!("{folder}/{name}");
+            match text.strip_prefix("-> ") {
+                Some(target) => {
+                    fs::create_dir_all(root.join(&at).parent().unwrap()).unwrap();
+                    symlink(target, root.join(&at)).unwrap();
+                }
+                None => put(root, &at, text),
+            }
+            let again = seal(root, &options);
+            assert_eq!(again.state == State::Refused, refused, "{at} {text:?}: {again:?}");
+            let paths: Vec<_> = again.refused.iter().map(|left| left.path.as_str()).collect();
+            assert!(paths.is_empty() || paths == [format!("/{at}")], "{paths:?}");
+        }
+    }
 }
 
 #[test]

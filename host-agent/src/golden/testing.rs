@@ -19,6 +19,7 @@ pub(super) enum What {
     /// To an earlier path.
     HardLink(String),
     Folder,
+    Pipe,
 }
 
 /// A root by its paths.
@@ -58,9 +59,15 @@ impl Image {
             .link(&format!("{WANTS}/sshd.service"), &format!("/{UNITS}/ssh.service"))
             .file(&format!("{UNITS}/ssh.service.d/10-firstlight.conf"), gate)
             .with("usr/bin/firstlight-guest", What::Program(elf(62, &agent)))
-            .file(&format!("{UNITS}/firstlight-gate.target"), "")
-            .file(&format!("{UNITS}/firstlight-identity.service"), "")
-            .file(&format!("{UNITS}/firstlight-report.service"), "")
+            .file(&format!("{UNITS}/firstlight-gate.target"), "[Unit]\nAfter=firstlight-identity.service\n")
+            .file(
+                &format!("{UNITS}/firstlight-identity.service"),
+                "[Service]\nExecStart=/usr/bin/firstlight-guest identity\n",
+            )
+            .file(
+                &format!("{UNITS}/firstlight-report.service"),
+                "[Service]\nExecStart=/usr/bin/firstlight-guest report\n",
+            )
             .link(
                 &format!("{UNITS}/sysinit.target.wants/firstlight-gate.target"),
                 "../firstlight-gate.target",
@@ -112,6 +119,7 @@ impl Image {
                 What::Symlink(link) => (EntryKind::Symlink, 0o777, b"", Some(link.as_str())),
                 What::HardLink(link) => (EntryKind::File, 0o644, b"", Some(link.as_str())),
                 What::Folder => (EntryKind::Folder, 0o755, b"", None),
+                What::Pipe => (EntryKind::Other, 0o644, b"", None),
             };
             let mut body = bytes;
             collector.take(&Raw { path, kind, mode, size: bytes.len() as u64, link }, &mut body).unwrap();
@@ -134,6 +142,7 @@ impl Image {
                     std::fs::write(&place, bytes).unwrap();
                     std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
                 }
+                What::Pipe => nix::unistd::mkfifo(&place, nix::sys::stat::Mode::S_IRUSR).unwrap(),
                 What::Symlink(link) if !place.exists() => symlink(link, &place).unwrap(),
                 What::Symlink(_) => {}
                 What::HardLink(link) => std::fs::hard_link(root.join(link), &place).unwrap(),
@@ -171,6 +180,11 @@ impl Image {
                     header.set_entry_type(tar::EntryType::Link);
                     header.set_size(0);
                     builder.append_link(&mut header, &name, format!("{prefix}{link}")).unwrap();
+                }
+                What::Pipe => {
+                    header.set_entry_type(tar::EntryType::Fifo);
+                    header.set_size(0);
+                    builder.append_data(&mut header, &name, &b""[..]).unwrap();
                 }
                 What::Folder => {
                     header.set_entry_type(tar::EntryType::Directory);

@@ -41,7 +41,6 @@ const UNIT_FILES: &[&str] = &[
     "dropbear*.socket",
     "tinyssh*.service",
     "tinyssh*.socket",
-    "firstlight-*",
     "networking.service",
     "systemd-networkd.service",
 ];
@@ -100,6 +99,7 @@ impl Wanted {
         more.iter().for_each(|path| tree.want(path, TEXT));
         for folder in UNITS {
             UNIT_FILES.iter().for_each(|name| tree.want(&format!("{folder}/{name}"), 0));
+            tree.want(&format!("{folder}/firstlight-*"), TEXT);
             for name in ENABLED {
                 tree.want(&format!("{folder}/*.wants/{name}"), 0);
                 tree.want(&format!("{folder}/*.requires/{name}"), 0);

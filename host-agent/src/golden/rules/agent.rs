@@ -1,15 +1,15 @@
 //! Whether the guest agent is in it, will run, and will be waited for.
 
+use std::collections::BTreeMap;
+
 use firstlight_shared::elf;
 use firstlight_shared::items::EntryKind;
+use firstlight_shared::units::{self as words, GATE, IDENTITY, REPORT};
 
 use super::super::collect::{Entry, Facts};
 use super::super::finding::{Finding, Severity};
 use super::super::wanted::{AGENT, SYSTEMD, UNITS};
 
-const IDENTITY: &str = "firstlight-identity.service";
-const REPORT: &str = "firstlight-report.service";
-const GATE: &str = "firstlight-gate.target";
 const INSTALL: &str = "bake it in: `firstlight-guest --root ROOT seal`";
 
 /// Units of SSH servers that must wait, and what other units than OpenSSH's mean.
@@ -118,14 +118,17 @@ fn units(facts: &Facts) -> Vec<Finding> {
             findings.push(finding.danger(format!("{name} is not there: {without}")).fix(INSTALL));
             continue;
         };
-        if found.link.as_deref() == Some("dev/null") {
+        if is_masked(found) {
             let finding = Finding::new("agent-unit-masked", Severity::Error, name, format!("/{}", found.at));
             findings.push(
                 finding
                     .danger(format!("{name} is masked: {without}"))
                     .fix(format!("systemctl unmask {name}")),
             );
-        } else if !UNITS.iter().any(|folder| facts.has(&format!("{folder}/{wants}/{name}"))) {
+            continue;
+        }
+        findings.extend(replaced(facts, name, found, without));
+        if !UNITS.iter().any(|folder| facts.has(&format!("{folder}/{wants}/{name}"))) {
             let path = format!("/{}/{wants}/{name}", UNITS[0]);
             let finding = Finding::new("agent-not-enabled", Severity::Error, name, path);
             findings.push(
@@ -136,6 +139,36 @@ fn units(facts: &Facts) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// systemd.unit(5): a link to /dev/null, or an empty file in /etc.
+fn is_masked(unit: &Entry) -> bool {
+    let is_empty = unit.bytes.as_ref().is_some_and(Vec::is_empty);
+    unit.link.as_deref() == Some("dev/null") || (is_empty && is_before(&unit.at))
+}
+
+/// In a folder that counts for more than the one where packages have their units.
+fn is_before(path: &str) -> bool {
+    UNITS[..2].iter().any(|folder| path.starts_with(folder))
+}
+
+/// A unit in /etc in the place of the one that was installed.
+fn replaced(facts: &Facts, name: &str, found: &Entry, without: &str) -> Option<Finding> {
+    let installed = facts.text(&format!("{}/{name}", UNITS[2]))?;
+    let theirs = facts.text(&found.at).unwrap_or_default();
+    if !is_before(&found.at) || theirs == installed {
+        return None;
+    }
+    let (severity, danger) = match words::serves(name, &theirs) {
+        true => (Severity::Warning, "and a newer agent's is never used".to_owned()),
+        false => (Severity::Error, format!("and does not do its work: {without}")),
+    };
+    let finding = Finding::new("agent-unit-replaced", severity, name, format!("/{}", found.at));
+    Some(
+        finding
+            .danger(format!("it replaces /{}/{name}, {danger}", UNITS[2]))
+            .fix(format!("remove /{}; put what is your own into a drop-in, {name}.d", found.at)),
+    )
 }
 
 /// Each SSH server of the golden has to wait until the clone has keys of its own.
@@ -149,39 +182,52 @@ fn servers(facts: &Facts) -> Vec<Finding> {
         {
             continue;
         }
-        if !waits(facts, name) {
-            let finding = Finding::new("ssh-does-not-wait", severity, name, format!("/{}", found.at));
-            findings.push(
-                finding
-                    .danger(format!(
-                        "{name} may start before the clone has host keys of its own, or with the golden's"
-                    ))
-                    .fix(format!(
-                        "give {name}.d a drop-in with `Requires={GATE}` and `After={GATE}` in [Unit]"
-                    )),
-            );
+        let drop_ins = drop_ins(facts, name);
+        if waits(facts, found, &drop_ins) {
+            continue;
         }
+        // What stands in the way of a drop-in that would do.
+        let hidden = drop_ins.iter().filter_map(|of_one_name| of_one_name.split_first());
+        let instead = hidden
+            .filter(|(_, rest)| rest.iter().any(|path| holds_back(facts, path)))
+            .map(|(first, _)| *first)
+            .next();
+        let path = format!("/{}", instead.unwrap_or(&found.at));
+        let fix = match instead {
+            Some(_) => {
+                format!("remove {path}: it replaces the drop-in of the same name that makes {name} wait")
+            }
+            None => format!("give {name}.d a drop-in with `Requires={GATE}` and `After={GATE}` in [Unit]"),
+        };
+        let danger =
+            format!("{name} may start before the clone has host keys of its own, or with the golden's");
+        findings.push(Finding::new("ssh-does-not-wait", severity, name, path).danger(danger).fix(fix));
     }
     findings
 }
 
-fn waits(facts: &Facts, name: &str) -> bool {
-    let kind = name.rsplit('.').next().unwrap_or_default();
-    UNITS.iter().any(|folder| {
-        [format!("{folder}/{name}.d/"), format!("{folder}/{kind}.d/")].iter().any(|drop_ins| {
-            let files =
-                facts.entries.range(drop_ins.clone()..).take_while(|(path, _)| path.starts_with(drop_ins));
-            files.into_iter().any(|(path, _)| facts.text(path).is_some_and(|text| holds_back(&text)))
-        })
-    })
+fn waits(facts: &Facts, unit: &Entry, drop_ins: &[Vec<&str>]) -> bool {
+    holds_back(facts, &unit.at)
+        || drop_ins.iter().filter_map(|paths| paths.first()).any(|path| holds_back(facts, path))
 }
 
-fn holds_back(text: &str) -> bool {
-    let has = |keys: &[&str]| {
-        text.lines().filter_map(|line| line.trim().split_once('=')).any(|(key, value)| {
-            keys.contains(&key.trim_end())
-                && value.split_whitespace().any(|unit| unit == GATE || unit == IDENTITY)
-        })
-    };
-    has(&["Requires", "BindsTo", "Requisite"]) && has(&["After"])
+fn holds_back(facts: &Facts, path: &str) -> bool {
+    facts.text(path).is_some_and(|text| words::holds_back(&text))
+}
+
+/// Paths of a unit's drop-ins, those of one name together: the first of them counts, the others are as if they were not
+/// there (systemd.unit(5)). A unit's own folders come before those of all units of its kind.
+fn drop_ins<'f>(facts: &'f Facts, name: &str) -> Vec<Vec<&'f str>> {
+    let kind = name.rsplit('.').next().unwrap_or_default();
+    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for unit in [name, kind] {
+        for folder in UNITS {
+            let start = format!("{folder}/{unit}.d/");
+            let files = facts.entries.range(start.clone()..).take_while(|(path, _)| path.starts_with(&start));
+            for (path, _) in files {
+                by_name.entry(&path[start.len()..]).or_default().push(path);
+            }
+        }
+    }
+    by_name.into_values().collect()
 }

@@ -16,9 +16,7 @@ pub(super) fn check(facts: &Facts, target: Target) -> Vec<Finding> {
             }
         }
     }
-    if !facts.has(MACHINE_ID) {
-        findings.push(absent(target));
-    }
+    findings.extend(machine_id(facts, target));
     findings
 }
 
@@ -78,6 +76,30 @@ fn fix(facts: &Facts, item: &Item, path: &str) -> String {
         (None, "") => what,
         (None, note) => format!("{what}; {note}"),
     }
+}
+
+/// Of the file itself: what is in it is a row of the table.
+fn machine_id(facts: &Facts, target: Target) -> Option<Finding> {
+    let Some(entry) = facts.entries.get(MACHINE_ID) else { return Some(absent(target)) };
+    let what = match facts.file(MACHINE_ID).map(|file| file.kind) {
+        Some(EntryKind::File) => return None,
+        _ if entry.kind == EntryKind::Symlink => "a symlink that leads to no file of the golden",
+        Some(EntryKind::Folder) => "a folder",
+        _ => "no file",
+    };
+    let finding = Finding::new(
+        "machine-id-absent",
+        Severity::Error,
+        "file of the machine-id",
+        format!("/{MACHINE_ID}"),
+    );
+    Some(
+        finding
+            .danger(format!(
+                "it is {what}: systemd cannot keep an id there, and a clone has another at each boot, or none"
+            ))
+            .fix(format!("take it away, and make an empty file: `: > /{MACHINE_ID}`")),
+    )
 }
 
 fn absent(target: Target) -> Finding {

@@ -33,6 +33,14 @@ fn a_machine_id_is_to_be_there_and_empty() {
         (id("uninitialized\n"), Target::ProxmoxLxc, ("machine-id-uninitialized", Error)),
         (Image::sealed().without("etc/machine-id"), Target::Local, ("machine-id-absent", Warning)),
         (Image::sealed().without("etc/machine-id"), Target::ProxmoxLxc, ("machine-id-absent", Error)),
+        (
+            Image::sealed().link("etc/machine-id", "/run/machine-id"),
+            Target::Any,
+            ("machine-id-absent", Error),
+        ),
+        (Image::sealed().link("etc/machine-id", "../gone"), Target::Any, ("machine-id-absent", Error)),
+        (Image::sealed().with("etc/machine-id", What::Folder), Target::Any, ("machine-id-absent", Error)),
+        (Image::sealed().with("etc/machine-id", What::Pipe), Target::Any, ("machine-id-absent", Error)),
     ] {
         assert_eq!(said(&image, target), [expected], "{target:?}");
     }
@@ -61,6 +69,29 @@ fn the_agent_has_to_be_there_and_to_run() {
             Image::sealed().link("etc/systemd/system/firstlight-report.service", "/dev/null"),
             vec![("agent-unit-masked", Error)],
         ),
+        (
+            Image::sealed().file("etc/systemd/system/firstlight-gate.target", ""),
+            vec![("agent-unit-masked", Error)],
+        ),
+        (
+            Image::sealed()
+                .file("etc/systemd/system/firstlight-identity.service", "[Service]\nExecStart=/bin/true\n"),
+            vec![("agent-unit-replaced", Error)],
+        ),
+        (
+            Image::sealed().file(
+                "usr/local/lib/systemd/system/firstlight-report.service",
+                "[Service]\nExecStart=/usr/bin/firstlight-guest report --more\n",
+            ),
+            vec![("agent-unit-replaced", Warning)],
+        ),
+        (
+            Image::sealed().link(
+                "etc/systemd/system/firstlight-report.service",
+                "/usr/lib/systemd/system/firstlight-report.service",
+            ),
+            vec![],
+        ),
         (Image::sealed().without("usr/lib/systemd/systemd"), vec![("no-systemd", Error)]),
         (
             Image::sealed().without("etc/os-release").without("usr/lib/os-release"),
@@ -82,6 +113,7 @@ fn the_agent_has_to_be_there_and_to_run() {
 fn every_ssh_server_has_to_wait() {
     use Severity::{Error, Warning};
     let drop_in = format!("{UNITS}/ssh.service.d/10-firstlight.conf");
+    let over = "etc/systemd/system/ssh.service.d/10-firstlight.conf";
     for (image, expected) in [
         (Image::sealed().without(&drop_in), vec![("ssh-does-not-wait", Error)]),
         (
@@ -103,6 +135,15 @@ fn every_ssh_server_has_to_wait() {
                 .link("etc/systemd/system/ssh.socket", "/dev/null"),
             vec![],
         ),
+        // systemd.unit(5): a drop-in of the same name in /etc replaces the other.
+        (Image::sealed().link(over, "/dev/null"), vec![("ssh-does-not-wait", Error)]),
+        (Image::sealed().file(over, ""), vec![("ssh-does-not-wait", Error)]),
+        (
+            Image::sealed().file("usr/local/lib/systemd/system/ssh.service.d/10-firstlight.conf", ""),
+            vec![("ssh-does-not-wait", Error)],
+        ),
+        (Image::sealed().file("etc/systemd/system/ssh.service.d/20-own.conf", ""), vec![]),
+        (Image::sealed().file("etc/systemd/system/service.d/10-firstlight.conf", ""), vec![]),
         (
             Image::sealed().without(&drop_in).file(
                 "etc/systemd/system/service.d/gate.conf",
@@ -113,6 +154,11 @@ fn every_ssh_server_has_to_wait() {
     ] {
         assert_eq!(said(&image, Target::Any), expected);
     }
+    let found = &Image::sealed().link(over, "/dev/null").judge(Target::Any)[0];
+    assert!(
+        found.path == format!("/{over}") && found.fix.starts_with(&format!("remove /{over}")),
+        "{found:?}"
+    );
 }
 
 #[test]
