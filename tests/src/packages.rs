@@ -134,7 +134,7 @@ pub fn ensure_guestfs() -> Result<()> {
     }
 }
 
-/// What mkosi itself calls; the program is [`unpacked`], since its package wants a newer systemd than Debian 12 has.
+/// What mkosi itself calls; the program is [`unpacked()`], since its package wants a newer systemd than Debian 12 has.
 pub fn ensure_mkosi() -> Result<()> {
     ensure(MKOSI)?;
     backports::enable()

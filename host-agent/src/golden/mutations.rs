@@ -164,11 +164,13 @@ proptest! {
     ) {
         let text: String = lines.iter().map(|(key, middle, value)| format!("{key}{middle}{value}\n")).collect();
         let text = format!("{text}env: TOKEN=s3cr3t\nlxc.environment: A=s3cr3t\nenvironment.B: s3cr3t\ncipassword: s3cr3t\n");
+        // Nothing but a section, where snapshots begin, hides what follows.
+        let is_hidden = text.lines().any(|line| line.starts_with('[') && line.trim_end().ends_with(']'));
         let mut facts = Image::sealed().file("etc/vzdump/pct.conf", &text).facts();
         facts.documents.insert(INDEX, text.clone());
-        facts.documents.insert(MACHINE_CONFIG, text);
+        facts.documents.insert(MACHINE_CONFIG, text.clone());
         let found = rules::judge(&facts, Target::ProxmoxLxc);
-        prop_assert!(found.iter().any(|finding| finding.rule == "pct-environment"));
+        prop_assert!(is_hidden || found.iter().any(|finding| finding.rule == "pct-environment"), "{text}");
         for finding in &found {
             prop_assert!(!format!("{finding:?}").contains("s3cr3t"), "{finding:?}");
             prop_assert!(!finding.danger.is_empty() && !finding.fix.is_empty(), "{finding:?}");

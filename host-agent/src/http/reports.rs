@@ -28,7 +28,7 @@ const FORGOTTEN: usize = 8 * MAX_ENVELOPE;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Takes reports until the task is aborted; at most so many connections of one address at once, and no more in all than
-/// [`Crowd`] has places.
+/// the crowd has places.
 pub async fn serve_reports(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,

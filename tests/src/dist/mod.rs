@@ -1,7 +1,7 @@
 //! `cargo xtask package`: both programs as people install them, in one folder: .deb, .rpm and a tarball each, with checksums,
 //! a bill of materials (CycloneDX) and the licences of what is linked in.
 //!
-//! What is in a package is said once, in [`tree`]; cargo-deb, rpmbuild and tar pack that tree. The version is the
+//! What is in a package is said once, in `tree`; cargo-deb, rpmbuild and tar pack that tree. The version is the
 //! workspace's. The same programs and the same commit give the same bytes.
 
 mod archive;

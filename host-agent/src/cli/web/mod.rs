@@ -16,7 +16,7 @@ use crate::http::api::{Link, LinkRequest};
 pub(super) enum WebCommand {
     /// Print a link that signs one browser in on the companion's pages, with your role; good once, for two minutes.
     ///
-    /// Where the pages are not served over TLS ([api] listen), it listens on 127.0.0.1 and passes the pages on until Ctrl-C.
+    /// Where the pages are not served over TLS (`listen` of `[api]`), it listens on 127.0.0.1 and passes the pages on until Ctrl-C.
     #[command(after_help = "Examples:\n  firstlight web open\n  firstlight web open --read-only --port 8080")]
     Open(OpenArguments),
 }

@@ -76,7 +76,7 @@ impl ArchiveConfig {
     pub fn values(&self) -> Vec<(&str, &str)> {
         self.0
             .lines()
-            .take_while(|line| !line.starts_with('['))
+            .take_while(|line| !is_section(line))
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| line.split_once(": ").or_else(|| line.split_once('=')))
             .map(|(key, value)| (key.trim(), value.trim()))
@@ -86,6 +86,16 @@ impl ArchiveConfig {
     pub fn get(&self, key: &str) -> Option<&str> {
         self.values().into_iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
+}
+
+/// Where values of a snapshot, or such that are pending, begin. Any other line with a bracket is passed over by Proxmox, and what
+/// follows it counts. Source: parse_pct_config and parse_vm_config.
+fn is_section(line: &str) -> bool {
+    let name = line.trim_ascii_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    name.is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':'))
+    })
 }
 
 impl Endpoint for ReadArchiveConfig {
