@@ -53,6 +53,8 @@
     if (again) again.focus({ preventScroll: true });
   };
 
+  // As it came from the server: what is the same is left alone. Empty where rows were swapped since.
+  let shown = document.getElementById("main")?.innerHTML;
   let fetching = false, again = false, timer = 0;
   const reload = async () => {
     if (fetching || isBusy()) { again = true; return; }
@@ -63,7 +65,8 @@
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const [old, fresh] = [document.getElementById("main"), page.getElementById("main")];
-        if (old && fresh && !isBusy()) {
+        if (old && fresh && fresh.innerHTML !== shown && !isBusy()) {
+          shown = fresh.innerHTML;
           const open = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
           for (const id of open) fresh.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
           swap(old, document.adoptNode(fresh));
@@ -88,6 +91,7 @@
   };
 
   const rows = (changed) => {
+    shown = "";
     for (const [id, html] of Object.entries(changed)) {
       const old = document.getElementById(id);
       if (!old && html) { news(); continue; }
@@ -102,12 +106,10 @@
   };
 
   const stream = new EventSource("/ui/live");
-  let wasOpen = false;
   stream.addEventListener("open", () => {
     tell("live", true);
-    // What happened while nobody listened.
-    if (wasOpen) later();
-    wasOpen = true;
+    // What happened while nobody listened: since the page was made, too.
+    later();
   });
   stream.addEventListener("error", () => tell("not live: reload for news", false));
   stream.addEventListener("reload", later);
