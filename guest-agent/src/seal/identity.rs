@@ -147,6 +147,15 @@ fn host_keys(root: &Root, keys: &HostKeys, keep: &[String], plan: &mut Plan) {
             plan.reset(HOST_KEYS, &path, Reset::Remove);
         }
     }
+    // Absolute ones lead on in the image: a folder of the machine that seals is none of it.
+    let folder = "etc/ssh";
+    if root.kind(folder) == Some(Kind::Symlink) && root.kind("etc/ssh/.") != Some(Kind::Folder) {
+        plan.leave(
+            HOST_KEYS,
+            folder,
+            "it is a link that leads nowhere in the image: host keys there were not looked for",
+        );
+    }
     for problem in &keys.problems {
         plan.leave(HOST_KEYS, paths::SSHD_CONFIG, problem.clone());
     }

@@ -49,6 +49,7 @@ pub(super) fn plan(root: &Root, program: Option<&Path>, plan: &mut Plan) {
             write(root, "cloud-init", CLOUD.0, CLOUD.1, None, plan);
         }
     }
+    overrides::refuse_blocked(root, plan);
 }
 
 fn install_program(root: &Root, program: Option<&Path>, is_packaged: bool, plan: &mut Plan) {

@@ -78,7 +78,7 @@ pub(crate) enum SealError {
     )]
     Unseen,
     #[error(
-        "this is no root of a system with systemd (there is no /usr/lib/systemd/systemd in it): name the right folder with --root"
+        "this is no root of a system with systemd (/etc or /usr/lib/systemd/systemd is not there): name the right folder with --root"
     )]
     NoSystem,
 }
@@ -162,6 +162,7 @@ fn plan_identity(machine: &Machine, options: &Options, plan: &mut Plan) {
     let record = noted.changes.split_off(planned);
     plan.problems = noted.problems;
     plan.changes = [installed, record, taken.changes].concat();
+    overrides::refuse_blocked(root, plan);
 }
 
 fn state_of(sealed: &Sealed, dry_run: bool) -> State {

@@ -1,10 +1,11 @@
-//! What an image has in the place of our units: in `/etc` it counts for more than what is below `/usr`.
+//! What stands in the way of what is installed: in the place of our units (in `/etc` it counts for more than below
+//! `/usr`), or where a folder has to be.
 
 use firstlight_shared::units as shared;
 
-use super::plan::Plan;
+use super::plan::{Effect, Plan};
 use super::units::{self, ENABLED, FOLDER};
-use crate::sys::Root;
+use crate::sys::{Kind, Root};
 
 /// systemd.unit(5): a unit or drop-in in one of these replaces that of the same name in [`FOLDER`].
 const BEFORE: [&str; 2] = [ENABLED, "usr/local/lib/systemd/system"];
@@ -60,4 +61,37 @@ fn drop_in(at: &str, path: &str, ours: &str, theirs: &str, plan: &mut Plan) {
             format!("it replaces /{path}, which makes SSH wait for the clone's own host keys: take it away");
         plan.refuse("unit", at, why);
     }
+}
+
+/// Refuses, once each, what is no folder above a path that is to be written: it would be found when half is done.
+pub(super) fn refuse_blocked(root: &Root, plan: &mut Plan) {
+    let written = plan.changes.iter().filter(|change| !matches!(change.effect, Effect::Reset(_)));
+    let blocked: Vec<_> = written
+        .filter_map(|change| Some((change.item, blocks(root, change.path.strip_prefix('/')?)?)))
+        .collect();
+    for (item, path) in blocked {
+        if !plan.refused.iter().any(|left| left.path.strip_prefix('/') == Some(path.as_str())) {
+            plan.refuse(
+                item,
+                &path,
+                "a folder has to be there, and it is none, nor a link to one in the image: take it away",
+            );
+        }
+    }
+}
+
+/// The first component above a path that is there and no folder, links followed.
+fn blocks(root: &Root, path: &str) -> Option<String> {
+    let parts = path.match_indices('/').map(|(end, _)| &path[..end]);
+    for part in parts {
+        let is_folder = match root.kind(part)? {
+            Kind::Folder => true,
+            Kind::Symlink => root.kind(&format!("{part}/.")) == Some(Kind::Folder),
+            Kind::File | Kind::Other => false,
+        };
+        if !is_folder {
+            return Some(part.to_owned());
+        }
+    }
+    None
 }

@@ -293,23 +293,66 @@ fn no_link_of_a_hostile_image_leads_out_of_it() {
         put(outside.path(), path, "theirs\n");
     }
     let before = snapshot(outside.path());
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    let options = options(root);
-    fs::create_dir_all(root.join("var")).unwrap();
-    for (link, target) in [
-        ("var/log", "log"),
-        ("tmp", "tmp"),
-        ("etc/systemd", "systemd"),
-        ("etc/hostname", "hostname"),
-        ("etc/ssh", "ssh"),
-        ("usr/lib/firstlight", "tmp"),
-    ] {
-        symlink(outside.path().join(target), root.join(link)).unwrap();
+    // Links lead nowhere in the image; and then to folders of the same name in it.
+    for inside in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let options = options(root);
+        fs::create_dir_all(root.join("var")).unwrap();
+        for (link, target) in [
+            ("var/log", "log"),
+            ("tmp", "tmp"),
+            ("etc/systemd", "systemd"),
+            ("etc/hostname", "hostname"),
+            ("etc/ssh", "ssh"),
+            ("usr/lib/firstlight", "record"),
+        ] {
+            symlink(outside.path().join(target), root.join(link)).unwrap();
+            if inside && !["tmp", "hostname"].contains(&target) {
+                let place = outside.path().join(target);
+                fs::create_dir_all(root.join("real").join(place.strip_prefix("/").unwrap())).unwrap();
+            }
+        }
+        if inside {
+            let top = outside.path().strip_prefix("/").unwrap();
+            let first = top.iter().next().unwrap();
+            let _ = fs::remove_file(root.join(first)); // the link `tmp`, where that is it
+            fs::rename(root.join("real").join(first), root.join(first)).unwrap();
+        }
+        let before_in = snapshot(root);
+        let sealed = seal(root, &options);
+        assert_eq!(sealed.state == State::Refused, !inside, "{sealed:?}");
+        assert_eq!(snapshot(root) == before_in, !inside, "{sealed:?}");
+        let refused: Vec<_> = sealed.refused.iter().map(|left| left.path.as_str()).collect();
+        assert!(inside || refused == ["/etc/systemd", "/usr/lib/firstlight"], "{refused:?}");
+        let is_lost = |left: &Left| left.path == "/etc/ssh" && left.item == "ssh-host-keys";
+        assert_eq!(sealed.left.iter().any(is_lost), !inside, "{sealed:?}");
+        assert_eq!(snapshot(outside.path()), before);
     }
-    let sealed = seal(root, &options);
-    assert_eq!(sealed.state, State::Failed, "the units cannot be enabled there: {sealed:?}");
-    assert_eq!(snapshot(outside.path()), before);
+}
+
+/// Named before the first change, and not half way.
+#[test]
+fn what_is_no_folder_where_one_is_needed_is_refused() {
+    for (at, is_link) in [
+        ("etc/systemd/system/firstlight-gate.target.requires", true),
+        ("etc/systemd/system-preset", false),
+        ("usr/lib/firstlight", false),
+    ] {
+        let folder = lived_in();
+        let root = folder.path();
+        fs::create_dir_all(root.join(at).parent().unwrap()).unwrap();
+        if is_link {
+            symlink("/gone", root.join(at)).unwrap();
+        } else {
+            put(root, at, "x");
+        }
+        let before = snapshot(root);
+        let refused = seal(root, &options(root));
+        let paths: Vec<_> = refused.refused.iter().map(|left| left.path.as_str()).collect();
+        assert_eq!((refused.state, paths), (State::Refused, vec![format!("/{at}").as_str()]), "{refused:?}");
+        assert_eq!(snapshot(root), before, "{at}");
+    }
 }
 
 #[test]

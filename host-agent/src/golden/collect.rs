@@ -164,7 +164,7 @@ impl Collector {
             let most = usize::try_from(raw.size).unwrap_or(TEXT).clamp(1, TEXT);
             seen = self.read(body, most)?;
             let bytes = &self.buffer[..seen];
-            if let Some(kind) = secret::recognise(bytes)
+            if let Some(kind) = secret::recognise(&path, bytes)
                 && self.facts.secrets.len() < SECRETS
             {
                 self.facts.secrets.insert(path, kind);
@@ -271,6 +271,8 @@ impl Collector {
             if let Some(link) = entry.link.as_ref().filter(|_| reads)
                 && !["", "dev", "proc", "sys", "run"].contains(&first_of(link))
                 && !self.facts.entries.contains_key(link)
+                // Looked for already, and not there.
+                && !self.wanted.look(link).want.keep
             {
                 leads.files.insert(link.clone());
             }

@@ -24,6 +24,7 @@ const PRESENCE: &[&str] = &[
     "etc",
     "usr",
     "etc/machine-id",
+    "etc/ssh",
     "etc/network/interfaces",
     "etc/netplan/*",
     "usr/bin/ifup",
@@ -34,20 +35,23 @@ const PRESENCE: &[&str] = &[
 /// Text that rules read.
 const READ: &[&str] = &[PCT, "etc/os-release", "usr/lib/os-release", "etc/cloud/cloud.cfg.d/*"];
 /// In each folder of units.
-const UNIT_FILES: &[&str] = &[
-    "ssh*.service",
-    "ssh*.socket",
-    "dropbear*.service",
-    "dropbear*.socket",
-    "tinyssh*.service",
-    "tinyssh*.socket",
-    "networking.service",
-    "systemd-networkd.service",
-];
+const UNIT_FILES: &[&str] = &["ssh*.socket", "dropbear*.socket", "tinyssh*.socket"];
+/// Likewise, with their texts: any of them may start an SSH server.
+const UNIT_TEXTS: &[&str] = &["*.service", "firstlight-*"];
 /// What is enabled, by a link in one of these.
 const ENABLED: &[&str] = &["firstlight-*", "networking.service", "systemd-networkd.service"];
-const DROP_INS: &[&str] =
-    &["ssh*.d/*.conf", "dropbear*.d/*.conf", "tinyssh*.d/*.conf", "service.d/*.conf", "socket.d/*.conf"];
+const DROP_INS: &[&str] = &[
+    "ssh*.socket.d/*.conf",
+    "dropbear*.socket.d/*.conf",
+    "tinyssh*.socket.d/*.conf",
+    "*.service.d/*.conf",
+    "service.d/*.conf",
+    "socket.d/*.conf",
+];
+/// Rows whose places in the homes below /home count in every folder: homes of services lie anywhere.
+const OF_HOMES: [&str; 2] = ["authorized-keys", "user-credentials"];
+/// Where packages keep samples; nobody's home is there.
+const NO_HOMES: [&str; 3] = ["usr/share/", "usr/lib/", "usr/src/"];
 
 /// What is to be kept of an entry.
 #[derive(Debug, Clone, Default)]
@@ -81,12 +85,18 @@ pub(super) struct Match {
 #[derive(Debug)]
 pub(super) struct Wanted {
     root: Node,
+    /// Below a home.
+    of_homes: Vec<(&'static str, &'static Item)>,
 }
 
 impl Wanted {
     /// What all rules want; and `more`, whose text is wanted because a link leads there.
     pub(super) fn new(more: &BTreeSet<String>) -> Self {
-        let mut tree = Self { root: Node::default() };
+        let mut tree = Self { root: Node::default(), of_homes: Vec::new() };
+        for item in OF_HOMES.iter().filter_map(|name| items::named(name)) {
+            let below = item.paths.iter().filter_map(|path| path.strip_prefix("home/*/"));
+            tree.of_homes.extend(below.filter(|path| items::is_literal(path)).map(|path| (path, item)));
+        }
         for item in items::all() {
             for path in item.paths {
                 let want = tree.at(path);
@@ -99,7 +109,7 @@ impl Wanted {
         more.iter().for_each(|path| tree.want(path, TEXT));
         for folder in UNITS {
             UNIT_FILES.iter().for_each(|name| tree.want(&format!("{folder}/{name}"), 0));
-            tree.want(&format!("{folder}/firstlight-*"), TEXT);
+            UNIT_TEXTS.iter().for_each(|name| tree.want(&format!("{folder}/{name}"), TEXT));
             for name in ENABLED {
                 tree.want(&format!("{folder}/*.wants/{name}"), 0);
                 tree.want(&format!("{folder}/*.requires/{name}"), 0);
@@ -161,7 +171,20 @@ impl Wanted {
                 found.above.push(end);
             }
         }
+        if !found.want.keep
+            && let Some(item) = self.of_home(path)
+        {
+            found.want = Want { keep: true, bytes: TEXT, scan: false, items: vec![item] };
+        }
         found
+    }
+
+    fn of_home(&self, path: &str) -> Option<&'static Item> {
+        if !path.contains("/.") || NO_HOMES.iter().any(|folder| path.starts_with(folder)) {
+            return None;
+        }
+        let is_it = |below: &str| path.strip_suffix(below).is_some_and(|home| home.ends_with('/'));
+        self.of_homes.iter().find(|(below, _)| is_it(below)).map(|(_, item)| *item)
     }
 
     /// Whether everything that is wanted below `one` is wanted below `other` too.
@@ -221,13 +244,18 @@ mod tests {
         let tree = Wanted::new(&BTreeSet::from(["opt/id".to_owned()]));
         for (path, keep, leads_on) in [
             ("etc/machine-id", true, false),
-            ("etc/ssh", false, true),
+            ("etc/ssh", true, true),
             ("etc/ssh/ssh_host_ed25519_key", true, false),
             ("etc/ssh/moduli", false, false),
             ("home/somebody/.ssh/id_x", true, false),
             ("home", false, true),
             ("opt/id", true, false),
             ("usr/share/doc/x", false, false),
+            ("srv/git/.ssh/authorized_keys2", true, false),
+            ("var/lib/jenkins/.netrc", true, false),
+            ("srv/git/authorized_keys2", false, false),
+            ("srv/x.netrc", false, false),
+            ("usr/share/doc/x/.netrc", false, false),
             ("", false, false),
         ] {
             let found = tree.look(path);
@@ -235,7 +263,7 @@ mod tests {
         }
         let found = tree.look("etc/ssh/ssh_host_ed25519_key");
         assert_eq!(found.want.items[0].name, "ssh-host-keys");
-        assert!(found.want.bytes == TEXT && found.above == [3]);
+        assert!(found.want.bytes == TEXT && found.above == [3, 7]);
         assert_eq!(tree.look("var/log/journal/x/system.journal").above, ["var/log/journal/x".len()]);
         assert!(tree.look("usr/bin/firstlight-guest").want.scan);
     }

@@ -3,7 +3,6 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -19,9 +18,10 @@ pub(super) fn read(root: &Path, collector: &mut Collector) -> Result<(), Broken>
     let device = fs::metadata(root).map_err(unreadable)?.dev();
     let is_image = root.join("metadata.yaml").is_file() && root.join("rootfs").is_dir();
     collector.facts.layout = if is_image { Layout::Image } else { Layout::Root };
-    let mut folders = vec![String::new()];
-    while let Some(folder) = folders.pop() {
-        let listed = match fs::read_dir(root.join(&folder)) {
+    // A name may be no text: how it is shown, and where it is.
+    let mut folders = vec![(String::new(), root.to_owned())];
+    while let Some((folder, place)) = folders.pop() {
+        let listed = match fs::read_dir(&place) {
             Ok(listed) => listed,
             Err(error) if folder.is_empty() => return Err(unreadable(error)),
             Err(error) => {
@@ -38,17 +38,14 @@ pub(super) fn read(root: &Path, collector: &mut Collector) -> Result<(), Broken>
                 }
             };
             let file_name = entry.file_name();
-            let Some(name) = file_name.to_str() else {
-                let shown = format!("{folder}/{}", String::from_utf8_lossy(file_name.as_bytes()));
-                collector.unseen(&shown, &io::Error::other("its name is not UTF-8"));
-                continue;
-            };
-            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let name = file_name.to_string_lossy();
+            let path = if folder.is_empty() { name.into_owned() } else { format!("{folder}/{name}") };
+            let place = entry.path();
             match entry.metadata() {
                 Ok(about) => {
-                    take(root, &path, &about, collector)?;
+                    take(&place, &path, &about, collector)?;
                     if about.is_dir() && about.dev() == device {
-                        folders.push(path);
+                        folders.push((path, place));
                     } else if about.is_dir() {
                         collector.unseen(&path, &io::Error::other("another file system is mounted there"));
                     }
@@ -60,7 +57,7 @@ pub(super) fn read(root: &Path, collector: &mut Collector) -> Result<(), Broken>
     Ok(())
 }
 
-fn take(root: &Path, path: &str, about: &Metadata, collector: &mut Collector) -> Result<(), Broken> {
+fn take(place: &Path, path: &str, about: &Metadata, collector: &mut Collector) -> Result<(), Broken> {
     let kind = match about.file_type() {
         kind if kind.is_file() => EntryKind::File,
         kind if kind.is_dir() => EntryKind::Folder,
@@ -68,7 +65,7 @@ fn take(root: &Path, path: &str, about: &Metadata, collector: &mut Collector) ->
         _ => EntryKind::Other,
     };
     let link = match kind {
-        EntryKind::Symlink => match fs::read_link(root.join(path)) {
+        EntryKind::Symlink => match fs::read_link(place) {
             Ok(link) => Some(link.to_string_lossy().into_owned()),
             Err(error) => {
                 collector.unseen(path, &error);
@@ -79,7 +76,7 @@ fn take(root: &Path, path: &str, about: &Metadata, collector: &mut Collector) ->
     };
     let size = if kind == EntryKind::File { about.size() } else { 0 };
     let raw = Raw { path, kind, mode: about.mode(), size, link: link.as_deref() };
-    let mut body = Lazy { root, path, file: None };
+    let mut body = Lazy { place, file: None };
     match collector.take(&raw, &mut body) {
         // One file that cannot be read does not hide the others.
         Err(Broken::Unreadable { source }) => {
@@ -92,8 +89,7 @@ fn take(root: &Path, path: &str, about: &Metadata, collector: &mut Collector) ->
 
 /// Opened only when somebody reads.
 struct Lazy<'a> {
-    root: &'a Path,
-    path: &'a str,
+    place: &'a Path,
     file: Option<File>,
 }
 
@@ -101,7 +97,7 @@ impl io::Read for Lazy<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(open(&self.root.join(self.path))?),
+            none => none.insert(open(self.place)?),
         };
         file.read(buffer)
     }

@@ -1,6 +1,6 @@
 //! Whether the guest agent is in it, will run, and will be waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firstlight_shared::elf;
 use firstlight_shared::items::EntryKind;
@@ -24,6 +24,8 @@ const SERVERS: [(&str, Severity); 9] = [
     ("dropbear.socket", Severity::Warning),
     ("tinysshd.socket", Severity::Warning),
 ];
+
+const PROGRAMS: [&str; 3] = ["sshd", "dropbear", "tinysshd"];
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let Some(agent) = AGENT.iter().find_map(|path| facts.file(path)) else {
@@ -141,6 +143,24 @@ fn units(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// Services under a name that no drop-in of ours has, which start an SSH server.
+fn servers_of_other_names(facts: &Facts) -> impl Iterator<Item = (&str, Severity, &Entry)> {
+    let all = UNITS.iter().flat_map(|folder| {
+        let names =
+            facts.entries.range(format!("{folder}/")..).map_while(move |(path, _)| path.strip_prefix(folder));
+        names.filter_map(|name| name.strip_prefix('/'))
+    });
+    let names: BTreeSet<&str> =
+        all.filter(|name| !name.contains('/') && name.ends_with(".service")).collect();
+    let others = names.into_iter().filter(|name| SERVERS.iter().all(|(known, _)| known != name));
+    others.filter_map(|name| {
+        let found = unit(facts, name)?;
+        let text = facts.text(&found.at)?;
+        let starts = words::programs(&text).any(|program| PROGRAMS.contains(&program));
+        starts.then_some((name, Severity::Warning, found))
+    })
+}
+
 /// systemd.unit(5): a link to /dev/null, or an empty file in /etc.
 fn is_masked(unit: &Entry) -> bool {
     let is_empty = unit.bytes.as_ref().is_some_and(Vec::is_empty);
@@ -173,9 +193,9 @@ fn replaced(facts: &Facts, name: &str, found: &Entry, without: &str) -> Option<F
 
 /// Each SSH server of the golden has to wait until the clone has keys of its own.
 fn servers(facts: &Facts) -> Vec<Finding> {
+    let named = SERVERS.into_iter().filter_map(|(name, severity)| Some((name, severity, unit(facts, name)?)));
     let mut findings = Vec::new();
-    for (name, severity) in SERVERS {
-        let Some(found) = unit(facts, name) else { continue };
+    for (name, severity, found) in named.chain(servers_of_other_names(facts)) {
         // Masked, or another name of a unit that is looked at by itself.
         if found.kind == EntryKind::Symlink
             && found.link.as_deref().is_some_and(|link| !link.ends_with(&format!("/{name}")))

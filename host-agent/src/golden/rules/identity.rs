@@ -17,6 +17,7 @@ pub(super) fn check(facts: &Facts, target: Target) -> Vec<Finding> {
         }
     }
     findings.extend(machine_id(facts, target));
+    findings.extend(keys_elsewhere(facts));
     findings
 }
 
@@ -76,6 +77,17 @@ fn fix(facts: &Facts, item: &Item, path: &str) -> String {
         (None, "") => what,
         (None, note) => format!("{what}; {note}"),
     }
+}
+
+/// Host keys may lie behind a link, where only the system that runs can see them.
+fn keys_elsewhere(facts: &Facts) -> Option<Finding> {
+    const FOLDER: &str = "etc/ssh";
+    let is_lost = facts.entries.get(FOLDER)?.kind == EntryKind::Symlink && facts.file(FOLDER).is_none();
+    is_lost.then(|| {
+        Finding::new("not-looked-at", Severity::Warning, "a folder that is elsewhere", format!("/{FOLDER}"))
+            .danger("it is a link that leads nowhere in the golden: nothing is proven about the host keys that sshd finds there")
+            .fix("see that no clone finds the same keys there; or make it a folder of the golden")
+    })
 }
 
 /// Of the file itself: what is in it is a row of the table.

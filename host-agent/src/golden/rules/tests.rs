@@ -162,6 +162,35 @@ fn every_ssh_server_has_to_wait() {
 }
 
 #[test]
+fn an_ssh_server_under_another_name_is_told() {
+    const SERVER: &str = "[Service]\nExecStart=/usr/sbin/sshd -D -p 2222\n";
+    const GATED: &str = "[Unit]\nRequires=firstlight-gate.target\nAfter=firstlight-gate.target\n";
+    let with = |folder: &str, text: &str| Image::sealed().file(&format!("{folder}/mysshd.service"), text);
+    let expected = [("ssh-does-not-wait", Severity::Warning)];
+    for folder in ["etc/systemd/system", "usr/local/lib/systemd/system", UNITS] {
+        assert_eq!(said(&with(folder, SERVER), Target::Any), expected, "{folder}");
+        assert_eq!(said(&with(folder, &SERVER.replace("sshd -D", "dropbear -F")), Target::Any), expected);
+        assert_eq!(said(&with(folder, &format!("{GATED}{SERVER}")), Target::Any), []);
+        assert_eq!(said(&with(folder, "[Service]\nExecStart=/usr/bin/ssh-agent -D\n"), Target::Any), []);
+        let waits = with(folder, SERVER).file("etc/systemd/system/mysshd.service.d/gate.conf", GATED);
+        assert_eq!(said(&waits, Target::Any), []);
+        let masked = with(UNITS, SERVER).link("etc/systemd/system/mysshd.service", "/dev/null");
+        assert_eq!(said(&masked, Target::Any), []);
+    }
+}
+
+#[test]
+fn keys_behind_a_link_out_of_the_golden_are_not_taken_for_absent() {
+    let image = Image::sealed().link("etc/ssh", "/somewhere/else");
+    assert_eq!(said(&image, Target::Any), [("not-looked-at", Severity::Warning)]);
+    let inside = Image::sealed().link("etc/ssh", "../data/ssh").file("data/ssh/sshd_config", "");
+    for bytes in [inside.tar("./"), inside.with("data/ssh", What::Folder).tar("./")] {
+        let found = super::super::tests::lint_bytes(&bytes, super::super::testing::LIMITS).unwrap().findings;
+        assert_eq!(names(&found), Vec::<&str>::new(), "{found:#?}");
+    }
+}
+
+#[test]
 fn cloud_init_has_to_leave_the_keys_alone() {
     let image = Image::sealed().file("etc/cloud/cloud.cfg", "users: []\n");
     assert_eq!(said(&image, Target::Any), [("cloud-init-makes-keys", Severity::Warning)]);
@@ -226,6 +255,20 @@ fn keys_are_found_where_nobody_looks_for_them() {
     let rules = |path: &str| said(&Image::sealed().file(path, KEY), Target::Any);
     assert_eq!(rules("opt/app/key.pem"), [("private-key", Severity::Error)]);
     assert_eq!(rules("usr/share/doc/x/test.pem"), [("shipped-key", Severity::Note)]);
+    let key = format!("{}=\n", "A".repeat(43));
+    let image = Image::sealed().file("etc/wireguard/wg0.key", &key).file("etc/wireguard/wg0.pub", &key);
+    assert_eq!(said(&image, Target::Any), [("private-key", Severity::Error)]);
+    let rule = |path: &str| said(&Image::sealed().file(path, "a b c"), Target::Any);
+    for path in [
+        "var/lib/postgresql/.ssh/authorized_keys",
+        "srv/git/.ssh/authorized_keys2",
+        "etc/skel/.ssh/authorized_keys",
+    ] {
+        assert_eq!(rule(path), [("authorized-keys", Severity::Warning)], "{path}");
+    }
+    assert_eq!(rule("var/lib/jenkins/.netrc"), [("user-credentials", Severity::Error)]);
+    assert_eq!(rule("srv/build/.docker/config.json"), [("user-credentials", Severity::Error)]);
+    assert_eq!(rule("usr/share/doc/curl/.netrc"), []);
     // What the identity table tells is told once.
     assert_eq!(rules("etc/ssh/ssh_host_ed25519_key"), [("ssh-host-keys", Severity::Error)]);
     assert_eq!(rules("root/.ssh/id_ed25519"), [("user-ssh-keys", Severity::Error)]);

@@ -20,11 +20,19 @@ pub(super) const ITEMS: &[Item] = &[
         name: "authorized-keys",
         title: "keys that may log in",
         danger: "the builder's key, or a build tool's throw-away one, opens every clone",
-        paths: &["root/.ssh/authorized_keys", "home/*/.ssh/authorized_keys"],
+        paths: &[
+            "root/.ssh/authorized_keys",
+            "root/.ssh/authorized_keys2",
+            "home/*/.ssh/authorized_keys",
+            "home/*/.ssh/authorized_keys2",
+            "var/lib/*/.ssh/authorized_keys",
+            "var/lib/*/.ssh/authorized_keys2",
+            "etc/ssh/authorized_keys.d/*",
+        ],
         detect: Detect::NonEmpty,
         seal: Seal::Leave,
         severity: Severity::Warn,
-        source: "sshd(8): AUTHORIZED_KEYS FILE FORMAT",
+        source: "sshd(8): AUTHORIZED_KEYS FILE FORMAT; sshd_config(5): AuthorizedKeysFile",
         ..UNSOUGHT
     },
     Item {
