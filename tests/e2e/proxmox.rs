@@ -4,5 +4,6 @@ mod api;
 mod clones;
 mod demo;
 mod guests;
+mod machines;
 mod server;
 pub(crate) mod site;

@@ -10,6 +10,7 @@ use firstlight_tests::golden::Variant;
 use firstlight_tests::rig::{Companion, leftovers, ssh};
 use firstlight_tests::run::{self, Ran};
 use firstlight_tests::simpve::example::{CONTAINER_GOLDEN, SECRET, TOKEN};
+use firstlight_tests::simpve::wire::SimPve;
 use firstlight_tests::{paths, ports};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -36,21 +37,8 @@ impl Site {
 
     fn with(cluster: Cluster) -> Self {
         let folder = tempfile::Builder::new().prefix("firstlight-site-").tempdir().unwrap();
-        let (port, token) = (ports::free(), folder.path().join("token"));
-        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&token).unwrap();
-        writeln!(file, "{TOKEN}={SECRET}").unwrap();
-        let configuration = format!(
-            "[reports]\nurl = \"https://{}:{port}\"\n[proxmox]\naddresses = [\"{}\"]\ntoken = \"{}\"\nca = \"{}\"\n",
-            cluster.guests.gateway(),
-            cluster.sim.addresses()["pve1"],
-            token.display(),
-            cluster.authority().display(),
-        );
-        let state = folder.path().join("state");
-        fs::create_dir(&state).unwrap();
-        fs::write(state.with_extension("toml"), configuration).unwrap();
-        let program = paths::given(paths::COMPANION_VARIABLE);
-        let companion = Companion::start(&program, &state, ([0, 0, 0, 0], port).into()).unwrap();
+        let gateway = cluster.guests.gateway().to_string();
+        let companion = companion(folder.path(), &cluster.sim, &gateway);
         Self { companion: Daemon(Some(companion)), cluster, folder }
     }
 
@@ -108,9 +96,28 @@ impl Site {
     }
 }
 
+/// One that works on this cluster, and is reached by its guests at this address; its state is `folder`'s `state`.
+pub(super) fn companion(folder: &Path, cluster: &SimPve, gateway: &str) -> Companion {
+    let (port, token, authority) = (ports::free(), folder.join("token"), folder.join("ca.pem"));
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&token).unwrap();
+    writeln!(file, "{TOKEN}={SECRET}").unwrap();
+    fs::write(&authority, cluster.authority()).unwrap();
+    let configuration = format!(
+        "[reports]\nurl = \"https://{gateway}:{port}\"\n[proxmox]\naddresses = [\"{}\"]\ntoken = \"{}\"\nca = \"{}\"\n",
+        cluster.addresses()["pve1"],
+        token.display(),
+        authority.display(),
+    );
+    let state = folder.join("state");
+    fs::create_dir(&state).unwrap();
+    fs::write(state.with_extension("toml"), configuration).unwrap();
+    let program = paths::given(paths::COMPANION_VARIABLE);
+    Companion::start(&program, &state, ([0, 0, 0, 0], port).into()).unwrap()
+}
+
 /// After a failure, too, it ends.
 #[derive(Debug)]
-struct Daemon(Option<Companion>);
+pub(super) struct Daemon(pub(super) Option<Companion>);
 
 impl Drop for Daemon {
     fn drop(&mut self) {

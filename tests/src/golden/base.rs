@@ -50,7 +50,9 @@ impl Flavour {
             Self::CloudInit => format!(
                 "{PACKAGES},cloud-init,libnss-systemd,libnss-myhostname,libnss-mymachines,libnss-resolve"
             ),
-            Self::Machine => format!("{PACKAGES},linux-image-cloud-amd64,initramfs-tools,zstd"),
+            Self::Machine => {
+                format!("{PACKAGES},linux-image-cloud-amd64,initramfs-tools,zstd,qemu-guest-agent")
+            }
             Self::Host => "systemd-sysv,dbus,iproute2,systemd-container,dnsmasq-base".to_owned(),
         }
     }

@@ -103,7 +103,7 @@ impl Variant {
             Self::Control | Self::Agent | Self::Host => {}
             Self::Baked | Self::Bookworm => baked(&mut layer, folder)?,
             Self::Cloud => cloud(&mut layer),
-            Self::Dhcp => networkd(&mut layer),
+            Self::Dhcp => networkd(&mut layer, "Name=eth0"),
             Self::Silent => layer.remove(&wants("multi-user", REPORT)),
             Self::Broken => layer.file(
                 format!("etc/systemd/system/{IDENTITY}.d/fail.conf"),
@@ -111,12 +111,11 @@ impl Variant {
                 "[Service]\nExecStart=\nExecStart=/bin/false\n",
             ),
             Self::Floor => floor(&mut layer),
-            // The emulated network leads nowhere, and RSA takes half a minute on an emulated processor.
-            Self::Machine => layer.file(
-                "etc/firstlight/guest.toml",
-                0o644,
-                "[ssh_host_keys]\ntypes = [\"ed25519\"]\n[checks]\nskip = [\"network\"]\n",
-            ),
+            // RSA takes half a minute on an emulated processor.
+            Self::Machine => {
+                networkd(&mut layer, "Type=ether");
+                layer.file("etc/firstlight/guest.toml", 0o644, "[ssh_host_keys]\ntypes = [\"ed25519\"]\n");
+            }
             Self::Stock => keys(&mut layer, folder)?,
         }
         Ok(layer)
@@ -198,12 +197,14 @@ fn cloud(layer: &mut Layer) {
         0o644,
         "datasource_list: [ NoCloud, None ]\nnetwork: {config: disabled}\n",
     );
-    networkd(layer);
+    networkd(layer, "Name=eth0");
     enable(layer, "network-online", "systemd-networkd-wait-online.service");
 }
 
-fn networkd(layer: &mut Layer) {
-    layer.file("etc/systemd/network/10-eth0.network", 0o644, "[Match]\nName=eth0\n[Network]\nDHCP=yes\n");
+/// Asks for an address on the cards that match.
+fn networkd(layer: &mut Layer, cards: &str) {
+    let text = format!("[Match]\n{cards}\n[Network]\nDHCP=yes\n");
+    layer.file("etc/systemd/network/10-eth0.network", 0o644, text);
     enable(layer, "multi-user", "systemd-networkd.service");
     layer.link(
         "etc/systemd/system/dbus-org.freedesktop.network1.service",

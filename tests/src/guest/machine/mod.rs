@@ -1,10 +1,14 @@
-//! A golden as a virtual machine: QEMU without KVM, SMBIOS and virtio ports as Proxmox sets them, no network.
+//! A golden as a virtual machine: QEMU without KVM, SMBIOS, virtio ports and guest agent as Proxmox sets them; a network only
+//! where it is asked for, behind QEMU's own NAT, from where this machine is 10.0.2.2.
 //!
 //! The kernel is booted directly, without an initrd. A disk is an overlay of the golden's, with a layer for each boot.
 //! A shell on a port of the rig's own answers questions inside.
 
+mod agent;
+mod port;
+
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use firstlight_shared::wire::{Ack, Envelope, Opened};
 use tempfile::TempDir;
 
+pub use self::agent::Agent;
+use self::port::Port;
 use crate::golden::image;
 use crate::rig::terminate;
 use crate::{run, wait};
@@ -27,6 +33,10 @@ const STALLS: usize = 2;
 /// The shell of the rig; systemd takes units as credentials since version 256.
 const SHELL_UNIT: &str = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nRestart=always\nRestartSec=200ms\n\
     ExecStart=/bin/sh -c 'until test -c /dev/virtio-ports/org.firstlight.rig; do sleep 0.2; done; exec sh <>/dev/virtio-ports/org.firstlight.rig >&0 2>&1'\n";
+const ALONE: &str = "systemd.unit-dropin.firstlight-report.service";
+/// In a machine without a card nobody waits for its network.
+const NO_NETWORK: &str = "[Service]\nExecStartPre=+/bin/sh -c \"mkdir -p /etc/firstlight/checks.d; echo \\\"check = [{ id = 'network', \
+    kind = 'network', severity = 'advisory', deadline = '1s' }]\\\" > /etc/firstlight/checks.d/network.toml\"\n";
 
 /// What the hypervisor sets for one boot.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +51,15 @@ pub struct Hardware {
     pub vmgenid: Option<String>,
     /// More words for the kernel's command line.
     pub kernel_words: String,
+    /// A card on a network of its own.
+    pub card: Option<Card>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Card {
+    pub mac: String,
+    /// Below 10.0.2.0/24, as the machine gets it by DHCP.
+    pub address: String,
 }
 
 /// A disk of its own, over the golden's.
@@ -50,13 +69,16 @@ pub struct Disk {
     goldens: PathBuf,
     /// What the last boot left; the golden's disk before the first one.
     layer: PathBuf,
+    /// What the boot before that left.
+    below: PathBuf,
     boots: usize,
 }
 
 impl Disk {
     pub fn new(goldens: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("firstlight-vm-").tempdir()?;
-        Ok(Self { folder, goldens: goldens.to_owned(), layer: image::disk(goldens), boots: 0 })
+        let layer = image::disk(goldens);
+        Ok(Self { folder, goldens: goldens.to_owned(), below: layer.clone(), layer, boots: 0 })
     }
 
     /// Starts the machine, and waits for its report on the port org.firstlight.0.
@@ -64,20 +86,32 @@ impl Disk {
     /// A kernel that says that it stalls before that has lost a timer of the emulator's, which says nothing about the
     /// guest: the boot is begun anew from what the boot before it left. The last attempt has all the time there is.
     pub fn boot(&mut self, hardware: &Hardware) -> Result<(Machine, Envelope, Opened)> {
-        let below = self.layer.clone();
-        let format = if self.boots == 0 { "raw" } else { "qcow2" };
-        self.boots += 1;
-        self.layer = self.folder.path().join(format!("boot-{}.qcow2", self.boots));
+        let mut machine = self.begin(hardware)?;
         for attempt in 0.. {
-            let mut layer = run::command(["qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b"]);
-            run::must(layer.args([&below, &self.layer]))?;
-            let mut machine = self.start(hardware)?;
             if let Some((envelope, opened)) = machine.await_report(attempt == STALLS)? {
                 return Ok((machine, envelope, opened));
             }
             eprintln!("the emulated machine stalls after {:.0} s; anew", machine.age().as_secs_f64());
+            drop(machine);
+            machine = self.begin_anew(hardware)?;
         }
         bail!("no attempt was the last one")
+    }
+
+    /// Starts the machine, and waits for nothing.
+    pub fn begin(&mut self, hardware: &Hardware) -> Result<Machine> {
+        self.boots += 1;
+        let layer = self.folder.path().join(format!("boot-{}.qcow2", self.boots));
+        self.below = std::mem::replace(&mut self.layer, layer);
+        self.begin_anew(hardware)
+    }
+
+    /// As the last one was begun, from what the boot before it left.
+    fn begin_anew(&mut self, hardware: &Hardware) -> Result<Machine> {
+        let format = if self.boots == 1 { "raw" } else { "qcow2" };
+        let mut layer = run::command(["qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b"]);
+        run::must(layer.args([&self.below, &self.layer]))?;
+        self.start(hardware)
     }
 
     /// It is booting when this returns.
@@ -88,7 +122,16 @@ impl Disk {
         let mut qemu = Command::new("timeout");
         // Should this process be killed, the machine does not run for ever.
         qemu.args(["--kill-after=5", MACHINE_LIMIT, "qemu-system-x86_64"]);
-        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]);
+        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        match &hardware.card {
+            None => qemu.args(["-nic", "none"]),
+            Some(Card { mac, address }) => qemu
+                .args(["-netdev", &format!("user,id=net,dhcpstart={address}")])
+                .args(["-device", &format!("virtio-net-pci,netdev=net,mac={mac}")]),
+        };
+        // Its clock counts its instructions, 2 ns each, and the host's time only where it sleeps: on a busy host it is slow, and no
+        // unit of it runs into a time limit.
+        qemu.args(["-icount", "shift=1"]);
         // One CPU: a second one makes an idle machine's boot 6 s shorter, and on a busy machine it loses its timer now and
         // then ("rcu_preempt detected stalls on CPUs/tasks ... Possible timer handling issue").
         qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "768"]);
@@ -107,17 +150,21 @@ impl Disk {
         qemu.args(["-device", "nvme,drive=disk,serial=firstlight"]);
         qemu.args(["-serial", &option("file:", &console)]);
         qemu.args(["-device", "virtio-serial-pci"]);
-        for name in ["0", "rig"] {
+        for (name, known) in
+            [("0", "org.firstlight.0"), ("rig", "org.firstlight.rig"), ("agent", "org.qemu.guest_agent.0")]
+        {
             let socket = folder.join(format!("port-{name}.sock"));
             let _ = fs::remove_file(&socket); // of an earlier boot
             let chardev = option(&format!("socket,server=on,wait=off,id=port{name},path="), &socket);
             qemu.args(["-chardev", &chardev]);
-            qemu.args(["-device", &format!("virtserialport,chardev=port{name},name=org.firstlight.{name}")]);
+            qemu.args(["-device", &format!("virtserialport,chardev=port{name},name={known}")]);
         }
         let serial = hardware.serial.as_deref().unwrap_or("none");
         qemu.args(["-smbios", &format!("type=1,uuid={},serial={}", hardware.uuid, escaped(serial))]);
-        let shell = ("systemd.extra-unit.rig.service".to_owned(), SHELL_UNIT.to_owned());
-        for (name, text) in hardware.credentials.iter().chain([&shell]) {
+        let shell = [("systemd.extra-unit.rig.service", SHELL_UNIT)];
+        let alone = hardware.card.is_none().then_some((ALONE, NO_NETWORK));
+        let given = hardware.credentials.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        for (name, text) in given.chain(shell).chain(alone) {
             let value = escaped(&format!("io.systemd.credential:{name}={text}"));
             qemu.args(["-smbios", &format!("type=11,value={value}")]);
         }
@@ -127,8 +174,10 @@ impl Disk {
         qemu.stdin(Stdio::null()).stdout(talk.try_clone()?).stderr(talk);
         let started = Instant::now();
         let qemu = qemu.spawn().context("timeout cannot be started")?;
-        let mut machine = Machine { qemu, console, talk: folder.join("qemu.log"), started, ports: None };
+        let mut machine =
+            Machine { qemu, console, talk: folder.join("qemu.log"), started, ports: None, agent: None };
         machine.ports = Some((machine.connect(folder, "0")?, machine.connect(folder, "rig")?));
+        machine.agent = Some(Agent::of(machine.connect(folder, "agent")?));
         Ok(machine)
     }
 }
@@ -146,6 +195,7 @@ pub struct Machine {
     talk: PathBuf,
     started: Instant,
     ports: Option<(Port, Port)>,
+    agent: Option<Agent>,
 }
 
 impl Machine {
@@ -157,8 +207,16 @@ impl Machine {
         })?;
         let said = fs::read_to_string(&self.talk).unwrap_or_default();
         let stream = connected.with_context(|| format!("QEMU ended at once: {said}"))?;
-        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
-        Ok(Port { stream, bytes: Vec::new() })
+        Port::of(stream)
+    }
+
+    /// Its QEMU guest agent.
+    pub fn agent(&mut self) -> Result<&mut Agent> {
+        self.agent.as_mut().context("the machine has no port for an agent")
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.qemu.try_wait(), Ok(None))
     }
 
     /// Everything on the serial console so far.
@@ -237,10 +295,8 @@ impl Machine {
     /// Powers the guest off in order and waits for its end.
     pub fn shut_down(mut self) -> Result<()> {
         self.shell("systemctl --no-block poweroff")?;
-        wait::until("the machine to power off", Duration::from_secs(90), || {
-            self.qemu.try_wait().ok().flatten()
-        })
-        .with_context(|| run::tail(&self.console(), 40))?;
+        wait::until("the machine to power off", BOOT_LIMIT, || self.qemu.try_wait().ok().flatten())
+            .with_context(|| run::tail(&self.console(), 40))?;
         Ok(())
     }
 }
@@ -249,40 +305,5 @@ impl Drop for Machine {
     fn drop(&mut self) {
         terminate(self.qemu.id()); // `timeout` hands it on
         let _ = self.qemu.wait();
-    }
-}
-
-/// The host's end of a virtio port.
-#[derive(Debug)]
-struct Port {
-    stream: UnixStream,
-    bytes: Vec<u8>,
-}
-
-impl Port {
-    fn line(&mut self, deadline: Instant) -> Result<String> {
-        loop {
-            if let Some(line) = self.poll()? {
-                return Ok(line);
-            }
-            ensure!(Instant::now() < deadline, "the guest said nothing in time");
-        }
-    }
-
-    /// None: there is no whole line yet.
-    fn poll(&mut self) -> Result<Option<String>> {
-        let mut part = [0; 4096];
-        loop {
-            if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.bytes.drain(..=end).collect();
-                return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
-            }
-            match self.stream.read(&mut part) {
-                Ok(0) => bail!("the machine has gone"),
-                Ok(count) => self.bytes.extend_from_slice(&part[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }
