@@ -18,3 +18,12 @@ async fn every_guest_is_accounted_for(store: Store, faults: usize) {
 async fn of_a_companion_that_is_killed_and_cut_off() {
     every_guest_is_accounted_for(Store::Sqlite, 2).await;
 }
+
+/// A kill of a companion and of the database, a companion that stands still, and lines that fail. The other tests here have
+/// each of these alone; this is longer than all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_companions_on_a_database_that_are_all_struck() {
+    if std::env::var_os("FIRSTLIGHT_FULL").is_some() {
+        every_guest_is_accounted_for(Store::Postgresql, 10).await;
+    }
+}

@@ -29,38 +29,50 @@ pub(crate) struct Due {
     pub(crate) fault: Fault,
 }
 
-/// A kill and a cut come first; all others are drawn. `shared`: there is a database, and several companions.
-pub(crate) fn schedule(seed: u64, guests: usize, faults: usize, companions: usize, shared: bool) -> Vec<Due> {
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    KillCompanion,
+    Guests,
+    KillDatabase,
+    PauseCompanion,
+    Database,
+}
+
+/// With one companion.
+const ALONE: [Kind; 2] = [Kind::KillCompanion, Kind::Guests];
+/// With several, and a database.
+const SHARED: [Kind; 5] =
+    [Kind::KillCompanion, Kind::Guests, Kind::KillDatabase, Kind::PauseCompanion, Kind::Database];
+
+/// Each kind comes once, in this order; all others are drawn. The first weather of guests is a cut.
+pub(crate) fn schedule(seed: u64, guests: usize, faults: usize, companions: usize) -> Vec<Due> {
+    let kinds: &[Kind] = if companions == 1 { &ALONE } else { &SHARED };
     let mut random = Random::new(seed.rotate_left(17));
+    let mut below = |count: usize| usize::try_from(random.number() % count as u64).unwrap_or_default();
     let mut due = Vec::new();
     for number in 0..faults {
-        // From a twentieth to nine tenths of the fleet.
-        let ended = guests / 20 + guests * 17 / 20 * number / faults;
-        let kind = match number {
-            0 => 0,
-            1 => 2,
-            _ => random.between(0, if shared { 5 } else { 3 }),
-        };
-        let one = usize::try_from(random.between(0, companions as u64 - 1)).unwrap_or_default();
-        let lasts = Duration::from_millis(random.between(300, 2500));
-        let weather = match random.between(0, 3) {
-            _ if number == 1 => Weather::Cut,
-            0 => Weather::Cut,
-            1 => Weather::Slow(Duration::from_millis(random.between(20, 200))),
-            2 => Weather::Torn,
-            _ => Weather::Silent,
-        };
+        let drawn = below(kinds.len());
+        let kind = kinds.get(number).copied().unwrap_or(kinds[drawn]);
+        let one = below(companions);
+        let lasts = Duration::from_millis(300 + below(2200) as u64);
+        let late = Duration::from_millis(20 + below(180) as u64);
+        let weathers = [Weather::Cut, Weather::Slow(late), Weather::Torn, Weather::Silent];
+        let weather = weathers[if number == 1 { 0 } else { below(weathers.len()) }];
         let fault = match kind {
-            0 | 1 => Fault::KillCompanion(one, lasts),
-            2 | 3 => Fault::Guests(one, weather, lasts),
-            4 if number % 2 == 0 => Fault::KillDatabase(lasts),
-            4 => Fault::PauseCompanion(one, lasts + Duration::from_secs(5)),
-            _ => Fault::Database(one, weather, lasts),
+            Kind::KillCompanion => Fault::KillCompanion(one, lasts),
+            Kind::Guests => Fault::Guests(one, weather, lasts),
+            Kind::KillDatabase => Fault::KillDatabase(lasts),
+            Kind::PauseCompanion => Fault::PauseCompanion(one, lasts + BEYOND_LEASES),
+            Kind::Database => Fault::Database(one, weather, lasts),
         };
-        due.push(Due { ended, fault });
+        // From a twentieth to nine tenths of the fleet.
+        due.push(Due { ended: guests / 20 + guests * 17 / 20 * number / faults, fault });
     }
     due
 }
+
+/// A companion's leases and their grace are over after so long.
+const BEYOND_LEASES: Duration = Duration::from_secs(5);
 
 /// Lets it go wrong, and sets it right again.
 pub(crate) async fn carry_out(fault: Fault, ground: &mut Ground) {
@@ -93,6 +105,26 @@ pub(crate) async fn carry_out(fault: Fault, ground: &mut Ground) {
                 tokio::time::sleep(lasts).await;
                 wire.set(Weather::Fair);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_seed_gives_the_same_faults_and_the_first_ones_are_of_every_kind() {
+        let told = |seed, companions| {
+            let due = super::schedule(seed, 1000, 8, companions);
+            due.into_iter().map(|due| format!("{} {:?}", due.ended, due.fault)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(1, 3), told(1, 3));
+        assert_ne!(told(1, 3), told(2, 3));
+        for (companions, kinds) in [
+            (1, &["KillCompanion", "Guests(0, Cut"][..]),
+            (3, &["KillCompanion", "Guests(", "KillDatabase", "PauseCompanion", "Database("][..]),
+        ] {
+            let told = told(7, companions);
+            assert!(kinds.iter().zip(&told).all(|(kind, told)| told.contains(kind)), "{told:#?}");
         }
     }
 }

@@ -107,8 +107,7 @@ pub(crate) async fn run(run: &Run) -> Outcome {
     let start = Instant::now();
     let (asked, ended) = operator::begin(*run, plan, api.clone());
 
-    let due =
-        schedule(run.seed, run.guests, run.faults, run.store.companions(), run.store == Store::Postgresql);
+    let due = schedule(run.seed, run.guests, run.faults, run.store.companions());
     let mut findings = watch(run, &players, &ended, due, &mut ground).await;
     let whole = start.elapsed();
     asked.abort();

@@ -27,26 +27,37 @@ pub(crate) struct Progress {
 /// Works until it is aborted.
 pub(crate) fn begin(run: Run, plan: Plan, api: Api) -> (JoinHandle<()>, watch::Receiver<Progress>) {
     let (tell, progress) = watch::channel(Progress::default());
-    (tokio::spawn(ask(run, plan, api, tell)), progress)
+    let work = async move {
+        tokio::join!(count(&api, &tell), ask(run, plan, &api, &tell));
+    };
+    (tokio::spawn(work), progress)
 }
 
-async fn ask(run: Run, plan: Plan, api: Api, tell: watch::Sender<Progress>) {
-    let start = Instant::now();
-    let mut asked = 0;
+/// However long a request for more guests takes.
+async fn count(api: &Api, tell: &watch::Sender<Progress>) {
     loop {
         let ended = ended(&api.get("/v1/counts").await);
         tell.send_modify(|progress| progress.ended = ended);
-        let due = (start.elapsed().as_secs_f64() / run.within.as_secs_f64()).min(1.0) * run.guests as f64;
-        while asked < run.guests && asked < ended + OPEN && asked as f64 <= due {
-            let until = run.guests.min(asked + TOGETHER);
-            let specs: Vec<Value> = (asked..until).map(|number| spec(plan, number)).collect();
-            if let Err(refused) = api.up(&specs).await {
-                tell.send_modify(|progress| progress.refused = Some(refused));
-                return;
-            }
-            asked = until;
-        }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn ask(run: Run, plan: Plan, api: &Api, tell: &watch::Sender<Progress>) {
+    let start = Instant::now();
+    let mut asked = 0;
+    while asked < run.guests {
+        let due = (start.elapsed().as_secs_f64() / run.within.as_secs_f64()).min(1.0) * run.guests as f64;
+        let room = tell.borrow().ended + OPEN;
+        if asked >= room || asked as f64 > due {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        let until = run.guests.min(asked + TOGETHER);
+        let specs: Vec<Value> = (asked..until).map(|number| spec(plan, number)).collect();
+        if let Err(refused) = api.up(&specs).await {
+            return tell.send_modify(|progress| progress.refused = Some(refused));
+        }
+        asked = until;
     }
 }
 
