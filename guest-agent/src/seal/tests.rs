@@ -203,7 +203,8 @@ fn whatever_the_machine_id_was_it_is_there_and_empty() {
 #[test]
 fn what_is_no_file_becomes_an_empty_machine_id_or_is_refused() {
     let place = |folder: &Path| folder.join("etc/machine-id");
-    let makers: [(&str, &dyn Fn(&Path)); 3] = [
+    type Maker<'a> = (&'a str, &'a dyn Fn(&Path));
+    let makers: [Maker<'_>; 3] = [
         ("dangling", &|at| symlink("/run/machine-id", at).unwrap()),
         ("to a folder", &|at| symlink("/usr", at).unwrap()),
         ("pipe", &|at| nix::unistd::mkfifo(at, nix::sys::stat::Mode::S_IRWXU).unwrap()),
