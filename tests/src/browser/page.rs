@@ -99,11 +99,15 @@ impl<'a> Browser<'a> {
         self.find(selector).is_ok()
     }
 
-    /// What people read in it.
+    /// What people read in it. A page may be swapped for its newer self between two questions.
     pub fn text(&self, selector: &str) -> Result<String> {
-        let element = self.find(selector)?;
-        let text = self.ask("GET", &format!("/element/{element}/text"), None)?;
-        Ok(text.as_str().unwrap_or_default().to_owned())
+        loop {
+            let element = self.find(selector)?;
+            match self.ask("GET", &format!("/element/{element}/text"), None) {
+                Err(error) if error.to_string().contains("stale element reference") => {}
+                text => return Ok(text?.as_str().unwrap_or_default().to_owned()),
+            }
+        }
     }
 
     /// Waits until it is there and may be clicked.
