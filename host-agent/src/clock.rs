@@ -8,9 +8,8 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `2026-11-22 03:04:05 UTC`, for people.
-pub fn utc(ms: u64) -> String {
-    let seconds = ms / 1000;
+/// Year, month, day, hour, minute, second of a time since the Unix epoch, in UTC.
+pub(crate) fn calendar(seconds: u64) -> [u64; 6] {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     // Days since 0000-03-01, in eras of 400 years. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     let shifted = days + 719_468;
@@ -21,7 +20,12 @@ pub fn utc(ms: u64) -> String {
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    [year, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60]
+}
+
+/// `2026-11-22 03:04:05 UTC`, for people.
+pub fn utc(ms: u64) -> String {
+    let [year, month, day, hour, minute, second] = calendar(ms / 1000);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 

@@ -16,6 +16,7 @@ pub mod figures;
 pub mod fuzz;
 pub mod golden;
 pub mod guest;
+pub mod memory;
 pub mod packages;
 pub mod paths;
 pub mod ports;

@@ -179,9 +179,7 @@ pub(crate) fn spec(number: usize) -> GuestSpec {
 
 /// Resident memory of this process, in MB of a million bytes.
 pub(crate) fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0 / 1e6
+    firstlight_tests::memory::resident(std::process::id()).unwrap() as f64 / 1e6
 }
 
 /// Of this process so far. Source: proc_pid_stat(5), utime and stime, in hundredths of a second.

@@ -163,17 +163,7 @@ async fn known(fleet: &Fleet, reports: &[(String, String)]) -> Vec<(String, Inst
 }
 
 fn claim(id: &str) -> Claim {
-    Claim {
-        version: 1,
-        id: id.to_owned(),
-        secret: None,
-        intent: None,
-        hostname: None,
-        url: None,
-        pin: None,
-        machine_id: None,
-        secrets: Vec::new(),
-    }
+    Claim::new(id, None)
 }
 
 /// The median of many calls; the first ones warm what can be warmed.

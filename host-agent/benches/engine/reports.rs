@@ -93,17 +93,7 @@ fn name(number: usize) -> String {
 }
 
 fn claim(number: usize) -> Claim {
-    Claim {
-        version: 1,
-        id: format!("claim-{number}"),
-        secret: Some(Secret::new(vec![7; 32])),
-        intent: None,
-        hostname: None,
-        url: None,
-        pin: None,
-        machine_id: None,
-        secrets: Vec::new(),
-    }
+    Claim::new(format!("claim-{number}"), Some(Secret::new(vec![7; 32])))
 }
 
 fn report(number: usize) -> String {

@@ -43,9 +43,3 @@ fn main() {
     }
     table.print();
 }
-
-/// Of an odd number of times, the middle one, in seconds.
-fn median(times: &mut [std::time::Duration]) -> f64 {
-    times.sort_unstable();
-    times.get(times.len() / 2).map_or(f64::NAN, std::time::Duration::as_secs_f64)
-}

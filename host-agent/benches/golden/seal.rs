@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::median;
 use crate::peak::timed;
-use firstlight_tests::figures::{Row, Table};
+use firstlight_tests::figures::{Row, Table, median};
 
 const SECOND: f64 = 1.0;
 
@@ -20,13 +19,13 @@ pub(crate) fn measure(guest: &Path, root: &Path, folder: &Path, rounds: usize, t
         assert!(ran.status.success(), "{}", ran.status);
         ran
     };
-    let mut looks: Vec<_> = (0..rounds).map(|_| seal(&["--dry-run"]).took).collect();
+    let looks: Vec<_> = (0..rounds).map(|_| seal(&["--dry-run"]).took).collect();
     let first = seal(&[]);
-    let mut again: Vec<_> = (0..rounds).map(|_| seal(&[]).took).collect();
+    let again: Vec<_> = (0..rounds).map(|_| seal(&[]).took).collect();
     for (what, took, beside) in [
-        ("seal --dry-run", median(&mut looks), format!("median of {rounds}")),
+        ("seal --dry-run", median(&looks).as_secs_f64(), format!("median of {rounds}")),
         ("seal", first.took.as_secs_f64(), format!("{:.1} MB at most", first.peak)),
-        ("seal once more", median(&mut again), format!("median of {rounds}")),
+        ("seal once more", median(&again).as_secs_f64(), format!("median of {rounds}")),
     ] {
         table.add(Row {
             figure: format!("{what} of the same root"),

@@ -15,6 +15,7 @@ use super::place::INDEX;
 use super::read::{self, MACHINE_CONFIG};
 use super::testing::Image;
 use super::{lint, rules};
+use crate::backend::proxmox::client::endpoint::node::is_section;
 
 const LIMITS: Limits = Limits { bytes: 4 << 20, entries: 2000 };
 /// Where headers are.
@@ -165,7 +166,7 @@ proptest! {
         let text: String = lines.iter().map(|(key, middle, value)| format!("{key}{middle}{value}\n")).collect();
         let text = format!("{text}env: TOKEN=s3cr3t\nlxc.environment: A=s3cr3t\nenvironment.B: s3cr3t\ncipassword: s3cr3t\n");
         // Nothing but a section, where snapshots begin, hides what follows.
-        let is_hidden = text.lines().any(|line| line.starts_with('[') && line.trim_end().ends_with(']'));
+        let is_hidden = text.lines().any(is_section);
         let mut facts = Image::sealed().file("etc/vzdump/pct.conf", &text).facts();
         facts.documents.insert(INDEX, text.clone());
         facts.documents.insert(MACHINE_CONFIG, text.clone());

@@ -67,18 +67,7 @@ pub(crate) fn check(id: &str, verdict: Verdict) -> CheckResult {
 }
 
 pub(crate) fn claim(id: &str, secret: &[u8]) -> Claim {
-    let secret = Some(Secret::new(secret.to_vec()));
-    Claim {
-        version: 1,
-        id: id.into(),
-        secret,
-        intent: None,
-        hostname: None,
-        url: None,
-        pin: None,
-        machine_id: None,
-        secrets: Vec::new(),
-    }
+    Claim::new(id, Some(Secret::new(secret.to_vec())))
 }
 
 pub(crate) fn sealed(claim: &Claim, key: &PrivateKey) -> Vec<u8> {

@@ -29,17 +29,7 @@ pub(crate) fn guests(count: u8) -> Vec<Honest> {
 }
 
 fn guest(number: u8) -> Honest {
-    let claim = Claim {
-        version: 1,
-        id: format!("claim-{number}"),
-        secret: Some(Secret::new(vec![number; 32])),
-        intent: None,
-        hostname: None,
-        url: None,
-        pin: None,
-        machine_id: None,
-        secrets: Vec::new(),
-    };
+    let claim = Claim::new(format!("claim-{number}"), Some(Secret::new(vec![number; 32])));
     let guest = Guest {
         name: format!("guest-{number}"),
         mac: MacAddress::local([2, 0, 0], [0, 0, number]),

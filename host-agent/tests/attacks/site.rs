@@ -178,10 +178,7 @@ impl Site {
 
 /// The most memory that a process ever had, in MiB; 0 if it is gone.
 pub(crate) fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
+    firstlight_tests::memory::peak(pid).unwrap_or(0) >> 20
 }
 
 impl Drop for Site {

@@ -85,6 +85,21 @@ impl Code for ClaimError {
 }
 
 impl Claim {
+    /// Of this version; all else unsaid.
+    pub fn new(id: impl Into<String>, secret: Option<Secret>) -> Self {
+        Self {
+            version: 1,
+            id: id.into(),
+            secret,
+            intent: None,
+            hostname: None,
+            url: None,
+            pin: None,
+            machine_id: None,
+            secrets: Vec::new(),
+        }
+    }
+
     /// Reads JSON, or the one-line form of it.
     pub fn parse(bytes: &[u8]) -> Result<Self, ClaimError> {
         let json = match Self::one_line(bytes) {

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use firstlight_tests::memory::resident;
+
 use super::book::Shot;
 use super::percentile::percentile;
 
@@ -37,8 +39,10 @@ impl Gauge {
         let samples = Arc::clone(&self.0);
         tokio::spawn(async move {
             loop {
+                // One that does not run now has none.
                 let memory = ids.iter().filter_map(|id| resident(id.load(Ordering::Relaxed)));
-                let sample = Sample { at: Instant::now(), most: memory.fold(0.0, f64::max) };
+                let most = memory.max().unwrap_or_default() as f64 / 1e6;
+                let sample = Sample { at: Instant::now(), most };
                 samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
                 tokio::time::sleep(EVERY).await;
             }
@@ -73,11 +77,4 @@ impl Gauge {
             })
             .collect()
     }
-}
-
-/// None: it does not run now.
-fn resident(id: u32) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? * 1024.0 / 1e6)
 }

@@ -89,17 +89,7 @@ impl Allocated {
 
     /// The guest with what was chosen for it; its claim has no secret and says only whom it is for and where to report.
     pub(super) fn placement(self, job: &str, plan: GuestPlan, state: &State) -> Placement {
-        let claim = Claim {
-            version: 1,
-            id: self.claim_id,
-            secret: None,
-            intent: None,
-            hostname: None,
-            url: Some(self.url),
-            pin: None,
-            machine_id: None,
-            secrets: Vec::new(),
-        };
+        let claim = Claim { url: Some(self.url), ..Claim::new(self.claim_id, None) };
         let mut allocation = self.allocation;
         // Another id was chosen if the first one was somebody else's.
         if let (Some(slot), Some(id)) = (&mut allocation.slot, id_in_use(state)) {

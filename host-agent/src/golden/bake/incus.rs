@@ -2,8 +2,8 @@
 //!
 //! Source: Incus' documentation, "Image format" (unified image).
 
-use super::proxmox::date;
 use super::recipe::{Distribution, Recipe};
+use crate::clock::calendar;
 
 /// The first file of the archive.
 pub(super) const METADATA: &str = "metadata.yaml";
@@ -21,7 +21,7 @@ pub(super) fn metadata(recipe: &Recipe, epoch: u64) -> String {
         Distribution::Debian => "Debian",
         Distribution::Ubuntu => "Ubuntu",
     };
-    let [year, month, day, hour, minute, _] = date(epoch);
+    let [year, month, day, hour, minute, _] = calendar(epoch);
     let serial = format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}");
     let properties = [
         ("architecture", recipe.architecture.as_str()),

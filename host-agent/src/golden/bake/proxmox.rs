@@ -6,13 +6,14 @@
 //! Source: pve-container, src/PVE/VZDump/LXC.pm, src/PVE/LXC/Create.pm; pve-storage, src/PVE/Storage.pm (archive_info).
 
 use super::recipe::{Architecture, Distribution, Docker, Recipe};
+use crate::clock::calendar;
 
 /// In the archive; the only place where a restore looks.
 pub(super) const CONFIGURATION: &str = "etc/vzdump/pct.conf";
 
 /// `vzdump-lxc-9000-2026_09_12-07_55_41.tar.zst`: storages list no archive of another name. The time is the golden's date.
 pub(super) fn name(recipe: &Recipe, epoch: u64) -> String {
-    let [year, month, day, hour, minute, second] = date(epoch);
+    let [year, month, day, hour, minute, second] = calendar(epoch);
     let id = recipe.proxmox.id;
     format!("vzdump-lxc-{id}-{year:04}_{month:02}_{day:02}-{hour:02}_{minute:02}_{second:02}.tar.zst")
 }
@@ -67,20 +68,6 @@ fn features(recipe: &Recipe) -> String {
     }
 }
 
-/// Year, month, day, hour, minute, second, in UTC.
-pub(super) fn date(epoch: u64) -> [u64; 6] {
-    // Days since 0000-03-01, in eras of 400 years.
-    let (days, rest) = (epoch / 86_400 + 719_468, epoch % 86_400);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    [year, month, day, rest / 3_600, rest / 60 % 60, rest % 60]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +106,7 @@ mod tests {
             (1_709_251_199, [2024, 2, 29, 23, 59, 59]),
             (4_107_542_400, [2100, 3, 1, 0, 0, 0]),
         ] {
-            assert_eq!(date(epoch), expected, "{epoch}");
+            assert_eq!(calendar(epoch), expected, "{epoch}");
         }
     }
 }

@@ -15,7 +15,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::guest::Leader;
-use crate::{run, wait};
+use crate::{memory, run, wait};
 
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
@@ -90,9 +90,7 @@ fn shell_of(nsenter: u32) -> Option<Pid> {
 }
 
 fn peak_of(process: Pid) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    memory::peak(process.as_raw().try_into()?).context("no VmHWM")
 }
 
 fn children_cpu() -> Result<Duration> {

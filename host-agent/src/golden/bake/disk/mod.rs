@@ -19,9 +19,9 @@ use nix::sys::time::TimeSpec;
 use sha2::{Digest as _, Sha256};
 
 use self::gpt::{ALIGNMENT, Guid, Partition, SECTOR};
-use super::proxmox::date;
 use super::recipe::{Architecture, Recipe};
 use super::tools::{Tools, not_written};
+use crate::clock::calendar;
 use crate::outcome::Fault;
 
 const BIOS_BOOT: Guid =
@@ -133,7 +133,7 @@ fn esp(recipe: &Recipe, epoch: u64, partition: &Partition, program: &[u8]) -> Re
         Architecture::Amd64 => b"BOOTX64 EFI",
         Architecture::Arm64 => b"BOOTAA64EFI",
     };
-    let [year, month, day, ..] = date(epoch);
+    let [year, month, day, ..] = calendar(epoch);
     let id = partition.id.0;
     let serial = u32::from_le_bytes([id[0], id[1], id[2], id[3]]);
     let number = |value: u64| u32::try_from(value).unwrap_or_default();

@@ -90,7 +90,7 @@ impl ArchiveConfig {
 
 /// Where values of a snapshot, or such that are pending, begin. Any other line with a bracket is passed over by Proxmox, and what
 /// follows it counts. Source: parse_pct_config and parse_vm_config.
-fn is_section(line: &str) -> bool {
+pub(crate) fn is_section(line: &str) -> bool {
     let name = line.trim_ascii_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     name.is_some_and(|name| {
         name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -108,5 +108,32 @@ impl Endpoint for ReadArchiveConfig {
 
     fn read(data: Value) -> Result<ArchiveConfig, Unreadable> {
         parse(data).map(ArchiveConfig)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_proxmox_takes_for_a_section_ends_the_values() {
+        for (line, ends) in [
+            ("[snap]", true),
+            ("[a-1_B]  ", true),
+            ("[pve:pending]", true),
+            ("[PENDING]", true),
+            ("[special:fleecing]", true),
+            ("[", false),
+            ("[: x", false),
+            ("[]", false),
+            ("[1]", false),
+            ("[a b]", false),
+            ("[snap] x", false),
+            (" [snap]", false),
+        ] {
+            let config = ArchiveConfig(format!("memory: 1\n{line}\nenv: A=b\n"));
+            assert_eq!(config.get("env").is_none(), ends, "{line:?}");
+            assert_eq!(config.get("memory"), Some("1"));
+        }
     }
 }
