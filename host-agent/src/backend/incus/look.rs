@@ -37,7 +37,7 @@ impl Incus {
         let client = self.site(&placement.plan.place)?.with_patience(Patience::NONE);
         match client.send(&ReadState { name: name_of(placement).to_owned() }).await {
             Ok(state) => Ok(Look { running: state.is_running(), addresses: state.addresses().collect() }),
-            Err(error) if error.class == Class::Gone => Ok(Look::default()),
+            Err(error) if has_no_state(error.class) => Ok(Look::default()),
             Err(error) => Err(Fault::from(&error)),
         }
     }
@@ -100,11 +100,16 @@ fn last_lines(said: &str, lines: usize) -> Vec<String> {
     said[said.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
+/// It is gone, or stopped while the server looked.
+pub(super) fn has_no_state(class: Class) -> bool {
+    matches!(class, Class::Gone | Class::Rejected(Code::NotRunning))
+}
+
 async fn addresses(client: &Client, instance: &Instance) -> Result<Vec<IpAddr>, Fault> {
     let client = client.with_patience(Patience::NONE);
     match client.send(&ReadState { name: instance.name.clone() }).await {
         Ok(state) => Ok(state.addresses().filter(leads_somewhere).collect()),
-        Err(error) if error.class == Class::Gone => Ok(Vec::new()),
+        Err(error) if has_no_state(error.class) => Ok(Vec::new()),
         Err(error) => Err(Fault::from(&error)),
     }
 }

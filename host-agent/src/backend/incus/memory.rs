@@ -5,6 +5,7 @@ use super::client::endpoint::instance::{Instance, ListInstances};
 use super::client::endpoint::server::ReadResources;
 use super::client::endpoint::state::ReadState;
 use super::client::verdict::Class;
+use super::look::has_no_state;
 use super::wanted::Config;
 use super::{Incus, stamp};
 use crate::backend::{GuestPlan, MemoryInUse, Placement, RunningGuest};
@@ -79,7 +80,7 @@ async fn used(client: &Client, instance: &Instance) -> Result<u64, Fault> {
     let client = client.in_project(project_of(instance));
     match client.send(&ReadState { name: instance.name.clone() }).await {
         Ok(state) => Ok(u64::try_from(state.memory.usage).unwrap_or_default()),
-        Err(error) if error.class == Class::Gone => Ok(0),
+        Err(error) if has_no_state(error.class) => Ok(0),
         Err(error) => Err(Fault::from(&error)),
     }
 }

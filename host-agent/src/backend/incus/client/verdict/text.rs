@@ -69,7 +69,6 @@ fn is_gone(place: Place<'_>, text: &str) -> bool {
 const TEXTS: &[(&str, Code)] = &[
     ("already exists", Code::Exists),
     ("UNIQUE constraint failed: ", Code::Exists),
-    ("already used on network", Code::Exists), // by a namesake in another project
     ("no space left on device", Code::PoolFull),
     ("No space left on device", Code::PoolFull),
     ("isk quota exceeded", Code::PoolFull),
@@ -78,7 +77,6 @@ const TEXTS: &[(&str, Code)] = &[
     ("already defined", Code::Exists),
     // Of an instance's name, by one of another project.
     ("already used on network", Code::Exists),
-    ("run out of disk space", Code::PoolFull),
     ("is forbidden", Code::Restricted),
     ("are forbidden", Code::Restricted),
     ("Reached maximum number of instances", Code::LimitReached),
@@ -98,8 +96,6 @@ const TEXTS: &[(&str, Code)] = &[
     ("Command not executable", Code::NoCommand),
     ("Reached maximum ", Code::LimitReached),
     ("config, either directly or via a profile", Code::LimitReached),
-    ("is forbidden", Code::Restricted),
-    ("are forbidden", Code::Restricted),
     ("doesn't allow for ", Code::Restricted),
     ("unavailable on this server", Code::Unavailable),
     ("is still in use", Code::InUse),
@@ -124,6 +120,12 @@ fn code(place: Place<'_>, text: &str) -> Option<Code> {
     match place {
         Place::Request { path, .. } if path.ends_with("/files") && text == "Not Found" => {
             return Some(Code::NoGuestFile);
+        }
+        // It stopped while its state was put together.
+        Place::Request { method: Method::Get, path }
+            if path.ends_with("/state") && (text.starts_with("Invalid PID") || text.contains("/proc/")) =>
+        {
+            return Some(Code::NotRunning);
         }
         Place::Operation("Restoring snapshot") if text.ends_with(" does not exist") => {
             return Some(Code::NoSnapshot);
