@@ -169,7 +169,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     }
 
     /// Whether reports are read through the hypervisor while one waits for them: a guest may have no network to send one.
-    fn pulls_reports(&self) -> bool {
+    fn pulls_reports(&self, _plan: &GuestPlan) -> bool {
         false
     }
 

@@ -185,7 +185,7 @@ impl Backend for Incus {
         self.adopt_instance(name_or_id).await
     }
 
-    fn pulls_reports(&self) -> bool {
+    fn pulls_reports(&self, _plan: &GuestPlan) -> bool {
         true
     }
 

@@ -188,6 +188,10 @@ impl Backend for Proxmox {
         self.adopt_guest(name_or_id).await
     }
 
+    fn pulls_reports(&self, plan: &GuestPlan) -> bool {
+        kind(plan) == Kind::Qemu
+    }
+
     async fn read_report(&self, guest: &Placement) -> Result<Option<Vec<u8>>, Fault> {
         match kind(&guest.plan) {
             // Nothing reads a container's files through the API: its beacon tells which report is its own.

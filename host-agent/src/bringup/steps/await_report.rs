@@ -150,7 +150,7 @@ impl AwaitReport {
         told: bool,
     ) -> Result<bool, Fault> {
         let placement = self.0.placement(context).await?;
-        let read = match self.0.backend.pulls_reports() {
+        let read = match self.0.backend.pulls_reports(&self.0.spec.plan) {
             true => self.0.backend.read_report(&placement).await,
             false => Ok(None),
         };
@@ -244,7 +244,10 @@ impl AwaitReport {
                 Verdict::Wait(_) if late => return Ok(Err(self.too_late(&known.sight))),
                 Verdict::Wait(until) => until.map_or(deadline, |until| until.min(deadline)),
             };
-            pull.plan(self.0.backend.pulls_reports() && known.is_report_missing(), &known.sight);
+            pull.plan(
+                self.0.backend.pulls_reports(&self.0.spec.plan) && known.is_report_missing(),
+                &known.sight,
+            );
             let until = pull.due.map_or(until, |due| until.min(due));
             tokio::select! {
                 () = place.woken() => ask = true,
