@@ -70,7 +70,7 @@ pub enum Task {
         /// How many jobs the engine's cost is measured with, and wait at once at most (engine)
         #[arg(long, requires = "subject")]
         jobs: Option<usize>,
-        /// Only these parts: cost, fleet, growth, shared, reports, walk (engine)
+        /// Only these parts: cost, fleet, growth, shared, reports, walk (engine), processes, ssh, stages, home (guest)
         #[arg(long, value_name = "PART", requires = "subject")]
         only: Vec<String>,
         /// Replay the random walk of this seed (engine)

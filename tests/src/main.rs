@@ -46,7 +46,9 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
                 BenchSubject::Web => figures::web(&guests)?,
                 BenchSubject::Proxmox => figures::proxmox(&guests)?,
                 BenchSubject::Incus => figures::incus(&guests, rounds, !dev)?,
-                BenchSubject::Guest => figures::guest(figures::Runs { processes: runs, boots })?,
+                BenchSubject::Guest => {
+                    figures::guest(figures::Runs { processes: runs, boots }, &only)?;
+                }
             },
         },
     }

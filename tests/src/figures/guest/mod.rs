@@ -1,9 +1,10 @@
 //! `cargo xtask bench guest`: what the guest agent costs, in real guests, beside its peers and in turns with them.
 //!
 //! A first boot is had again by forgetting keys and stamp; the peers are `ssh-keygen -A`, `/bin/true` as a unit of the
-//! same options, cloud-init in the same boots, and an image with stock keys.
+//! same options, cloud-init in the same boots, its `phone_home`, and an image with stock keys.
 
 mod boot;
+mod home;
 mod process;
 mod unit;
 
@@ -25,6 +26,10 @@ const AGENT: &str = "/usr/bin/firstlight-guest";
 const FORGET: &str = "rm -rf /etc/ssh/ssh_host_* /var/lib/firstlight /run/firstlight; sync -f /etc";
 /// cloud-init boots slowly, and its share hardly varies.
 const CLOUD_BOOTS: usize = 5;
+/// At most; each is four boots, two of them cloud-init's.
+const HOME_BOOTS: usize = 9;
+/// For `--only`.
+const PARTS: [&str; 4] = ["processes", "ssh", "stages", "home"];
 
 /// How often things are done; both orders of magnitude matter more than the last digit.
 #[derive(Debug, Clone, Copy)]
@@ -33,26 +38,41 @@ pub struct Runs {
     pub boots: usize,
 }
 
-pub fn guest(runs: Runs) -> Result<()> {
+/// Only these parts; none: all.
+///
+/// # Errors
+/// Not root, a tool is missing, there is no such part, or a guest did not do what is measured.
+pub fn guest(runs: Runs, only: &[String]) -> Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "the figures need real guests: run this as root");
     ensure!(runs.processes > 0 && runs.boots > 0, "nothing is measured by no runs");
+    let unknown = only.iter().find(|part| !PARTS.contains(&part.as_str()));
+    ensure!(unknown.is_none(), "`--only` takes {} here, not {}", PARTS.join(", "), only.join(", "));
+    let wanted = |part: &str| only.is_empty() || only.iter().any(|one| one == part);
     packages::ensure(packages::GUESTS)?;
     let program = build::guest()?;
-    let goldens =
-        golden::ensure(&program, &[Variant::Agent, Variant::Cloud, Variant::Silent, Variant::Stock])?;
+    let golden = |variants: &[Variant]| golden::ensure(&program, variants);
     let mut table = Table::default();
-    let size = fs::metadata(&program)?.len();
-    table.bytes("stripped static binary", size, 4.0);
-    processes(&goldens, runs.processes, &mut table)?;
-    let ssh = boot::until_ssh(&goldens, runs.boots)?;
-    table.ratio("until ssh answers", &ssh.ours, ("an image with stock keys", &ssh.floor), 1.10);
-    let cloud = boot::beside_cloud_init(&goldens, CLOUD_BOOTS)?;
-    table.ratio(
-        "identity unit",
-        &cloud.ours,
-        ("cloud-init's stages before sshd, in the same boots", &cloud.floor),
-        0.02,
-    );
+    if wanted("processes") {
+        let size = fs::metadata(&program)?.len();
+        table.bytes("stripped static binary", size, 4.0);
+        processes(&golden(&[Variant::Silent])?, runs.processes, &mut table)?;
+    }
+    if wanted("ssh") {
+        let ssh = boot::until_ssh(&golden(&[Variant::Agent, Variant::Stock])?, runs.boots)?;
+        table.ratio("until ssh answers", &ssh.ours, ("an image with stock keys", &ssh.floor), 1.10);
+    }
+    if wanted("stages") {
+        let cloud = boot::beside_cloud_init(&golden(&[Variant::Cloud])?, CLOUD_BOOTS)?;
+        table.ratio(
+            "identity unit",
+            &cloud.ours,
+            ("cloud-init's stages before sshd, in the same boots", &cloud.floor),
+            0.02,
+        );
+    }
+    if wanted("home") {
+        home::measure(&golden(&[Variant::Cloud])?, runs.boots.min(HOME_BOOTS), &mut table)?;
+    }
     table.print();
     Ok(())
 }
