@@ -163,6 +163,9 @@ pub struct PackageArguments {
     /// Pack the unoptimised companion, and compress lightly
     #[arg(long)]
     pub dev: bool,
+    /// Then build and pack once more from a clone of the commit, in another folder, and compare
+    #[arg(long)]
+    pub twice: bool,
 }
 
 #[derive(Debug, Clone, Args)]

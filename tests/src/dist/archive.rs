@@ -10,7 +10,7 @@ use super::{Order, gzipped_by, stage};
 use crate::golden::Layer;
 use crate::run;
 
-const SUMS: &str = "SHA256SUMS";
+pub(super) const SUMS: &str = "SHA256SUMS";
 
 /// `NAME-VERSION-MACHINE.tar.gz`, with one folder of that name: what it has is laid out as in the root of a system.
 pub(super) fn make(order: &Order, tree: &Layer, moment: u64, folder: &Path) -> Result<()> {

@@ -4,6 +4,7 @@
 //! What is in a package is said once, in `tree`; cargo-deb, rpmbuild and tar pack that tree. The version is the
 //! workspace's. The same programs and the same commit give the same bytes.
 
+mod again;
 mod archive;
 mod bill;
 mod crates;
@@ -83,6 +84,9 @@ pub fn run(arguments: &PackageArguments) -> Result<PathBuf> {
     }
     let folder = paths::target().join("packages");
     make(&orders, Kinds::All, &folder)?;
+    if arguments.twice {
+        again::compare(arguments, &folder)?;
+    }
     Ok(folder)
 }
 
