@@ -11,9 +11,12 @@ use firstlight_tests::{packages, paths};
 use super::errors;
 use crate::support::unpacked;
 
+/// Inside virtual machines there is often a KVM that hangs.
+const BACKEND: (&str, &str) = ("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
+
 fn script(path: &str, words: &[&Path], root: &Path) -> Ran {
     let mut script = Command::new(paths::root().join("packaging/virt-customize/golden-from-disk"));
-    run::run(script.args(words).env("PATH", path).env("FAKE_ROOT", root)).unwrap()
+    run::run(script.args(words).env("PATH", path).env("FAKE_ROOT", root).env(BACKEND.0, BACKEND.1)).unwrap()
 }
 
 fn with_fakes() -> String {
