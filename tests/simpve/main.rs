@@ -6,4 +6,5 @@ mod client;
 mod contract;
 mod seam;
 mod semantics;
+mod template;
 mod wire;

@@ -97,6 +97,7 @@ pub(super) fn containers() -> World {
 }
 
 fn add_container_archives(world: &mut World) {
+    world.archives.insert("local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst".into(), Archive::template());
     let mount = "\nmp0: local:9101/vm-9101-disk-1.raw,mp=/data,backup=1,size=1G";
     let variants = [
         (9100, "11_14_04", String::new()),

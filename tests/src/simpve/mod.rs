@@ -6,7 +6,7 @@
 //! and [`machines`] can take the place of scripted ones. What it says was recorded from the real code of PVE 9.2;
 //! `tests/simpve` plays the recordings against it. What is only read from the code, not recorded, is marked where it stands.
 //!
-//! Not there: clones, templates, snapshots, vzdump, cloud-init dumps, HA, quorum, migration, tickets.
+//! Not there: clones, guests as templates, snapshots, vzdump, cloud-init dumps, HA, quorum, migration, tickets.
 
 pub mod access;
 pub mod answer;

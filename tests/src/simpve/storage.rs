@@ -102,7 +102,7 @@ pub(super) struct NewVolume<'a> {
 /// Larger files are refused.
 const LARGEST_RAW: u64 = 16 << 40;
 
-/// A backup that guests can be restored from.
+/// A backup that guests can be restored from, or a template that containers are made of.
 #[derive(Debug, Clone)]
 pub struct Archive {
     pub kind: Kind,
@@ -147,6 +147,11 @@ impl Archive {
         }
     }
 
+    /// A container's template, with as much in it: it has no configuration, and was made of no guest.
+    pub fn template() -> Self {
+        Self::new(Kind::Lxc, 0, "")
+    }
+
     fn text(&self) -> String {
         let comment = self.config.get("description").into_iter().flat_map(|text| text.lines());
         let mut text: String = comment.map(|line| format!("#{line}\n")).collect();
@@ -169,6 +174,12 @@ impl Archive {
 /// The part before the colon.
 pub fn storage_of(volume: &str) -> &str {
     volume.split_once(':').map_or(volume, |(storage, _)| storage)
+}
+
+/// What a file of a storage is, by its name: `backup`, `vztmpl`. Disks have no such word.
+pub(super) fn content_of(volume: &str) -> &str {
+    let name = volume.split_once(':').map_or(volume, |(_, name)| name);
+    name.split_once('/').map_or("", |(content, _)| content)
 }
 
 impl World {
@@ -230,9 +241,10 @@ impl World {
     pub(super) fn path_of(&self, volume: &str) -> String {
         let (storage, rest) = volume.split_once(':').unwrap_or((volume, ""));
         let base = self.storages.get(storage).map_or("/var/lib/vz", |storage| storage.path.as_str());
-        match rest.strip_prefix("backup/") {
-            Some(file) => format!("{base}/dump/{file}"),
-            None => format!("{base}/images/{rest}"),
+        match rest.split_once('/') {
+            Some(("backup", file)) => format!("{base}/dump/{file}"),
+            Some(("vztmpl", file)) => format!("{base}/template/cache/{file}"),
+            _ => format!("{base}/images/{rest}"),
         }
     }
 
@@ -370,6 +382,11 @@ impl World {
 }
 
 fn archive_line((volume, archive): (&String, &Archive)) -> Value {
+    if content_of(volume) == "vztmpl" {
+        return json!({
+            "volid": volume, "content": "vztmpl", "size": archive.size, "format": "tzst", "ctime": archive.made,
+        });
+    }
     let format = if archive.kind == Kind::Lxc { "tar.zst" } else { "vma.zst" };
     let format = if volume.contains(":backup/ct/") { "pbs-ct" } else { format };
     json!({

@@ -3,6 +3,7 @@
 mod config;
 mod restore;
 mod rights;
+mod template;
 
 pub(super) use config::Change;
 

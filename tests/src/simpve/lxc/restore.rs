@@ -16,6 +16,7 @@ use super::super::task::{Job, Stage, Stop};
 use super::super::world::{Halt, World};
 use super::config::new_disk;
 use super::rights::Applicant;
+use super::template;
 
 /// Parameters of the call that are no options of the container.
 const OWN: [&str; 13] = [
@@ -64,6 +65,10 @@ impl World {
         let id = parameters.number("vmid").and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
         let restore = parameters.flag("restore");
         let (who, pool) = (call.who.as_str(), parameters.get("pool"));
+        let unprivileged = parameters.get("unprivileged").map_or(!restore, is_true);
+        if !restore && !unprivileged {
+            self.check(who, "/", &["Sys.Modify"], Need::All)?;
+        }
         self.check_lxc_target(id, restore && parameters.flag("force"))?;
         if let Some(pool) = pool.filter(|pool| !self.pools.contains_key(*pool)) {
             return Err(Refusal::died(format!("pool '{pool}' does not exist")));
@@ -72,12 +77,11 @@ impl World {
             .map_err(|_| Refusal::forbidden_without_words())?;
         let storage = parameters.get("storage").unwrap_or("local").to_owned();
         let given = given_options(parameters, &storage);
-        let unprivileged = parameters.get("unprivileged").map_or(!restore, is_true);
         let applicant = Applicant { who, id, pool, unprivileged };
         let keys = given.keys().map(String::as_str).filter(|key| *key != "unprivileged");
         self.check_lxc_options(applicant, keys, &BTreeMap::new(), &given)?;
         let archive = parameters.get("ostemplate").unwrap_or_default().to_owned();
-        self.check_archive_access(who, &archive, id)?;
+        self.check_source(who, &archive, id, restore)?;
         self.check_lxc_storages(who, &given, &storage)?;
         Ok(Restore {
             node: node.into(),
@@ -268,11 +272,7 @@ impl Restore {
             merged.insert(key.clone(), value);
         }
         if !self.restore {
-            for (key, value) in [("arch", "amd64"), ("memory", "512"), ("swap", "512"), ("unprivileged", "1")]
-            {
-                merged.entry(key.into()).or_insert_with(|| value.into());
-            }
-            merged.entry("ostype".into()).or_insert_with(|| "debian".into());
+            template::fill_gaps(&mut merged);
         }
         merged.extend(self.made.clone());
         merged
@@ -317,7 +317,9 @@ impl Job for Restore {
             for volume in std::mem::take(&mut self.replaced) {
                 world.volumes.remove(&volume);
             }
-            log.push(format!("restoring '{}' now..", self.archive));
+            if self.restore {
+                log.push(format!("restoring '{}' now..", self.archive));
+            }
             log.push(format!("extracting archive '{}'", world.path_of(&self.archive)));
             world.machines.restore(self.id, &self.archive);
             return Ok(());
@@ -333,7 +335,10 @@ impl Job for Restore {
 
     fn finish(&mut self, world: &mut World, log: &mut Vec<String>) -> Result<usize, String> {
         let source = self.source(world)?;
-        log.push("merging backed-up and given configuration..".into());
+        match self.restore {
+            true => log.push("merging backed-up and given configuration..".into()),
+            false => template::say_set_up(log),
+        }
         if !source.raw_lines.is_empty() {
             log.push("WARN: skipping custom lxc options, restore manually as root:".into());
             log.push("-".repeat(32));
