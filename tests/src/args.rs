@@ -61,6 +61,14 @@ pub enum Task {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Change the code that decides, piece by piece, and see whether the unit tests notice (cargo-mutants)
+    Mutants {
+        /// Only this one: beacon, identity, journal, verdict, errors
+        area: Option<String>,
+        /// Only a part of them, to share the hours: 0/8, 1/8 ...
+        #[arg(long, value_name = "K/N")]
+        shard: Option<String>,
+    },
     /// Print figures, side by side in one run; without a subject all, and write docs/BENCHMARKS.md
     Bench {
         subject: Option<BenchSubject>,

@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod golden;
 pub mod guest;
 pub mod memory;
+pub mod mutants;
 pub mod packages;
 pub mod paths;
 pub mod ports;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use firstlight_tests::args::{Arguments, BenchSubject, Task};
 use firstlight_tests::rig::incus;
-use firstlight_tests::{build, check, demo, dist, figures, fuzz, golden, packages, simpve};
+use firstlight_tests::{build, check, demo, dist, figures, fuzz, golden, mutants, packages, simpve};
 
 fn main() -> ExitCode {
     match dispatch(Arguments::parse().command) {
@@ -37,6 +37,7 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test { fast, full } => return check::run(fast, full),
         Task::Fleet(arguments) => figures::fleet(&arguments)?,
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
+        Task::Mutants { area, shard } => mutants::mutants(area.as_deref(), shard.as_deref())?,
         Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests, rounds } => match subject {
             None => figures::all()?,
             Some(subject) => match subject {

@@ -1,3 +1,6 @@
+mod frames;
+mod words;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
