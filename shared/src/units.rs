@@ -28,13 +28,24 @@ pub fn serves(unit: &str, text: &str) -> bool {
     }
 }
 
+/// Whether a service still starts the agent with these drop-ins, in their order: an empty `ExecStart=` forgets what stood before.
+pub fn starts_agent<'t>(texts: impl IntoIterator<Item = &'t str>) -> bool {
+    let mut starts = false;
+    for (_, value) in texts.into_iter().flat_map(settings).filter(|(key, _)| *key == "ExecStart") {
+        starts = !value.is_empty() && (starts || program(value) == Some(AGENT));
+    }
+    starts
+}
+
 /// Names of the programs that a service starts, without their folders.
 pub fn programs(text: &str) -> impl Iterator<Item = &str> {
+    settings(text).filter(|(key, _)| *key == "ExecStart").filter_map(|(_, value)| program(value))
+}
+
+fn program(command: &str) -> Option<&str> {
     // systemd.service(5): prefixes of an executable.
     const PREFIXES: [char; 6] = ['@', '-', ':', '+', '!', '|'];
-    settings(text).filter(|(key, _)| *key == "ExecStart").filter_map(|(_, value)| {
-        value.trim_start_matches(PREFIXES).split_whitespace().next()?.rsplit('/').next()
-    })
+    command.trim_start_matches(PREFIXES).split_whitespace().next()?.rsplit('/').next()
 }
 
 fn names(text: &str, keys: &[&str], units: &[&str]) -> bool {
@@ -45,6 +56,25 @@ fn names(text: &str, keys: &[&str], units: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drop_in_may_take_the_agent_out_of_its_service() {
+        const UNIT: &str = "[Service]\nExecStart=/usr/bin/firstlight-guest identity\n";
+        for (drop_ins, starts) in [
+            (&[][..], true),
+            (&["[Service]\nTimeoutStartSec=90\n"], true),
+            (&["[Service]\nExecStart=\n"], false),
+            (&["[Service]\nExecStart=\nExecStart=/bin/true\n"], false),
+            (&["[Service]\nExecStart=\n", "[Service]\nExecStart=-/opt/firstlight-guest identity\n"], true),
+            (&["[Service]\nExecStart=/bin/true\n"], true),
+        ] {
+            assert_eq!(
+                starts_agent([UNIT].into_iter().chain(drop_ins.iter().copied())),
+                starts,
+                "{drop_ins:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_way_in_needs_both_the_requirement_and_the_order() {

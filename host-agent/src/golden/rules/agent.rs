@@ -130,6 +130,7 @@ fn units(facts: &Facts) -> Vec<Finding> {
             continue;
         }
         findings.extend(replaced(facts, name, found, without));
+        findings.extend(overridden(facts, name, found, without));
         if !UNITS.iter().any(|folder| facts.has(&format!("{folder}/{wants}/{name}"))) {
             let path = format!("/{}/{wants}/{name}", UNITS[0]);
             let finding = Finding::new("agent-not-enabled", Severity::Error, name, path);
@@ -188,6 +189,26 @@ fn replaced(facts: &Facts, name: &str, found: &Entry, without: &str) -> Option<F
         finding
             .danger(format!("it replaces /{}/{name}, {danger}", UNITS[2]))
             .fix(format!("remove /{}; put what is your own into a drop-in, {name}.d", found.at)),
+    )
+}
+
+/// A service of ours whose drop-ins start something else instead.
+fn overridden(facts: &Facts, name: &str, found: &Entry, without: &str) -> Option<Finding> {
+    let unit = facts.text(&found.at).filter(|text| words::starts_agent([text.as_str()]))?;
+    let drop_ins = drop_ins(facts, name);
+    let first = drop_ins.iter().filter_map(|paths| paths.first());
+    let drop_ins: Vec<_> = first.filter_map(|path| Some((*path, facts.text(path)?))).collect();
+    let texts = drop_ins.iter().map(|(_, text)| text.as_str());
+    if words::starts_agent([unit.as_str()].into_iter().chain(texts)) {
+        return None;
+    }
+    let (path, _) =
+        drop_ins.iter().rfind(|(_, text)| words::settings(text).any(|(key, _)| key == "ExecStart"))?;
+    let finding = Finding::new("agent-unit-replaced", Severity::Error, name, format!("/{path}"));
+    Some(
+        finding
+            .danger(format!("with it {name} does not start the agent: {without}"))
+            .fix(format!("remove ExecStart= from /{path}")),
     )
 }
 

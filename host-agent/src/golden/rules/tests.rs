@@ -86,6 +86,20 @@ fn the_agent_has_to_be_there_and_to_run() {
             vec![("agent-unit-replaced", Warning)],
         ),
         (
+            Image::sealed().file(
+                "etc/systemd/system/firstlight-identity.service.d/50-off.conf",
+                "[Service]\nExecStart=\nExecStart=/bin/true\n",
+            ),
+            vec![("agent-unit-replaced", Error)],
+        ),
+        (
+            Image::sealed().file(
+                "etc/systemd/system/firstlight-identity.service.d/50-slow.conf",
+                "[Service]\nTimeoutStartSec=300\n",
+            ),
+            vec![],
+        ),
+        (
             Image::sealed().link(
                 "etc/systemd/system/firstlight-report.service",
                 "/usr/lib/systemd/system/firstlight-report.service",
