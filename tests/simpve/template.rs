@@ -18,7 +18,8 @@ fn with_template() -> World {
 
 #[test]
 fn a_template_is_created_from_and_a_backup_is_restored() {
-    let table: [(&str, &[(&str, &str)], u16, &str); 6] = [
+    type Parameters = &'static [(&'static str, &'static str)];
+    let table: [(&str, Parameters, u16, &str); 6] = [
         (TEMPLATE, &[], 200, "vzcreate"),
         (CONTAINER_GOLDEN, &[("restore", "1")], 200, "vzrestore"),
         (CONTAINER_GOLDEN, &[], 500, "content type needs to be 'vztmpl'"),
