@@ -26,7 +26,7 @@ const AGENT: &str = "/usr/bin/firstlight-guest";
 const FORGET: &str = "rm -rf /etc/ssh/ssh_host_* /var/lib/firstlight /run/firstlight; sync -f /etc";
 /// cloud-init boots slowly, and its share hardly varies.
 const CLOUD_BOOTS: usize = 5;
-/// At most; each is four boots, two of them cloud-init's.
+/// At most; each is six boots, two of them cloud-init's.
 const HOME_BOOTS: usize = 9;
 /// For `--only`.
 const PARTS: [&str; 4] = ["processes", "ssh", "stages", "home"];
