@@ -247,13 +247,21 @@ fn the_verdict_names_every_problem() {
     let bare = Observed { mounts: vec![], ..seen.clone() };
     assert_eq!(codes(&good, Trust::Claimed, &bare, &[]), ["mount-missing"]);
 
-    let twin = crate::store::Shared {
+    let twins = [crate::store::Shared {
         kind: "machine-id".into(),
         value: "9a65".into(),
         guest: "web-02".into(),
         job: "j2".into(),
-    };
-    assert_eq!(codes(&good, Trust::Claimed, &seen, &[twin]), ["duplicate"]);
+    }];
+    assert_eq!(codes(&good, Trust::Claimed, &seen, &twins), ["duplicate"]);
+    let told = verdict(&good, Trust::Claimed, &expected, &seen, &twins);
+    assert_eq!(told[0].message, "machine-id 9a65 is also that of web-02");
+
+    // A guest that was made without a network has no MAC anywhere.
+    let lonely = Observed { mac: None, no_network: true, ..seen.clone() };
+    let mut cut_off = good.clone();
+    cut_off.network.clear();
+    assert_eq!(codes(&cut_off, Trust::Claimed, &lonely, &[]), [""; 0]);
 }
 
 #[test]

@@ -93,4 +93,42 @@ mod tests {
         assert_eq!(earlier(fresh(Some(2)), None), fresh(Some(2)));
         assert_eq!(earlier(fresh(Some(2)), fresh(Some(1))), fresh(Some(1)));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_ends_after_its_time_or_after_what_is_left_of_it() {
+        let after = |seconds| Some(Instant::now() + Duration::from_secs(seconds));
+        assert_eq!(fresh(Some(60_000)), after(60));
+        assert_eq!(resumed(Some(60_000), 1_000, 31_000), after(30));
+        assert_eq!(resumed(None, 1_000, 31_000), None);
+        assert_eq!(earlier(after(2), after(1)), after(1));
+        assert_eq!(earlier(None, after(1)), after(1));
+        assert_eq!(earlier(None, None), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_is_at_the_end_and_never_without_one() {
+        let hour = Duration::from_secs(3600);
+        let began = Instant::now();
+        over(fresh(Some(5_000))).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+        assert!(tokio::time::timeout(hour, over(None)).await.is_err());
+    }
+
+    #[test]
+    fn an_ended_deadline_says_whose_it_was_and_what_was_in_the_way() {
+        let job = of_job(Some(1_500));
+        assert_eq!(
+            (job.code.as_str(), job.message.as_str()),
+            ("job-deadline", "the job did not end within 2 s")
+        );
+        let step = StepInfo { name: "start".into(), waits: false, deadline_ms: Some(60_000) };
+        let doubt = Fault::new("x", "no answer");
+        for (doubt, message) in [
+            (None, "step start did not end within 60 s".to_owned()),
+            (Some(&doubt), format!("step start did not end within 60 s: {doubt}")),
+        ] {
+            let fault = of_step(&step, doubt);
+            assert_eq!((fault.code.as_str(), fault.message), ("step-deadline", message));
+        }
+    }
 }

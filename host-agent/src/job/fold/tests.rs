@@ -1,3 +1,5 @@
+mod told;
+
 use proptest::prelude::*;
 use serde_json::json;
 

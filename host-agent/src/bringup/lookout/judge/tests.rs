@@ -26,15 +26,19 @@ fn seen(state: State, named: Option<&Candidate>) -> Seen {
     decode(&encode(&named.unwrap_or(other), Form::Ipv6, 0)).unwrap().unwrap()
 }
 
+/// A beacon that names no report.
+fn silent(state: State, reason: Reason) -> Seen {
+    let beacon = Beacon { state, reason, report: None, key: None };
+    decode(&encode(&beacon, Form::Ipv6, 0)).unwrap().unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_pair_of_beacon_and_reports_has_its_answer() {
     let start = Instant::now();
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let (home, away) = (candidate("192.0.2.1"), candidate("192.0.2.66"));
-    let alive = {
-        let beacon = Beacon { state: State::IdentityDone, reason: Reason::None, report: None, key: None };
-        decode(&encode(&beacon, Form::Ipv6, 0)).unwrap().unwrap()
-    };
+    let alive = silent(State::IdentityDone, Reason::None);
+    let degraded = seen(State::Degraded, None);
     let (ready, named) = (seen(State::Ready, None), seen(State::Ready, Some(&away)));
     let take = |index, trust| Verdict::Take(index, trust);
     let later = |seconds| Verdict::Wait(Some(at(seconds)));
@@ -46,6 +50,10 @@ async fn every_pair_of_beacon_and_reports_has_its_answer() {
         ("alive, a report that it does not name yet", Some(&alive), 105, &[&home], 500, waits.clone(), 0),
         ("ready", Some(&ready), 105, &[], 105, later(110), 0),
         ("ready for long", Some(&ready), 105, &[], 110, Verdict::Alone, 0),
+        ("ready for ever so long", Some(&ready), 105, &[], 900, Verdict::Alone, 0),
+        ("another report, in the moment of the last look", Some(&ready), 102, &[&home], 105, later(110), 0),
+        ("degraded", Some(&degraded), 105, &[], 105, later(110), 0),
+        ("degraded for long", Some(&degraded), 105, &[], 110, Verdict::Alone, 0),
         ("ready, another report", Some(&ready), 105, &[&home], 105, later(110), 1),
         ("another report, after the last look", Some(&ready), 101, &[&home], 105, later(110), 0),
         ("the right one", Some(&named), 101, &[&home, &away], 105, take(1, Trust::Attested), 0),
@@ -81,7 +89,14 @@ async fn a_failure_says_why_and_the_last_resort_is_the_best_there_is() {
     let (told, _) = judge(&sight(Some(seen(State::Failed, None))), &[], true, now);
     assert!(matches!(told, Verdict::Fail(fault) if fault.code == "no-host-key"));
 
+    // A reason that says nothing is no code.
+    for reason in [Reason::None, Reason::Other] {
+        let (told, _) = judge(&sight(Some(silent(State::Failed, reason))), &[], true, now);
+        assert!(matches!(told, Verdict::Fail(fault) if fault.code == "identity-failed"), "{reason:?}");
+    }
+
     let came = |one: &Candidate| Came { candidate: one.clone(), noticed: now };
+    let alive = silent(State::IdentityDone, Reason::None);
     let (home, away) = (came(&candidate("192.0.2.1")), came(&candidate("192.0.2.66")));
     let mut wrong = home.clone();
     wrong.candidate.refuted = true;
@@ -92,6 +107,13 @@ async fn a_failure_says_why_and_the_last_resort_is_the_best_there_is() {
         ("any", None, vec![away.clone()], unverified(0)),
         ("not a refuted one", None, vec![wrong, away.clone()], unverified(1)),
         ("the beacon knows better", Some(seen(State::Ready, None)), vec![home.clone()], Some(Verdict::Alone)),
+        (
+            "nor is a degraded one",
+            Some(seen(State::Degraded, None)),
+            vec![home.clone()],
+            Some(Verdict::Alone),
+        ),
+        ("it names none", Some(alive), vec![home.clone()], unverified(0)),
         ("it names another", Some(seen(State::IdentityDone, None)), vec![home], None),
     ] {
         assert_eq!(last_resort(&sight(seen), &came), verdict, "{name}");
