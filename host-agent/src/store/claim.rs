@@ -13,7 +13,8 @@ use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
 use crate::job::{Change, Claimant, Claimed, Lease, Taken, Waiting, choose};
 
-/// How many queued jobs one claim takes: it is a single transaction, and others wait meanwhile.
+/// How many jobs one claim takes of what has begun, and of the queue: it is a single transaction. Others wait meanwhile, and
+/// the first leases must not be over before the last job is taken.
 const TOGETHER: usize = 64;
 
 pub(super) async fn claim(
@@ -71,6 +72,7 @@ const KEEPS: &str = r#"request LIKE '{"kind":{"do":"keep"%'"#;
 const UNCHANGED: &str = "NOT EXISTS (SELECT 1 FROM jobs other WHERE other.change_of = jobs.id AND other.live = 1 AND other.is_open = 1)";
 
 async fn begun_or_asked(writing: &mut Writing<'_>, room: usize) -> Result<Vec<String>, StoreError> {
+    let room = room.min(TOGETHER);
     let mut found = Vec::new();
     let asked = format!("request IS NOT NULL AND NOT {TRIES_AGAIN} AND ({KEEPS} OR {UNCHANGED})");
     for which in ["is_open = 1 AND phase <> 'queued'", &asked] {
@@ -79,7 +81,7 @@ async fn begun_or_asked(writing: &mut Writing<'_>, room: usize) -> Result<Vec<St
             writing.dialect.skip_locked()
         );
         let jobs: Vec<String> = sqlx::query_scalar(AssertSqlSafe(look))
-            .bind(i64::try_from(room).unwrap_or(i64::MAX))
+            .bind(i64::try_from(room + 1).unwrap_or(i64::MAX))
             .fetch_all(&mut *writing.sql)
             .await
             .map_err(failed("look for jobs that nobody drives"))?;
@@ -87,6 +89,11 @@ async fn begun_or_asked(writing: &mut Writing<'_>, room: usize) -> Result<Vec<St
     }
     found.sort();
     found.dedup();
+    if room == TOGETHER
+        && let Some(next) = found.get(room)
+    {
+        call_again(writing, next);
+    }
     found.truncate(room);
     Ok(found)
 }
@@ -109,10 +116,14 @@ async fn next_in_line(
     if chosen.len() == TOGETHER
         && let Some(next) = waiting.iter().find(|waiting| !chosen.contains(&waiting.job))
     {
-        // There may be room for more: whoever claims shall come again.
-        writing.changes.push(Change::Job(next.job.clone()));
+        call_again(writing, &next.job);
     }
     Ok(chosen)
+}
+
+/// There may be room for more than one claim takes: whoever claims shall come again.
+fn call_again(writing: &mut Writing<'_>, next: &str) {
+    writing.moves.push(Change::Job(next.to_owned()));
 }
 
 const QUEUED: &str = "is_open = 1 AND phase = 'queued' AND request IS NULL";

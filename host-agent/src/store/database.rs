@@ -45,6 +45,8 @@ pub(super) struct Writing<'c> {
     pub(super) now: Option<i64>,
     /// Told when the transaction is committed.
     pub(super) changes: Vec<Change>,
+    /// Told soon after that. Not told if we die just then: nobody may depend on it.
+    pub(super) moves: Vec<Change>,
     /// A secret was overwritten: no copy of it may stay in the log of writes.
     pub(super) wiped: bool,
     /// What is still to be said before the operation's first statement.
@@ -58,10 +60,19 @@ impl Writing<'_> {
     }
 }
 
+/// How an operation comes into the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    Usual,
+    /// Its first statement says [`Writing::opening`]: each statement is a way to another thread and back.
+    OpensItself,
+    /// It waits for no other: what is late is lost.
+    First,
+}
+
 /// Something to be written as a whole or not at all.
 pub(super) trait Operation: Send {
-    /// Its first statement says [`Writing::opening`]: each statement is a way to another thread and back.
-    fn opens_itself(&self) -> bool;
+    fn manner(&self) -> Manner;
 
     /// False: it failed, and what it wrote is to be undone.
     fn run<'c>(&'c mut self, writing: &'c mut Writing<'_>) -> BoxFuture<'c, bool>;
@@ -72,7 +83,7 @@ pub(super) trait Operation: Send {
 
 /// An operation that is a function, and the way back to its caller.
 struct Pending<Work, T, E> {
-    opens_itself: bool,
+    manner: Manner,
     work: Option<Work>,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
@@ -84,8 +95,8 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
-    fn opens_itself(&self) -> bool {
-        self.opens_itself
+    fn manner(&self) -> Manner {
+        self.manner
     }
 
     fn run<'c>(&'c mut self, writing: &'c mut Writing<'_>) -> BoxFuture<'c, bool> {
@@ -111,13 +122,13 @@ where
 }
 
 /// Has `work` done in a transaction of `database`.
-pub(super) async fn write<T, E, Work>(database: &dyn Database, opens_itself: bool, work: Work) -> Result<T, E>
+pub(super) async fn write<T, E, Work>(database: &dyn Database, manner: Manner, work: Work) -> Result<T, E>
 where
     Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    database.write(Box::new(Pending { opens_itself, work: Some(work), result: None, answer })).await;
+    database.write(Box::new(Pending { manner, work: Some(work), result: None, answer })).await;
     answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
 }

@@ -74,7 +74,7 @@ impl JobStore for Store {
                 if matches!(recorded.event, Event::Abandoned { .. }) {
                     let_go(writing, &own.job).await?;
                 }
-                writing.changes.push(Change::Job(own.job));
+                writing.moves.push(Change::Job(own.job));
                 Ok(())
             })
         });
@@ -83,8 +83,8 @@ impl JobStore for Store {
 
     async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, JournalError> {
         let leases = leases.to_vec();
-        let work =
-            self.write(move |writing| Box::pin(async move { claim::renew(writing, &leases, ttl).await }));
+        let work = self
+            .write_first(move |writing| Box::pin(async move { claim::renew(writing, &leases, ttl).await }));
         work.await.map_err(|error| Refusal::Store(error).of("(held)"))
     }
 
@@ -130,7 +130,7 @@ impl JobStore for Store {
                     .execute(&mut *writing.sql)
                     .await
                     .map_err(failed("settle a request"))?;
-                writing.changes.push(Change::Job(own.job));
+                writing.moves.push(Change::Job(own.job));
                 Ok(())
             })
         });

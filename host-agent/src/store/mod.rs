@@ -50,7 +50,7 @@ use std::sync::{Arc, RwLock};
 
 use futures_util::future::BoxFuture;
 
-use database::{Database, Writing};
+use database::{Database, Manner, Writing};
 
 pub use adoptions::ADOPTED;
 pub use candidates::{Added, Candidate};
@@ -114,7 +114,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        database::write(&*self.database, false, work).await
+        database::write(&*self.database, Manner::Usual, work).await
     }
 
     /// The same for what is done all the time: `work` begins its first statement with [`Writing::opening`].
@@ -124,6 +124,16 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        database::write(&*self.database, true, work).await
+        database::write(&*self.database, Manner::OpensItself, work).await
+    }
+
+    /// The same for what may not wait behind everything else.
+    async fn write_first<T, E, Work>(&self, work: Work) -> Result<T, E>
+    where
+        Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        database::write(&*self.database, Manner::First, work).await
     }
 }

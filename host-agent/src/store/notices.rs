@@ -1,12 +1,17 @@
 //! Wake-ups between companions: what one commits, the others hear of by LISTEN and NOTIFY.
+//!
+//! A transaction that notifies is committed alone in the whole server: the lock that orders notices is held while its rows
+//! are made durable. So only what must be heard is told by the transaction itself (reports, requests, new jobs, leases given
+//! back); that a job moved on is told afterwards, what gathered meanwhile at once, by a transaction that has nothing to make durable.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AnyConnection;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::{AnyConnection, ConnectOptions, Executor};
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::error::{StoreError, failed};
 use crate::job::Change;
@@ -14,6 +19,8 @@ use crate::job::Change;
 const CHANNEL: &str = "firstlight";
 /// More at once than this, and the others look at everything instead.
 const TOGETHER: usize = 50;
+/// Of what may be told late, so much is told at once.
+const AT_ONCE: usize = 500;
 /// The server takes less than 8000 bytes.
 const LONGEST: usize = 7000;
 /// A connection that is silent for so long is asked whether it is still one.
@@ -69,6 +76,78 @@ fn read(origin: &str, notice: &str) -> Option<Change> {
             message: message.to_owned(),
         }),
         _ => Some(Change::Unknown),
+    }
+}
+
+/// A connection that tells the others what may be told late.
+pub(super) struct Teller {
+    pool: PgPool,
+    origin: Arc<str>,
+    moves: broadcast::Receiver<Change>,
+}
+
+impl Teller {
+    pub(super) fn new(
+        address: &str,
+        origin: &Arc<str>,
+        moves: broadcast::Receiver<Change>,
+    ) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(address)?;
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).after_connect(
+            |connection, _| {
+                Box::pin(async move {
+                    connection.execute("SET synchronous_commit = off").await?;
+                    Ok(())
+                })
+            },
+        );
+        Ok(Self {
+            pool: pool.connect_lazy_with(options.disable_statement_logging()),
+            origin: Arc::clone(origin),
+            moves,
+        })
+    }
+
+    /// Until nobody has anything to tell any more.
+    pub(super) async fn tell(mut self) {
+        loop {
+            let first = match self.moves.recv().await {
+                Ok(moved) => moved,
+                Err(RecvError::Lagged(_)) => Change::Unknown,
+                Err(RecvError::Closed) => return,
+            };
+            let gathered = self.gather(first);
+            if self.say(&gathered).await {
+                continue;
+            }
+            tracing::warn!("the other companions cannot be told that jobs moved on; trying on");
+            // They look at everything then, and what comes meanwhile is among it or after it.
+            while !self.say(&[Change::Unknown]).await {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// What came meanwhile as well.
+    fn gather(&mut self, first: Change) -> Vec<Change> {
+        let mut gathered = vec![first];
+        while gathered.len() < AT_ONCE {
+            match self.moves.try_recv() {
+                Ok(moved) => gathered.push(moved),
+                Err(TryRecvError::Lagged(_)) => gathered.push(Change::Unknown),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        gathered
+    }
+
+    async fn say(&self, changes: &[Change]) -> bool {
+        let notices: Vec<String> = changes.iter().map(|change| written(&self.origin, change)).collect();
+        let said = sqlx::query("SELECT pg_notify($1, notice) FROM unnest($2::text[]) AS notice")
+            .bind(CHANNEL)
+            .bind(notices)
+            .execute(&self.pool);
+        matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_)))
     }
 }
 

@@ -12,15 +12,17 @@ use sqlx::{Any, AnyPool, ConnectOptions, Executor};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use super::database::{CHANGES_KEPT, Database, Operation, Writing};
+use super::database::{CHANGES_KEPT, Database, Manner, Operation, Writing};
 use super::dialect::Dialect;
 use super::error::{StoreError, failed};
 use super::location::Server;
-use super::notices::{self, Notices};
+use super::notices::{self, Notices, Teller};
 use super::schema;
 use crate::job::Change;
 
 const CONNECTIONS: u32 = 12;
+/// Beside them, for what waits for no other: a second one while the first hangs.
+const FIRST: u32 = 2;
 /// How long to wait for a connection, and how long for an operation: a server that does not answer is away.
 const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,14 +37,19 @@ const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
 pub(super) struct Postgres {
     shown: String,
     hands: Hands,
-    listener: JoinHandle<()>,
+    /// They hear what others tell, and tell others.
+    messengers: [JoinHandle<()>; 2],
 }
 
 /// What an operation needs, wherever it runs.
 #[derive(Clone)]
 struct Hands {
     pool: AnyPool,
+    /// For [`Manner::First`].
+    first: AnyPool,
     changes: broadcast::Sender<Change>,
+    /// To [`Teller`].
+    moves: broadcast::Sender<Change>,
     /// Tells our own notices from the others'.
     origin: Arc<str>,
 }
@@ -60,18 +67,9 @@ impl Postgres {
         let address = server.full_address();
         let opening = |source| StoreError::open(shown, source);
         let options: AnyConnectOptions = address.parse().map_err(opening)?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(CONNECT)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(SESSION).await?;
-                    Ok(())
-                })
-            })
-            .connect_with(options.disable_statement_logging())
-            .await
-            .map_err(opening)?;
+        let options = options.disable_statement_logging();
+        let pool = connections(CONNECTIONS).connect_with(options.clone()).await.map_err(opening)?;
+        let first = connections(FIRST).connect_lazy_with(options);
         let mut connection = pool.acquire().await.map_err(opening)?;
         schema::migrate_shared(&mut connection, shown).await?;
         drop(connection);
@@ -79,17 +77,28 @@ impl Postgres {
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let origin: Arc<str> = format!("{:016x}", rand::random::<u64>()).into();
         let notices = Notices::listen(&address, &origin, changes.clone()).await.map_err(opening)?;
+        let moves = broadcast::Sender::new(CHANGES_KEPT);
+        let teller = Teller::new(&address, &origin, moves.subscribe()).map_err(opening)?;
         Ok(Self {
             shown: shown.to_owned(),
-            hands: Hands { pool, changes, origin },
-            listener: tokio::spawn(notices.pass_on()),
+            hands: Hands { pool, first, changes, moves, origin },
+            messengers: [tokio::spawn(notices.pass_on()), tokio::spawn(teller.tell())],
         })
     }
 }
 
+fn connections(most: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(most).acquire_timeout(CONNECT).after_connect(|connection, _| {
+        Box::pin(async move {
+            connection.execute(SESSION).await?;
+            Ok(())
+        })
+    })
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.listener.abort();
+        self.messengers.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -136,7 +145,8 @@ impl Database for Postgres {
     }
 
     async fn close(&self) {
-        self.listener.abort();
+        self.messengers.iter().for_each(JoinHandle::abort);
+        self.hands.first.close().await;
         self.hands.pool.close().await;
     }
 }
@@ -144,24 +154,30 @@ impl Database for Postgres {
 impl Hands {
     async fn commit(&self, operation: &mut dyn Operation) -> Result<(), StoreError> {
         // Rolled back if it is dropped in the middle.
-        let mut transaction = self.pool.begin().await.map_err(failed("begin to write"))?;
+        let pool = if operation.manner() == Manner::First { &self.first } else { &self.pool };
+        let mut transaction = pool.begin().await.map_err(failed("begin to write"))?;
         let mut writing = Writing {
             sql: &mut transaction,
             dialect: Dialect::Postgres,
             now: None,
             changes: Vec::new(),
+            moves: Vec::new(),
             wiped: false,
             opening: "",
         };
         if !operation.run(&mut writing).await {
             return transaction.rollback().await.map_err(failed("take back what it wrote"));
         }
-        let changes = writing.changes;
+        let (changes, moves) = (writing.changes, writing.moves);
         notices::tell(&mut transaction, &self.origin, &changes).await?;
         transaction.commit().await.map_err(failed("make its rows durable"))?;
         for change in changes {
             // Nobody listens: fine.
             let _ = self.changes.send(change);
+        }
+        for moved in moves {
+            let _ = self.changes.send(moved.clone());
+            let _ = self.moves.send(moved);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
-use super::database::{CHANGES_KEPT, Database, Operation, Writing};
+use super::database::{CHANGES_KEPT, Database, Manner, Operation, Writing};
 use super::dialect::Dialect;
 use super::error::{StoreError, failed};
 use super::location::encoded;
@@ -274,16 +274,18 @@ impl Line {
             dialect: Dialect::Sqlite,
             now: Some(since(self.opened)),
             changes: Vec::new(),
+            moves: Vec::new(),
             wiped: false,
             opening: BEGIN,
         };
         for operation in batch.iter_mut() {
-            if !operation.opens_itself() {
+            if operation.manner() != Manner::OpensItself {
                 let open = sqlx::query(writing.opening());
                 open.execute(&mut *writing.sql).await.map_err(failed("begin to write"))?;
             }
             let told = writing.changes.len();
             let done = operation.run(&mut writing).await;
+            writing.changes.append(&mut writing.moves);
             if !writing.opening.is_empty() {
                 // It gave up before it wrote anything.
                 continue;

@@ -78,6 +78,7 @@ suite! {
     queue::batches_take_turns,
     queue::a_claimed_job_has_its_place_before_it_begins,
     queue::a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_next,
+    queue::what_a_companion_left_is_taken_over_in_parts_as_well,
     queue::what_has_begun_comes_before_what_waits,
     certificates::certificates_are_revoked_with_their_guest,
     reports::a_claim_is_made_once_per_job,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use firstlight::job::{Claimant, Event, JobStore, Limits};
+use firstlight::job::{Change, Claimant, Claimed, Event, JobStore, Limits};
 use firstlight::store::Store;
 
 use crate::rig::{Driven, Rig, claimant, create, jobs_of, new_job, spec};
@@ -130,19 +131,52 @@ pub(crate) async fn a_long_queue_is_taken_in_parts_and_each_part_calls_for_the_n
     let jobs: Vec<_> =
         (0..150).map(|number| format!("j{number:03}")).map(|id| new_job(&id, spec(&id))).collect();
     rig.store.create(&jobs).await.unwrap();
-    let mut changes = rig.store.changes();
-    let mut all = Vec::new();
-    loop {
-        let claimed = JobStore::claim(&rig.store, &claimant("here", 1000)).await.unwrap();
-        all.extend(claimed.iter().map(|claimed| claimed.lease.job.clone()));
-        if all.len() == jobs.len() {
-            break;
-        }
-        let called = tokio::time::timeout(std::time::Duration::from_secs(60), changes.recv()).await;
-        let firstlight::job::Change::Job(next) = called.expect("nobody is called").unwrap() else { panic!() };
-        assert!(!all.contains(&next), "{next} is claimed already");
+    let all = taken_in_parts(&rig.store, "here", jobs.len()).await;
+    assert_eq!(jobs_in(&all), jobs.into_iter().map(|job| job.id).collect::<Vec<_>>());
+}
+
+/// A claim of all at once would take longer than the first of its leases holds.
+pub(crate) async fn what_a_companion_left_is_taken_over_in_parts_as_well(rig: &Rig) {
+    let jobs: Vec<_> =
+        (0..150).map(|number| format!("j{number:03}")).map(|id| new_job(&id, spec(&id))).collect();
+    rig.store.create(&jobs).await.unwrap();
+    let left = taken_in_parts(&rig.store, "one", jobs.len()).await;
+    for claimed in &left {
+        Driven::of(claimed).step(&rig.store, "make").await;
     }
-    assert_eq!(all, jobs.into_iter().map(|job| job.id).collect::<Vec<_>>());
+    let leases: Vec<_> = left.into_iter().map(|claimed| claimed.lease).collect();
+    rig.store.release(&leases).await.unwrap();
+    let taken = taken_in_parts(&rig.other, "two", jobs.len()).await;
+    assert!(taken.iter().all(|claimed| claimed.taken_over));
+    assert_eq!(jobs_in(&taken), jobs.into_iter().map(|job| job.id).collect::<Vec<_>>());
+}
+
+fn jobs_in(claimed: &[Claimed]) -> Vec<String> {
+    claimed.iter().map(|claimed| claimed.lease.job.clone()).collect()
+}
+
+/// Claims whenever there is a call for one, until so many are taken.
+async fn taken_in_parts(store: &Store, companion: &str, count: usize) -> Vec<Claimed> {
+    let mut changes = store.changes();
+    let mut all: Vec<Claimed> = Vec::new();
+    loop {
+        let claimed = JobStore::claim(store, &claimant(companion, 1000)).await.unwrap();
+        assert!(claimed.len() <= 64, "{} in one claim", claimed.len());
+        all.extend(claimed);
+        if all.len() == count {
+            return all;
+        }
+        // On a server, what was done before is told late.
+        let call = async {
+            loop {
+                match changes.recv().await.unwrap() {
+                    Change::Job(next) if !all.iter().any(|claimed| claimed.lease.job == next) => break,
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), call).await.expect("nobody is called");
+    }
 }
 
 pub(crate) async fn what_is_to_be_tried_again_waits_for_a_place(rig: &Rig) {

@@ -111,6 +111,36 @@ async fn a_server_that_hangs_holds_no_caller_for_ever() {
     holder.ping().await.unwrap();
 }
 
+/// A companion whose writes all wait keeps its leases: nobody else takes its jobs, and does the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_are_renewed_while_all_other_writes_wait() {
+    let cluster = Cluster::start();
+    let store = Store::connect(&cluster.url().parse().unwrap()).await.unwrap();
+    create(&store, "j1").await;
+    let job = Driven::claim(&store, "one").await;
+    create(&store, "j2").await;
+    cluster.hold("BEGIN; UPDATE jobs SET batch = batch WHERE id = 'j2'; SELECT pg_sleep(60)");
+    let asked = firstlight::job::Request {
+        kind: firstlight::job::RequestKind::Unwind,
+        by: "me".into(),
+        reason: "so".into(),
+    };
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let (store, asked) = (store.clone(), asked.clone());
+        waiting.spawn(async move { store.ask("j2", &asked).await.unwrap_err() });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let held = [job.lease];
+    let renewed = store.renew(&held, Duration::from_secs(9));
+    let lost = tokio::time::timeout(Duration::from_secs(4), renewed).await.expect("the renewal waits");
+    assert!(lost.unwrap().is_empty());
+    assert_eq!(waiting.len(), 40, "they wait");
+    while let Some(ended) = waiting.join_next().await {
+        ended.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_comes_from_elsewhere_and_is_never_shown() {
     let cluster = Cluster::start();

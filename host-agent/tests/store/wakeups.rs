@@ -35,10 +35,15 @@ pub(crate) async fn every_commit_is_heard_of(rig: &Rig) {
     claimed(&rig.store, "j1", "c1").await;
     rig.other.take_report(&report("j1", "c1", "01"), &[]).await.unwrap();
     for (where_, changes) in &mut listeners {
-        let heard = heard(changes, 6).await;
-        let jobs = heard.iter().filter(|change| **change == Change::Job("j1".into())).count();
-        assert_eq!(jobs, 5, "{where_}: {heard:?}");
-        assert!(heard.contains(&Change::Report { claim: "c1".into() }), "{where_}: {heard:?}");
+        let (mut jobs, mut reports) = (0, 0);
+        // Elsewhere, two moves of the job in a row may be told as one.
+        while jobs < if *where_ == "here" { 5 } else { 4 } || reports < 1 {
+            match heard(changes, 1).await.remove(0) {
+                Change::Job(job) if job == "j1" => jobs += 1,
+                Change::Report { claim } if claim == "c1" => reports += 1,
+                other => panic!("{where_}: {other:?}"),
+            }
+        }
     }
 }
 
