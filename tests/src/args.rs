@@ -131,8 +131,8 @@ pub enum DemoBackend {
 #[derive(Debug, Clone, Args)]
 pub struct FleetArguments {
     /// How many; of a curve: the most
-    #[arg(long, default_value_t = 10_000)]
-    pub guests: usize,
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=999_999))]
+    pub guests: u32,
     /// Replay a run: which guest does what, and what goes wrong when
     #[arg(long)]
     pub seed: Option<u64>,
@@ -144,10 +144,13 @@ pub struct FleetArguments {
     pub minutes: Option<u64>,
     /// How often something goes wrong [default: once for 250 guests, from 2 to 40]
     #[arg(long)]
-    pub faults: Option<usize>,
+    pub faults: Option<u32>,
     /// From a hundred guests on, ten times as many each time
     #[arg(long)]
     pub curve: bool,
+    /// Print one JSON document instead of tables
+    #[arg(long)]
+    pub json: bool,
     /// Build and run it unoptimised
     #[arg(long)]
     pub dev: bool,

@@ -87,6 +87,24 @@ pub fn guest_for(target: &str) -> Result<PathBuf> {
     built(paths::target().join(target).join("guest").join("firstlight-guest"))
 }
 
+/// Builds one of the companion's benchmarks, and says where it is.
+pub fn bench(name: &str, dev: bool) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["bench", "--no-run", "--message-format=json-render-diagnostics"]);
+    cargo.args(["--package", "firstlight", "--bench", name]);
+    if dev {
+        cargo.args(["--profile", "dev"]);
+    }
+    eprintln!("building the {name}{}", if dev { "" } else { ", optimised: the first time takes minutes" });
+    let told = run::must(&mut cargo)?;
+    let program = told.lines().find_map(|line| {
+        let artifact: serde_json::Value = serde_json::from_str(line).ok()?;
+        let ours = artifact["reason"] == "compiler-artifact" && artifact["target"]["name"] == name;
+        artifact["executable"].as_str().filter(|_| ours).map(PathBuf::from)
+    });
+    built(program.with_context(|| format!("cargo does not say where the {name} is"))?)
+}
+
 /// Cargo in the repository, as quiet as it can be.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

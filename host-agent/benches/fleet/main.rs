@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/companions/companion.rs"]
 mod companion;
+mod document;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/hypervisor/mod.rs"]
 mod hypervisor;
@@ -18,8 +19,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
-use simulation::{Run, Store};
+use simulation::{Outcome, Run, Store};
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -40,6 +42,9 @@ struct Arguments {
     /// From a hundred guests on, ten times as many each time.
     #[arg(long)]
     curve: bool,
+    /// One JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -73,14 +78,37 @@ fn main() -> ExitCode {
             let within = Duration::from_secs(arguments.minutes * 60);
             let run = Run { guests, seed, store: *store, faults, within };
             eprintln!("{guests} guests, {}, seed {seed}, {faults} faults", store.name());
-            let outcome = runtime.block_on(simulation::run(&run));
-            table::tell(&run, &outcome);
+            let outcome = match runtime.block_on(unless_ended(&run)) {
+                Ok(outcome) => outcome,
+                Err(code) => {
+                    eprintln!("ended by a signal: of this run nothing is known");
+                    return ExitCode::from(code);
+                }
+            };
+            table::tell(&outcome);
+            if !arguments.json {
+                table::print_tenths(&run, &outcome);
+            }
             done.push((run, outcome));
         }
     }
-    table::print(&done);
+    match arguments.json {
+        true => println!("{:#}", document::of(seed, &done)),
+        false => table::print(&done),
+    }
     let well = done.iter().all(|(_, outcome)| outcome.findings.is_empty());
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a signal ends is put in order: nothing runs on, and no folder stays. The error is the exit code for it.
+async fn unless_ended(run: &Run) -> Result<Outcome, u8> {
+    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    tokio::select! {
+        outcome = simulation::run(run) => Ok(outcome),
+        _ = interrupt.recv() => Err(130),
+        _ = terminate.recv() => Err(143),
+    }
 }
 
 fn sizes(most: usize, curve: bool) -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! What is printed: what did not add up, each run in tenths of its time, and all runs in one table.
+//! What is printed for people: what did not add up, each run in tenths of its time, and all runs in one table.
 
 use comfy_table::presets;
 
@@ -8,7 +8,7 @@ use crate::simulation::{Outcome, Run};
 const TOLD: usize = 30;
 
 /// One run, on stderr: it may be long until the table.
-pub(crate) fn tell(run: &Run, outcome: &Outcome) {
+pub(crate) fn tell(outcome: &Outcome) {
     let states: Vec<String> =
         outcome.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
     eprintln!("  {} in {:.1} s", states.join(", "), outcome.whole.as_secs_f64());
@@ -18,6 +18,9 @@ pub(crate) fn tell(run: &Run, outcome: &Outcome) {
     if outcome.findings.len() > TOLD {
         eprintln!("  and {} more", outcome.findings.len() - TOLD);
     }
+}
+
+pub(crate) fn print_tenths(run: &Run, outcome: &Outcome) {
     println!("{} guests, {}: tenths of the run", run.guests, run.store.name());
     let mut table = started(&["tenth", "answers", "p50 ms", "p99 ms", "memory MB"]);
     for (number, tenth) in outcome.tenths.iter().enumerate() {

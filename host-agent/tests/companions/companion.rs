@@ -11,6 +11,7 @@ use firstlight::config::{Sources, load};
 use firstlight::daemon::{LogLevel, serve};
 use firstlight_tests::ports::free_address;
 use hyper::StatusCode;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -230,6 +231,8 @@ pub(crate) fn be_one() -> bool {
     else {
         return false;
     };
+    // Whatever ends the program that plays against it.
+    set_pdeathsig(Signal::SIGKILL).unwrap();
     let sources = Sources::of_machine(Some(Path::new(&file)));
     let settings = load(&sources).unwrap().settings;
     let paper = Paper {

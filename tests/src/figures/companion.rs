@@ -1,9 +1,10 @@
 //! The companion's own benchmarks, optimised: `cargo xtask bench engine`, `... golden`, `... proxmox` and `... web`, and
 //! `cargo xtask fleet`. They need neither root nor guests.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::args::{FleetArguments, FleetBackend};
 use crate::{build, packages};
@@ -19,12 +20,14 @@ pub fn engine(jobs: Option<usize>, only: &[String], seed: Option<u64>) -> Result
     bench("engine", jobs.into_iter().chain(only).chain(seed))
 }
 
-/// Plays fleets, and prints what came of them.
+/// Plays fleets, and prints what came of them: the program takes this one's place, so that a signal comes to the right one
+/// and the exit code is its own (1: a guest is not accounted for).
 ///
 /// # Errors
-/// It cannot be built, or a guest is not accounted for.
+/// It cannot be built.
 pub fn fleet(arguments: &FleetArguments) -> Result<()> {
-    let FleetArguments { guests, seed, backend, minutes, faults, curve, dev } = arguments;
+    let FleetArguments { guests, seed, backend, minutes, faults, curve, json, dev } = arguments;
+    ensure!(!curve || *guests >= 100, "a curve begins with a hundred guests: --guests 100 or more");
     if *backend != FleetBackend::Sqlite {
         packages::ensure(packages::POSTGRESQL)?;
     }
@@ -33,23 +36,16 @@ pub fn fleet(arguments: &FleetArguments) -> Result<()> {
         FleetBackend::Postgresql => "postgresql",
         FleetBackend::Both => "both",
     };
-    let mut bench = benchmark("fleet", *dev);
+    let mut bench = Command::new(build::bench("fleet", *dev)?);
     bench.args(["--guests", &guests.to_string(), "--backend", backend]);
-    let numbers = [
-        ("--seed", *seed),
-        ("--minutes", *minutes),
-        ("--faults", faults.and_then(|faults| u64::try_from(faults).ok())),
-    ];
+    let numbers = [("--seed", *seed), ("--minutes", *minutes), ("--faults", faults.map(u64::from))];
     for (flag, number) in numbers {
         if let Some(number) = number {
             bench.args([flag, &number.to_string()]);
         }
     }
-    if *curve {
-        bench.arg("--curve");
-    }
-    ensure!(bench.status()?.success(), "a guest is not accounted for");
-    Ok(())
+    bench.args(curve.then_some("--curve")).args(json.then_some("--json"));
+    Err(bench.exec()).context("the fleet's program cannot be started")
 }
 
 /// Rounds of so many guests; none: the usual ones.
@@ -79,7 +75,7 @@ pub fn golden() -> Result<()> {
 }
 
 fn bench(name: &str, arguments: impl Iterator<Item = (&'static str, String)>) -> Result<()> {
-    let mut bench = benchmark(name, false);
+    let mut bench = benchmark(name);
     for (flag, value) in arguments {
         bench.args([flag, &value]);
     }
@@ -87,12 +83,8 @@ fn bench(name: &str, arguments: impl Iterator<Item = (&'static str, String)>) ->
     Ok(())
 }
 
-fn benchmark(name: &str, dev: bool) -> Command {
+fn benchmark(name: &str) -> Command {
     let mut bench = build::cargo();
-    bench.args(["bench", "--quiet", "--package", "firstlight", "--bench", name]);
-    if dev {
-        bench.args(["--profile", "dev"]);
-    }
-    bench.arg("--");
+    bench.args(["bench", "--quiet", "--package", "firstlight", "--bench", name, "--"]);
     bench
 }

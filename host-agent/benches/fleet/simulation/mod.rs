@@ -44,6 +44,13 @@ impl Store {
         if self == Self::Sqlite { 1 } else { 3 }
     }
 
+    fn actors(self) -> &'static str {
+        match self {
+            Self::Sqlite => "one companion and its hypervisor",
+            Self::Postgresql => "three companions, PostgreSQL and their hypervisor",
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         if self == Self::Sqlite { "SQLite" } else { "PostgreSQL" }
     }
@@ -88,9 +95,12 @@ pub(crate) struct Outcome {
 const STUCK: Duration = Duration::from_secs(120);
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(250);
+/// Between two words about it.
+const TELL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(run: &Run) -> Outcome {
     let plan = Plan { seed: run.seed };
+    eprintln!("  starting {}", run.store.actors());
     let mut ground = Ground::prepare(run).await;
     let api = Api::new(ground.companions.iter().map(crate::companion::Companion::socket).collect());
     let players = Players::new(plan, ground.hypervisor.clone(), ground.addresses(), api.clone());
@@ -114,6 +124,7 @@ pub(crate) async fn run(run: &Run) -> Outcome {
     watching.abort();
     ground.hypervisor.change(|manner| manner.players = None);
     playing.abort();
+    eprintln!("  comparing what {} say", run.store.actors());
 
     let mut lines = Vec::new();
     if let Err(error) = api.export(|exported| lines.push(Line::of(&exported))).await {
@@ -148,6 +159,7 @@ async fn watch(
 ) -> Vec<String> {
     let mut due = due.into_iter().peekable();
     let mut last = (Instant::now(), 0);
+    let (start, mut told) = (Instant::now(), Instant::now());
     loop {
         let progress = ended.borrow().clone();
         if let Some(refused) = progress.refused {
@@ -161,6 +173,11 @@ async fn watch(
         }
         if progress.ended >= run.guests && players.busy() == 0 {
             return Vec::new();
+        }
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            let seconds = start.elapsed().as_secs();
+            eprintln!("  {} of {} have ended after {seconds} s", progress.ended, run.guests);
         }
         // Guests that end, and guests that have still something to say.
         let moved = progress.ended * 2 + run.guests.saturating_sub(players.busy());
