@@ -33,7 +33,7 @@ fn one(run: &Run, outcome: &Outcome) -> Value {
     })
 }
 
-/// A tenth without an answer has no latency: null.
+/// A tenth without an answer has no latency, one in which no companion ran no memory: null.
 fn tenth(tenth: &Tenth) -> Value {
     json!({
         "answers": tenth.reports,

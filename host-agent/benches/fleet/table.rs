@@ -27,9 +27,9 @@ pub(crate) fn print_tenths(run: &Run, outcome: &Outcome) {
         table.add_row([
             (number + 1).to_string(),
             tenth.reports.to_string(),
-            format!("{:.1}", tenth.median),
-            format!("{:.1}", tenth.late),
-            format!("{:.0}", tenth.memory),
+            or_dash(tenth.median, 1),
+            or_dash(tenth.late, 1),
+            or_dash(tenth.memory, 0),
         ]);
     }
     println!("{table}");
@@ -75,6 +75,10 @@ pub(crate) fn print(runs: &[(Run, Outcome)]) {
     }
     println!("{table}");
     println!("every run again: --seed {}", runs.first().map_or(0, |(run, _)| run.seed));
+}
+
+fn or_dash(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 fn started(heads: &[&str]) -> comfy_table::Table {

@@ -26,11 +26,11 @@ pub(crate) struct Gauge(Arc<Mutex<Vec<Sample>>>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tenth {
     pub(crate) reports: usize,
-    /// Milliseconds of the try that was answered.
-    pub(crate) median: f64,
-    pub(crate) late: f64,
-    /// The median of the biggest companion's memory.
-    pub(crate) memory: f64,
+    /// Milliseconds of the try that was answered: median, 99th percentile; none without an answer.
+    pub(crate) median: Option<f64>,
+    pub(crate) late: Option<f64>,
+    /// The median of the biggest companion's memory; none while none ran.
+    pub(crate) memory: Option<f64>,
 }
 
 impl Gauge {
@@ -39,11 +39,12 @@ impl Gauge {
         let samples = Arc::clone(&self.0);
         tokio::spawn(async move {
             loop {
-                // One that does not run now has none.
+                // One that was killed has none.
                 let memory = ids.iter().filter_map(|id| resident(id.load(Ordering::Relaxed)));
-                let most = memory.max().unwrap_or_default() as f64 / 1e6;
-                let sample = Sample { at: Instant::now(), most };
-                samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                if let Some(most) = memory.max() {
+                    let sample = Sample { at: Instant::now(), most: most as f64 / 1e6 };
+                    samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                }
                 tokio::time::sleep(EVERY).await;
             }
         })
@@ -68,11 +69,12 @@ impl Gauge {
                 let memory = samples.iter().filter(|sample| within(sample.at, number));
                 let mut memory: Vec<f64> = memory.map(|sample| sample.most).collect();
                 memory.sort_by(f64::total_cmp);
+                let of = |share| (!took.is_empty()).then(|| percentile(&took, share));
                 Tenth {
                     reports: took.len(),
-                    median: percentile(&took, 0.5),
-                    late: percentile(&took, 0.99),
-                    memory: memory.get(memory.len() / 2).copied().unwrap_or(f64::NAN),
+                    median: of(0.5),
+                    late: of(0.99),
+                    memory: memory.get(memory.len() / 2).copied(),
                 }
             })
             .collect()
