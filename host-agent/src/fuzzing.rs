@@ -1,7 +1,7 @@
 //! Every parser of foreign bytes by name, for tests/fuzz. Not in the program: behind the feature `fuzzing`.
 //!
 //! To add one: a line in [`TARGETS`], and a folder of its name with a seed or two in tests/fuzz/corpus/host. What guests
-//! send is parsed by the shared crate: see the guest's targets. HTTP itself is hyper's and axum's.
+//! send is parsed by the shared crate: see the guest's targets.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::backend::proxmox::client::endpoint::{
 use crate::backend::proxmox::client::properties::Properties;
 use crate::backend::proxmox::client::upid::Upid;
 use crate::golden::{Limits, bake, sarif};
-use crate::{bringup, config, evidence, golden, ssh_trust};
+use crate::{bringup, config, evidence, golden, http, ssh_trust};
 
 /// Takes any bytes, and neither panics nor hangs; what a parser promises besides is asserted.
 pub type Target = fn(&[u8]);
@@ -46,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pve-answer", pve_answer),
     ("pve-properties", properties),
     ("recipe", |bytes| text(bytes, |text| drop(bake::Recipe::parse(text)))),
+    ("report-listener", http::fuzz_report_listener),
     ("spec", |bytes| {
         text(bytes, |text| drop(bringup::parse_spec(text, Path::new("spec.toml"), Path::new("/"))));
     }),

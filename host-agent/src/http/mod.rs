@@ -17,4 +17,6 @@ pub use api::{api_document, api_router};
 pub use gate::{Gate, Policy, Tls};
 pub use health::{Condition, Health, health_router};
 pub use listen::{serve_socket, serve_tls};
+#[cfg(feature = "fuzzing")]
+pub(crate) use reports::fuzz::talk as fuzz_report_listener;
 pub use reports::serve_reports;

@@ -1,5 +1,8 @@
 //! The report listener: TLS with the companion's own key, one route, small limits. The other side is hostile.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -97,10 +101,17 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, t
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY refused");
     }
-    let stream = match acceptor.accept(stream).await {
-        Ok(stream) => stream,
-        Err(error) => return tracing::debug!(%peer, %error, "no TLS"),
-    };
+    match acceptor.accept(stream).await {
+        Ok(stream) => converse(stream, peer, taker).await,
+        Err(error) => tracing::debug!(%peer, %error, "no TLS"),
+    }
+}
+
+/// What is said after the handshake.
+async fn converse<S>(stream: S, peer: SocketAddr, taker: Taker)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let service = hyper::service::service_fn(move |request| {
         let taker = taker.clone();
         async move {
