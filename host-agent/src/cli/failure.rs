@@ -149,7 +149,7 @@ impl From<SpecError> for Failure {
             SpecError::Read { .. } => {
                 failure.hint("name the spec, a file of TOML in UTF-8: firstlight up SPEC")
             }
-            SpecError::Toml { .. } => failure.hint("mend the line shown; README.md lists the keys of a spec"),
+            SpecError::Toml { .. } => failure.hint("mend the line shown; docs/spec.md has every key"),
             SpecError::Empty { .. } => failure.hint("add one: [[guest]] with name, golden and backend"),
             SpecError::Name { .. } => failure.hint("use a name like web-01, or web-{n} with count"),
             SpecError::Value { .. } | SpecError::Twice { .. } => {

@@ -53,6 +53,8 @@ fn check_unserved(plan: &GuestPlan) -> Result<(), Fault> {
         ("storage", place.storage.is_some() || plan.mounts.iter().any(|mount| mount.storage.is_some())),
         ("pool", place.pool.is_some()),
         ("vmid", place.vmid.is_some()),
+        ("remote", place.remote.is_some()),
+        ("project", place.project.is_some()),
         ("nics", !plan.nics.is_empty()),
         ("tags", !plan.tags.is_empty()),
         ("onboot", plan.onboot.is_some()),
@@ -162,7 +164,27 @@ pub(super) fn golden_mark(golden: &Path) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_other_backends_have_is_refused_by_name() {
+        for (name, key) in [
+            ("remote", json!({ "place": { "remote": "lab" } })),
+            ("project", json!({ "place": { "project": "lab" } })),
+            ("vmid", json!({ "place": { "vmid": 101 } })),
+            ("nics", json!({ "nics": [{ "bridge": "br0" }] })),
+            ("kind", json!({ "kind": "lxc" })),
+            ("mounts.backup", json!({ "mounts": [{ "path": "/a", "size_bytes": null, "backup": true }] })),
+        ] {
+            let mut plan = json!({ "name": "web-01", "golden": "/golden.tar" });
+            plan.as_object_mut().unwrap().extend(key.as_object().unwrap().clone());
+            let fault = check_unserved(&serde_json::from_value(plan).unwrap()).unwrap_err();
+            assert_eq!(fault.code, "unsupported-field");
+            assert!(fault.message.contains(&format!("`{name}`")), "{}", fault.message);
+        }
+    }
 
     #[test]
     fn quotas_are_refused_by_name() {

@@ -240,6 +240,42 @@ fn the_spec_that_readme_shows_is_one() {
     assert_eq!((guests.len(), guests[0].require.as_slice()), (3, &["sshd".to_owned()][..]));
 }
 
+/// The keys that the parser names where it meets one that there is not.
+fn keys(text: &str) -> Vec<String> {
+    let error = parse(text).unwrap_err();
+    let (_, expected) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
+    let expected = expected.lines().next().unwrap_or_default();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_of_specs_has_a_row_for_every_key_and_a_key_for_every_row() {
+    let guest = "[[guest]]\nname = \"a\"\n";
+    let mut wanted: Vec<String> = keys(&format!("{guest}nothing = 1\n"));
+    assert!(wanted.len() > 20, "{wanted:?}");
+    wanted.retain(|key| key != "readiness"); // its keys say all
+    for (table, text) in [
+        ("readiness", "[guest.readiness]\nnothing = 1\n"),
+        ("nics", "[[guest.nics]]\nnothing = 1\n"),
+        ("mounts", "[[guest.mounts]]\nnothing = 1\n"),
+        ("secrets", "[[guest.secrets]]\nnothing = 1\n"),
+    ] {
+        wanted.extend(keys(&format!("{guest}{text}")).into_iter().map(|key| format!("{table}.{key}")));
+    }
+    let page = include_str!("../../../../docs/spec.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let mut rows: Vec<&str> = rows.collect();
+    rows.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(rows, wanted);
+}
+
+#[test]
+fn the_specs_that_the_page_of_specs_shows_are_some() {
+    let guests = shown(include_str!("../../../../docs/spec.md"));
+    assert_eq!((guests.len(), guests[0].len()), (1, 5));
+}
+
 #[test]
 fn the_spec_that_the_page_of_secrets_shows_is_one() {
     let page = include_str!("../../../../docs/secrets.md");

@@ -35,6 +35,12 @@ fn mount_fault(path: &Path, problem: &str) -> Fault {
 
 pub(super) fn check(plan: &GuestPlan, golden: &Golden<'_>) -> Result<(), Fault> {
     check_kind(plan, golden)?;
+    for (name, given) in [("remote", plan.place.remote.is_some()), ("project", plan.place.project.is_some())]
+    {
+        if given {
+            return Err(field(name, "that is Incus': `node` and `pool` say where a guest of Proxmox is"));
+        }
+    }
     if let Some(vmid) = plan.place.vmid.filter(|vmid| !(100..=999_999_999).contains(vmid)) {
         return Err(field("vmid", format_args!("{vmid} is none: 100 to 999999999 are")));
     }
@@ -204,8 +210,10 @@ mod tests {
 
     #[test]
     fn what_a_container_cannot_have_is_named() {
-        let table: [Row; 28] = [
+        let table: [Row; 30] = [
             ("as it is", |_| {}, ""),
+            ("remote", |plan| plan.place.remote = Some("lab".into()), "remote: that is Incus'"),
+            ("project", |plan| plan.place.project = Some("lab".into()), "project: that is Incus'"),
             ("kind", |plan| plan.kind = Some(PlanKind::Lxc), ""),
             ("machine", |plan| plan.kind = Some(PlanKind::Vm), "kind: "),
             ("vmid", |plan| plan.place.vmid = Some(99), "vmid: 99"),
