@@ -69,6 +69,14 @@ pub enum Task {
         #[arg(long, value_name = "K/N")]
         shard: Option<String>,
     },
+    /// Hold every locked crate against the published advisories (cargo-audit, from PyPI)
+    Audit {
+        /// A clone of RustSec's advisory-db, instead of fetching it
+        #[arg(long, value_name = "DIR")]
+        database: Option<PathBuf>,
+    },
+    /// Print which share of the lines the tests run that need neither root nor network (cargo-llvm-cov, from PyPI)
+    Coverage,
     /// Print figures, side by side in one run; without a subject all, and write docs/BENCHMARKS.md
     Bench {
         subject: Option<BenchSubject>,

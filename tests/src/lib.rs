@@ -5,10 +5,12 @@
 
 pub mod ansible;
 pub mod args;
+pub mod audit;
 pub mod axe;
 pub mod browser;
 pub mod build;
 pub mod check;
+pub mod coverage;
 pub mod demo;
 pub mod dist;
 pub mod fakepve;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use firstlight_tests::args::{Arguments, BenchSubject, Task};
 use firstlight_tests::rig::incus;
-use firstlight_tests::{build, check, demo, dist, figures, fuzz, golden, mutants, packages, simpve};
+use firstlight_tests::{
+    audit, build, check, coverage, demo, dist, figures, fuzz, golden, mutants, packages, simpve,
+};
 
 fn main() -> ExitCode {
     match dispatch(Arguments::parse().command) {
@@ -38,6 +40,8 @@ fn dispatch(task: Task) -> anyhow::Result<ExitCode> {
         Task::Fleet(arguments) => figures::fleet(&arguments)?,
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds)?,
         Task::Mutants { area, shard } => mutants::mutants(area.as_deref(), shard.as_deref())?,
+        Task::Audit { database } => audit::audit(database.as_deref())?,
+        Task::Coverage => coverage::coverage()?,
         Task::Bench { subject, dev, jobs, only, seed, runs, boots, guests, rounds } => match subject {
             None => figures::all()?,
             Some(subject) => match subject {

@@ -11,6 +11,9 @@ use anyhow::Result;
 use crate::{paths, run};
 pub use tally::Tally;
 
+/// The tests that need no real guest, in cargo's words. What fuzzing found once stays found.
+pub const UNITS: &[&str] = &["--workspace", "--features", "firstlight/fuzzing,firstlight-guest/fuzzing"];
+
 /// One command of the house.
 #[derive(Debug)]
 struct Stage {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::Stage;
 use crate::build::Programs;
 use crate::golden::{self, Variant};
-use crate::{ansible, axe, build, dist, fakepve, packages, paths, run};
+use crate::{ansible, audit, axe, build, dist, fakepve, packages, paths, run};
 
 /// What tests run against that is not of the repository: servers of others, goldens, both programs.
 #[derive(Debug)]
@@ -66,9 +66,8 @@ pub(super) fn looks() -> Vec<Stage> {
 
 /// Without a ground, the part that needs neither root nor network; with it, the companion's tests on real servers, too.
 pub(super) fn units(ground: Option<&Ground>, full: bool) -> Result<Vec<Stage>> {
-    let mut unit = cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"]);
-    // What fuzzing found once stays found.
-    unit.args(["--features", "firstlight/fuzzing,firstlight-guest/fuzzing"]);
+    let mut unit = cargo(&["test", "--quiet", "--no-fail-fast"]);
+    unit.args(super::UNITS);
     if let Some(ground) = ground {
         // One build for all: with the feature, each program of the companion's is another.
         unit.args(["--features", "firstlight/e2e"]);
@@ -85,6 +84,16 @@ pub(super) fn units(ground: Option<&Ground>, full: bool) -> Result<Vec<Stage>> {
         Some(deny) => stages.push(Stage::new("deny", deny)),
         None if strict => stages.push(Stage::new("deny", Command::new("cargo-deny"))),
         None => println!("deny         skipped: cargo-deny is not installed"),
+    }
+    // What the programs are made of does not change by itself, what is known of it does: only where it can be had.
+    if ground.is_some() && audit::reachable() {
+        let mut audit = Command::new(std::env::current_exe()?);
+        audit.arg("audit");
+        stages.push(Stage::new("audit", audit));
+    } else {
+        println!(
+            "audit        not looked at: the advisories cannot be had from here (`cargo xtask audit --database DIR`)"
+        );
     }
     let scripts = shell_scripts()?;
     if strict || packages::present("shellcheck") {
