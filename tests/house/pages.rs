@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use clap::ValueEnum as _;
+use firstlight_tests::args::BenchSubject;
 use firstlight_tests::paths;
 
 fn pages() -> Vec<PathBuf> {
@@ -78,5 +80,19 @@ fn a_quick_start_has_ten_commands_and_what_it_takes_from_here_is_there() {
             text.contains(&format!("# {}", last.trim_start_matches("firstlight up "))),
             "{name} shows the spec"
         );
+    }
+}
+
+#[test]
+fn the_page_of_benchmarks_has_every_subject_and_none_that_failed() {
+    let page = fs::read_to_string(paths::root().join("docs/BENCHMARKS.md")).unwrap();
+    let missed = fs::read_to_string(paths::root().join("tests/src/figures/missed.md")).unwrap();
+    assert!(page.ends_with(&missed), "what is known of missed aims has changed: write the page anew");
+    for subject in BenchSubject::value_variants() {
+        let subject = subject.to_possible_value().unwrap().get_name().to_owned();
+        let (_, part) = page.split_once(&format!("\n## {subject}\n")).unwrap_or_else(|| panic!("{subject}"));
+        let part = part.split("\n## ").next().unwrap_or_default();
+        let rows = part.lines().filter(|line| line.starts_with("| ")).count();
+        assert!(rows > 1 && !part.contains("It failed here"), "{subject}: {part}");
     }
 }

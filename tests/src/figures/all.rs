@@ -16,6 +16,8 @@ const PAGE: &str = "docs/BENCHMARKS.md";
 const HEAD: &str = "# Benchmarks\n\n\
     Written by `cargo xtask bench`, which runs every benchmark on one machine, each beside its peers, in turns. Times are medians, with the\n\
     least and the most in brackets where nothing else is said. Ratios travel to other machines; milliseconds do not.\n\n";
+/// What is known of aims that are missed.
+const MISSED: &str = include_str!("missed.md");
 
 /// What one subject gave.
 struct Part {
@@ -87,6 +89,8 @@ fn page(facts: &[(&str, String)], parts: &[Part]) -> String {
             );
         }
     }
+    page.push('\n');
+    page.push_str(MISSED);
     page
 }
 
@@ -118,7 +122,8 @@ mod tests {
         assert!(page.contains("| lint | 0.9 s: 1.2 x | `zstd -dc \\| tar -t` | <= 1.1 | **missed** |"));
         assert!(page.contains("`cargo xtask bench golden`, 1.0 minutes with its build.\n\n| figure"));
         assert!(
-            page.ends_with("`cargo xtask bench incus`, 1.0 minutes with its build. **It failed here.**\n")
+            page.contains("`cargo xtask bench incus`, 1.0 minutes with its build. **It failed here.**\n\n##")
         );
+        assert!(page.ends_with(MISSED));
     }
 }
