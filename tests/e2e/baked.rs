@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use firstlight_tests::rig::Rig;
 use firstlight_tests::rig::incus::IncusServer;
 use firstlight_tests::run::{self, Ran};
-use firstlight_tests::{golden, paths};
+use firstlight_tests::{golden, page, paths};
 use serde_json::Value;
 
 const DHCP: &str = "/etc/dhcpcd.conf";
@@ -143,6 +143,13 @@ fn the_field_s_golden_is_made_and_its_clone_runs_docker() {
     let (size, seconds) = (bytes / 1_000_000, &document["seconds"]);
     eprintln!("the field's golden: {size} MB in {seconds} s, 298 MB as the field makes it");
     assert!(size < 298, "{document:#}");
+    // Of another state of the mirror.
+    page::assert_size(
+        "docs/golden-images.md",
+        "(Debian 13, Docker as Debian packages it, sshd, curl), is",
+        bytes,
+        10,
+    );
     let guest = &up_on_incus("docker", &document, "400s")["guests"][0];
     let checks = guest["checks"].as_array().unwrap();
     let docker = checks.iter().find(|check| check["id"] == "docker").unwrap();

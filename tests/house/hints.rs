@@ -53,3 +53,43 @@ fn every_command_of_the_guest_that_is_named_exists() {
     }
     assert!(named >= 4, "only {named} were found");
 }
+
+/// Options behind a command of the guest's, up to where its line or its quotation ends.
+fn options<'a>(text: &'a str, commands: &[String]) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for rest in text.split("firstlight-guest ").skip(1) {
+        let line = rest.split(['`', '\n', '#', '"', ')', '&', '|']).next().unwrap_or_default();
+        let first = line.split(' ').next().unwrap_or_default();
+        if first == "--root" || commands.iter().any(|command| command == first) {
+            found.extend(line.split(' ').filter(|word| word.starts_with("--")));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_option_of_the_guest_that_is_named_exists() {
+    let commands = commands();
+    let cli = fs::read_to_string(paths::root().join("guest-agent/src/cli.rs")).unwrap();
+    let usage = cli.split("\";").next().unwrap();
+    let mut named = 0;
+    for path in files("docs", "md")
+        .into_iter()
+        .chain(files("packaging", "md"))
+        .chain([paths::root().join("README.md")])
+    {
+        let text = fs::read_to_string(&path).unwrap();
+        for option in options(&text, &commands) {
+            named += 1;
+            let known = usage.split(|c: char| !c.is_ascii_lowercase() && c != '-').any(|word| word == option);
+            assert!(
+                known,
+                "{} names `{option}`, which is not in the usage of firstlight-guest",
+                path.display()
+            );
+        }
+    }
+    assert!(named >= 12, "only {named} were found");
+    let text = "`firstlight-guest --root R seal --live` --no; push firstlight-guest /usr/bin/firstlight-guest --mode 1";
+    assert_eq!(options(text, &commands), ["--root", "--live"]);
+}

@@ -6,6 +6,7 @@ mod codes;
 mod failures;
 mod hints;
 mod layering;
+mod numbers;
 mod pages;
 mod readme;
 mod security;

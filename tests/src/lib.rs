@@ -21,6 +21,7 @@ pub mod guest;
 pub mod memory;
 pub mod mutants;
 pub mod packages;
+pub mod page;
 pub mod paths;
 pub mod ports;
 pub mod prometheus;

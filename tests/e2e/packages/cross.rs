@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use firstlight_tests::dist::{Product, VERSION};
-use firstlight_tests::{packages, paths, run};
+use firstlight_tests::{packages, page, paths, run};
 
 use super::folder;
 
@@ -19,6 +19,12 @@ fn the_guest_for_arm64_runs_and_gives_a_root_its_own_identity() {
     let fields = run::must(run::command(["dpkg-deb", "--field"]).arg(&package).arg("Architecture")).unwrap();
     assert_eq!(fields.trim(), "arm64");
     let program = place.path().join("usr/bin/firstlight-guest");
+    page::assert_size(
+        "docs/guest-size.md",
+        "For arm64 it is one of",
+        fs::metadata(&program).unwrap().len(),
+        3,
+    );
     let qemu = packages::qemu_arm64().unwrap();
     let guest = |words: &[&str]| {
         let mut guest = Command::new(&qemu);
