@@ -71,8 +71,10 @@ const AREAS: &[Area] = &[
         files: &[
             "host-agent/src/backend/incus/client/verdict/classify.rs",
             "host-agent/src/backend/incus/client/verdict/retry.rs",
+            "host-agent/src/backend/incus/client/verdict/text.rs",
             "host-agent/src/backend/proxmox/client/verdict/classify.rs",
             "host-agent/src/backend/proxmox/client/verdict/retry.rs",
+            "host-agent/src/backend/proxmox/client/verdict/text.rs",
         ],
     },
 ];

@@ -180,6 +180,27 @@ fn every_answer_has_the_class_that_a_person_gives_it_and_is_read() {
     assert!(read > 400 && classed > 180, "{read} read, {classed} classed");
 }
 
+/// A gateway's words, say.
+#[test]
+fn words_that_nobody_knows_mean_what_their_status_means() {
+    let config = "/nodes/pve1/lxc/101/config";
+    for (method, path, status, class) in [
+        (Method::Get, config, 403, "denied -"),
+        (Method::Put, config, 404, "rejected server-error"),
+        (Method::Put, config, 500, "rejected server-error kept"),
+        (Method::Get, config, 500, "rejected server-error"),
+        (Method::Get, config, 502, "maybe-applied"),
+    ] {
+        let answer = Answer { status, reason: "So it is".to_owned(), body: b"<html>".to_vec() };
+        let error = classify(method, path, &Reply::Answer(answer)).unwrap_err();
+        assert_eq!(
+            (error.class.to_string().as_str(), &*error.text),
+            (class, "So it is"),
+            "{method} {status}"
+        );
+    }
+}
+
 #[test]
 fn every_exit_of_a_task_has_the_class_that_a_person_gives_it() {
     let mut count = 0;

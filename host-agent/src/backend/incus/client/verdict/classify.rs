@@ -82,13 +82,14 @@ pub fn classify(call: &Call, reply: &Reply) -> Result<Answered, ApiError> {
         let code = if document.error_code == 0 { answer.status } else { document.error_code };
         return Err(error(of_words(call, code, &document.error), Some(code), &document.error));
     }
+    let answered = Answered { metadata: document.metadata, ..answered };
     if document.kind == "async" {
         let Ok(operation) = OperationId::of_path(&document.operation) else {
             return Err(error(unreadable(call.method), status, "the answer names no operation"));
         };
-        return Ok(Answered { operation: Some(operation), metadata: document.metadata, ..answered });
+        return Ok(Answered { operation: Some(operation), ..answered });
     }
-    Ok(Answered { metadata: document.metadata, ..answered })
+    Ok(answered)
 }
 
 /// Of a good status whose body cannot be read: a read is to be reported, anything else has probably been done.

@@ -134,3 +134,37 @@ fn code(place: Place<'_>, text: &str) -> Option<Code> {
     }
     TEXTS.iter().find_map(|(part, code)| text.contains(part).then_some(*code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no recorded answer tells apart; those that were recorded are in `tests/incus`.
+    #[test]
+    fn words_mean_what_they_mean_in_their_place() {
+        use Method::{Delete, Get, Post, Put};
+        let (running, stopped) = ("The instance is already running", "The instance is already stopped");
+        for (method, path, text, expected) in [
+            (Put, "instances/x/state", running, Some("already-so")),
+            (Put, "instances/x/state", stopped, Some("already-so")),
+            (Put, "instances/x", running, Some("rejected running")),
+            (Post, "instances/x/state", stopped, Some("rejected not-running")),
+            (Get, "instances/x", "Fetch: Instance not found", Some("gone")),
+            (Delete, "instances/x/snapshots/s", "Fetch: Instance not found", Some("gone")),
+            (Delete, "instances/x/snapshots/s", "Fetch: Instance_snapshot not found", Some("gone")),
+            (Get, "images/abc", "Image \"abc\" not found", Some("gone")),
+            (Get, "operations/abc", "Operation not found", Some("gone")),
+            (Get, "instances/x/state", "so it is", None),
+            (Get, "instances/x", "open /proc/4711/stat: no such file or directory", None),
+        ] {
+            let path = format!("/1.0/{path}");
+            let class = judge(Place::Request { method, path: &path }, text).map(|class| class.to_string());
+            assert_eq!(class.as_deref(), expected, "{method} {path}: {text}");
+        }
+        for (description, text) in
+            [("Restoring snapshot", "so it is"), ("Starting instance", "Shutting down"), ("x", "not found")]
+        {
+            assert_eq!(judge(Place::Operation(description), text), None, "{description}: {text}");
+        }
+    }
+}

@@ -221,5 +221,7 @@ mod tests {
         }
         assert_eq!(wanted(Method::Put, "/config", "disk is already at specified size"), None);
         assert_eq!(wanted(Method::Put, "/config", ""), None);
+        // Not every word about the cluster's locks is one that waiting helps against.
+        assert_eq!(wanted(Method::Put, "/config", "cfs-lock 'storage-nfs' error: no such directory"), None);
     }
 }
