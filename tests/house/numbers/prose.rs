@@ -41,7 +41,8 @@ fn told(page: &str, headings: Option<&[&str]>) -> String {
                 left_out = headings.is_some_and(|headings| headings.contains(&heading));
             }
             in_exits = line.starts_with("| exit code |") || (in_exits && line.starts_with('|'));
-            if !left_out && !(in_exits && headings.is_some()) {
+            let is_exit = in_exits && headings.is_some();
+            if !left_out && !is_exit {
                 told.push(without_targets(without_number(line)));
             }
         }
