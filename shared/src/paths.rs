@@ -1,7 +1,5 @@
 //! Places in a guest that both sides name: the guest writes them, the host may read them through the hypervisor.
 
-/// Folder for what holds for this boot only (tmpfs).
-pub const RUN_DIR: &str = "/run/firstlight";
 /// The signed report, an [`crate::wire::Envelope`] as JSON; always written, whatever the network does.
 pub const REPORT: &str = "/run/firstlight/report.json";
 /// Name of the systemd credential that carries the claim.

@@ -9,8 +9,6 @@ mod known;
 mod offline;
 mod ticket;
 
-use std::collections::BTreeMap;
-
 use firstlight_shared::wire::{Envelope, HostKey, Signed, Trust};
 use serde::{Deserialize, Serialize};
 
@@ -134,15 +132,6 @@ impl Outcome {
             Self::Noted => "noted",
         }
     }
-}
-
-/// So many comparisons came out so, for one line.
-pub fn tally(comparison: &[Compared]) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for one in comparison {
-        *counts.entry(one.outcome.as_str()).or_default() += 1;
-    }
-    counts
 }
 
 #[cfg(test)]

@@ -218,10 +218,6 @@ impl World {
         running.map(|(id, _)| id.clone()).collect()
     }
 
-    pub fn is_under_way(&self, stamp: &str) -> bool {
-        self.look().under_way.iter().any(|request| request.thing.stamp == stamp)
-    }
-
     /// What must never have happened.
     pub fn violations(&self) -> Vec<String> {
         self.look().violations.clone()

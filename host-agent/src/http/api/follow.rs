@@ -16,9 +16,6 @@ use super::stream::{Gone, Lines, Listener, News, answer};
 use crate::bringup::{Bringups, GuestView};
 use crate::outcome::Fault;
 
-/// A line of the answer: a job as it is now.
-pub type FollowLine = GuestView;
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]

@@ -42,7 +42,6 @@ pub use changes::{
 pub use error::ApiError;
 pub(crate) use error::status_of;
 pub use evidence::VerifyRequest;
-pub use follow::FollowLine;
 pub use goldens::GoldenVerdicts;
 pub use guests::{ChangeBody, Snapshots};
 pub use hosts::{Hosts, RevokedCertificates, RevokedKeys};
