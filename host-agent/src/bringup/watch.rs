@@ -104,11 +104,11 @@ impl Bringups {
                 self.ask_by_itself(&job, RequestKind::Stopped, "an ephemeral guest stopped").await;
             }
         }
-        let owners = self.owners(found).await;
-        if let Some(owners) =
-            troubles.owners.tell(backend, "whose guests these are cannot be told now", owners)
+        let suspects = self.suspects(found).await;
+        if let Some(suspects) =
+            troubles.owners.tell(backend, "whose guests these are cannot be told now", suspects)
         {
-            let verdict = seen.judge(found, &owners, Instant::now());
+            let verdict = seen.judge(&suspects, Instant::now());
             self.act_on(backend, verdict).await;
         }
     }
@@ -123,30 +123,35 @@ impl Bringups {
         Ok(())
     }
 
-    /// The job of each part, with its state. A part without a stamp belongs to the guest's newest job.
-    pub(super) async fn owners(&self, found: &[Surveyed]) -> Result<BTreeMap<Surveyed, Owner>, Fault> {
+    /// The parts that are not plainly a living job's, with the job if there is one. A part without a stamp belongs to the
+    /// guest's newest job.
+    pub(super) async fn suspects(&self, found: &[Surveyed]) -> Result<Suspects, Fault> {
         let jobs: Vec<String> = found.iter().filter_map(|one| one.job.clone()).collect();
-        let phases =
-            if jobs.is_empty() { Vec::new() } else { self.store.phases(&jobs).await.map_err(store_fault)? };
-        let phases: BTreeMap<String, Phase> = phases.into_iter().collect();
-        let mut owners = BTreeMap::new();
+        let gone = if jobs.is_empty() {
+            Vec::new()
+        } else {
+            self.store.gone_or_unknown(&jobs).await.map_err(store_fault)?
+        };
+        let gone: BTreeMap<String, Option<Phase>> = gone.into_iter().collect();
+        let mut suspects = Suspects::new();
         for one in found {
-            let owner = match &one.job {
-                Some(job) => match phases.get(job) {
-                    Some(phase) => Some(self.owner(job, *phase, one.id.as_deref()).await?),
-                    None => None,
+            let job = match &one.job {
+                Some(job) => match gone.get(job) {
+                    None => continue,
+                    Some(phase) => phase.map(|phase| (job.clone(), phase)),
                 },
                 None => {
                     let newest = self.store.job_of_guest(&one.guest).await.map_err(store_fault)?;
-                    match newest {
-                        Some(row) => Some(self.owner(&row.id, row.phase, one.id.as_deref()).await?),
-                        None => None,
-                    }
+                    newest.map(|row| (row.id, row.phase))
                 }
             };
-            owners.extend(owner.map(|owner| (one.clone(), owner)));
+            let owner = match job {
+                Some((job, phase)) => Some(self.owner(&job, phase, one.id.as_deref()).await?),
+                None => None,
+            };
+            suspects.insert(one.clone(), owner);
         }
-        Ok(owners)
+        Ok(suspects)
     }
 
     /// Of a job that was rolled back it is asked when; a guest that had been ready had no request under way any more.
@@ -228,6 +233,9 @@ pub(super) struct Owner {
     is_it: bool,
 }
 
+/// Parts that may have nothing to be here for; None: nobody knows of them.
+pub(super) type Suspects = BTreeMap<Surveyed, Option<Owner>>;
+
 /// Parts that should not be there, since when they are seen.
 #[derive(Debug, Default)]
 struct Sightings {
@@ -248,11 +256,11 @@ pub(super) struct Verdict {
 impl Sightings {
     /// Only what belongs to a job that is rolled back is swept: an abandoned job's guest stays as it is, and what nobody
     /// knows is nobody's to remove.
-    fn judge(&mut self, found: &[Surveyed], owners: &BTreeMap<Surveyed, Owner>, now: Instant) -> Verdict {
+    fn judge(&mut self, suspects: &Suspects, now: Instant) -> Verdict {
         let mut verdict = Verdict::default();
-        let gone: BTreeSet<&String> = found
-            .iter()
-            .filter_map(|one| owners.get(one))
+        let gone: BTreeSet<&String> = suspects
+            .values()
+            .flatten()
             .filter(|owner| owner.phase == Phase::RolledBack && owner.recent && owner.is_it)
             .map(|owner| &owner.job)
             .collect();
@@ -265,8 +273,11 @@ impl Sightings {
             }
         }
         let returned = |owner: &Owner| owner.phase == Phase::RolledBack && !(owner.recent && owner.is_it);
-        let strangers: BTreeSet<Surveyed> =
-            found.iter().filter(|one| owners.get(*one).is_none_or(returned)).cloned().collect();
+        let strangers: BTreeSet<Surveyed> = suspects
+            .iter()
+            .filter(|(_, owner)| owner.as_ref().is_none_or(returned))
+            .map(|(one, _)| one.clone())
+            .collect();
         verdict.strangers = strangers.difference(&self.strangers).cloned().collect();
         self.strangers = strangers;
         verdict
@@ -284,34 +295,36 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_was_rolled_back_is_swept_and_only_after_a_grace() {
         let found = [part(Some("j1"), "a"), part(None, "b"), part(Some("j3"), "c"), part(Some("j4"), "d")];
-        let owner = |job: &str, phase| Owner { job: job.into(), phase, recent: true, is_it: true };
-        let owners: BTreeMap<Surveyed, Owner> = [
+        let owner = |job: &str, phase| Some(Owner { job: job.into(), phase, recent: true, is_it: true });
+        let suspects: Suspects = [
             (found[0].clone(), owner("j1", Phase::RolledBack)),
             (found[1].clone(), owner("j2", Phase::RolledBack)),
             (found[2].clone(), owner("j3", Phase::Abandoned)),
             (found[3].clone(), owner("j4", Phase::Done)),
         ]
         .into();
+        let mut without_first = suspects.clone();
+        without_first.remove(&found[0]);
         let mut seen = Sightings::default();
         let now = Instant::now();
-        assert_eq!(seen.judge(&found, &owners, now), Verdict::default());
-        assert_eq!(seen.judge(&found, &owners, now + GRACE / 2), Verdict::default());
-        assert_eq!(seen.judge(&found, &owners, now + GRACE).sweep, ["j1", "j2"]);
-        assert_eq!(seen.judge(&found, &owners, now + GRACE * 2), Verdict::default(), "it was asked for");
-        assert_eq!(seen.judge(&found[1..], &owners, now + GRACE + AGAIN).sweep, ["j2"]);
+        assert_eq!(seen.judge(&suspects, now), Verdict::default());
+        assert_eq!(seen.judge(&suspects, now + GRACE / 2), Verdict::default());
+        assert_eq!(seen.judge(&suspects, now + GRACE).sweep, ["j1", "j2"]);
+        assert_eq!(seen.judge(&suspects, now + GRACE * 2), Verdict::default(), "it was asked for");
+        assert_eq!(seen.judge(&without_first, now + GRACE + AGAIN).sweep, ["j2"]);
         let later = now + GRACE + AGAIN + GRACE;
-        assert_eq!(seen.judge(&found, &owners, later), Verdict::default(), "j1 is new again");
+        assert_eq!(seen.judge(&suspects, later), Verdict::default(), "j1 is new again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_guest_that_came_back_after_its_job_is_left_alone() {
         let found = [part(Some("j1"), "a")];
         let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: false, is_it: true };
-        let owners: BTreeMap<Surveyed, Owner> = [(found[0].clone(), owner)].into();
+        let suspects: Suspects = [(found[0].clone(), Some(owner))].into();
         let mut seen = Sightings::default();
         let now = Instant::now();
-        assert_eq!(seen.judge(&found, &owners, now).strangers, found, "it is told of");
-        assert_eq!(seen.judge(&found, &owners, now + GRACE * 9), Verdict::default(), "once, and never swept");
+        assert_eq!(seen.judge(&suspects, now).strangers, found, "it is told of");
+        assert_eq!(seen.judge(&suspects, now + GRACE * 9), Verdict::default(), "once, and never swept");
     }
 
     #[tokio::test(start_paused = true)]
@@ -320,11 +333,11 @@ mod tests {
         assert!(copy.is_of("j1", Some("900")) && copy.is_of("j1", None));
         assert!(!copy.is_of("j1", Some("101")) && !copy.is_of("j2", Some("900")));
         let owner = Owner { job: "j1".into(), phase: Phase::RolledBack, recent: true, is_it: false };
-        let owners: BTreeMap<Surveyed, Owner> = [(copy.clone(), owner)].into();
+        let suspects: Suspects = [(copy.clone(), Some(owner))].into();
         let (mut seen, now) = (Sightings::default(), Instant::now());
         let found = [copy];
-        assert_eq!(seen.judge(&found, &owners, now).strangers, found);
-        assert_eq!(seen.judge(&found, &owners, now + GRACE * 9), Verdict::default());
+        assert_eq!(seen.judge(&suspects, now).strangers, found);
+        assert_eq!(seen.judge(&suspects, now + GRACE * 9), Verdict::default());
     }
 
     #[test]
@@ -336,11 +349,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn strangers_are_told_of_once_and_never_swept() {
-        let found = [part(Some("x"), "a"), part(None, "b")];
+        let suspects: Suspects = [part(Some("x"), "a"), part(None, "b")].map(|one| (one, None)).into();
         let mut seen = Sightings::default();
         let now = Instant::now();
-        let first = seen.judge(&found, &BTreeMap::new(), now);
+        let first = seen.judge(&suspects, now);
         assert_eq!((first.strangers.len(), first.sweep.len()), (2, 0));
-        assert_eq!(seen.judge(&found, &BTreeMap::new(), now + GRACE * 20), Verdict::default());
+        assert_eq!(seen.judge(&suspects, now + GRACE * 20), Verdict::default());
     }
 }

@@ -85,15 +85,21 @@ impl Store {
         Ok(Some(Ground { claim, answered, twin: row.get(next + 3) }))
     }
 
-    /// The state of each of these jobs that there is.
-    pub async fn phases(&self, jobs: &[String]) -> Result<Vec<(String, Phase)>, StoreError> {
-        let select =
-            format!("SELECT id, phase FROM jobs WHERE id IN {}", self.database.dialect().texts("$1"));
+    /// Those of these jobs that are rolled back, and those (None) that there are none of: of a large fleet, few.
+    pub async fn gone_or_unknown(&self, jobs: &[String]) -> Result<Vec<(String, Option<Phase>)>, StoreError> {
+        let select = format!(
+            "WITH listed(id) AS {} SELECT listed.id, jobs.phase FROM listed LEFT JOIN jobs ON jobs.id = listed.id \
+             WHERE jobs.id IS NULL OR jobs.phase = $2",
+            self.database.dialect().texts("$1")
+        );
         let rows = sqlx::query(AssertSqlSafe(select))
             .bind(text("a list of jobs", jobs)?)
+            .bind(Phase::RolledBack.as_str())
             .fetch_all(&mut *self.database.reader().await?)
             .await
             .map_err(failed("look at jobs"))?;
-        rows.iter().map(|row| Ok((row.get(0), phase(row.get(1))?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.get(0), row.get::<Option<String>, _>(1).map(phase).transpose()?)))
+            .collect()
     }
 }

@@ -143,3 +143,22 @@ pub(crate) async fn lists_come_page_by_page(rig: &Rig) {
     counts.sort_by_key(|(_, count)| *count);
     assert_eq!(counts, [(Phase::Running, 1), (Phase::Queued, 24)]);
 }
+
+pub(crate) async fn the_gone_and_the_unknown_are_told_apart_from_the_living(rig: &Rig) {
+    create(&rig.store, "gone").await;
+    let mut gone = Driven::claim(&rig.store, "here").await;
+    gone.step(&rig.store, "make").await;
+    gone.roll_back(&rig.store).await;
+    create(&rig.store, "ready").await;
+    Driven::claim(&rig.store, "here").await.finish(&rig.store).await;
+    create(&rig.store, "waits").await;
+    let asked = ["gone", "ready", "nobody's", "waits", "o'clock\"\\"].map(str::to_owned);
+    let mut told = rig.store.gone_or_unknown(&asked).await.unwrap();
+    told.sort_by(|one, other| one.0.cmp(&other.0));
+    let unknown = |job: &str| (job.to_owned(), None);
+    assert_eq!(
+        told,
+        [("gone".to_owned(), Some(Phase::RolledBack)), unknown("nobody's"), unknown("o'clock\"\\")]
+    );
+    assert!(rig.store.gone_or_unknown(&[]).await.unwrap().is_empty());
+}

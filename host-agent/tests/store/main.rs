@@ -65,6 +65,7 @@ suite! {
     jobs::one_guest_has_one_live_job_whoever_makes_it,
     jobs::requests_survive_and_the_latest_counts,
     jobs::lists_come_page_by_page,
+    jobs::the_gone_and_the_unknown_are_told_apart_from_the_living,
     requests::one_of_two_who_ask_at_once_is_the_first,
     requests::what_takes_back_overrules_and_nothing_else_overwrites,
     requests::an_abandoned_guest_is_let_go_with_the_event,

@@ -195,8 +195,9 @@ async fn what_came_late_is_swept_and_what_is_unknown_is_left() {
         rig.paper.world().objects.insert(owner.to_owned(), late);
     }
     let found = rig.paper.survey().await.unwrap();
-    let owners = rig.service.owners(&found).await.unwrap();
-    assert_eq!(owners.len(), 1);
+    let suspects = rig.service.suspects(&found).await.unwrap();
+    let known: Vec<bool> = suspects.values().map(Option::is_some).collect();
+    assert_eq!((known.len(), known.iter().filter(|known| **known).count()), (2, 1));
     rig.service.act_on(&*rig.paper, Verdict { sweep: vec![job.clone()], strangers: vec![] }).await;
     while !rig.has_event(&job, |event| matches!(event, Event::Swept { .. })).await {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
