@@ -121,9 +121,8 @@ async fn figures(fleet: &Fleet, reports: &[(String, String)]) -> Figures {
         (
             "match a report with its job",
             median(async |n| {
-                let claim = &guest(n).1.claim.id;
-                assert!(store.claim(claim).await.unwrap().is_some());
-                assert!(store.report_of_claim(claim).await.unwrap().is_some());
+                let claim = store.claim(&guest(n).1.claim.id).await.unwrap().unwrap();
+                assert!(store.report_of_job(&claim.job).await.unwrap().is_some());
             })
             .await,
         ),

@@ -113,10 +113,6 @@ impl Store {
         self.one_report("sha256", sha256).await
     }
 
-    pub async fn report_of_claim(&self, claim_id: &str) -> Result<Option<StoredReport>, StoreError> {
-        self.one_report("claim_id", claim_id).await
-    }
-
     /// Digest of the job's report and when it came, without reading the report.
     pub async fn report_came(&self, job: &str) -> Result<Option<(String, u64)>, StoreError> {
         let row = sqlx::query("SELECT sha256, received_at_ms FROM reports WHERE job = $1")

@@ -1,4 +1,4 @@
-//! Following tasks, finding lost ones, and asking whether a VMID is free.
+//! Following tasks, and asking whether a VMID is free.
 
 use std::time::Duration;
 
@@ -137,32 +137,6 @@ async fn a_deadline_holds_however_silent_the_server_is() {
     let end = server.client().with_patience(patient).follow(&upid("vzrestore"), deadline).await;
     assert!(matches!(end, TaskEnd::Unknown { .. }), "{end:?}");
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
-}
-
-#[tokio::test]
-async fn a_task_whose_name_was_lost_is_found_again() {
-    let line = |started: &str, kind: &str, vmid: u32, rest: &str| {
-        format!(r#"{{"upid":"UPID:pve1:00000D27:00056742:{started}:{kind}:{vmid}:lab@pve!host:"{rest}}}"#)
-    };
-    let ended = r#","status":"OK","endtime":"1795260030""#;
-    let list = [
-        line("6B017F30", "vzrestore", 104, r#","status":"RUNNING""#),
-        line("6B017F20", "vzrestore", 104, ended),
-        line("6B017F00", "vzrestore", 104, ended),
-        line("6B017F21", "vzstart", 104, ended),
-        line("6B017F22", "vzrestore", 105, ""),
-    ];
-    let server = Server::start(move |_, _| ok(&format!("[{}]", list.join(",")))).await;
-    let client = server.client();
-    let found = client.find_task("pve1", 104, "vzrestore", 0x6b01_7f10).await.unwrap().unwrap();
-    assert_eq!((found.upid.started, found.ended.as_deref()), (0x6b01_7f20, Some("OK")));
-    let running = client.find_task("pve1", 104, "vzrestore", 0x6b01_7f25).await.unwrap().unwrap();
-    assert_eq!(running.ended, None);
-    assert_eq!(client.find_task("pve1", 104, "vzrestore", 0x6b01_7f31).await.unwrap(), None);
-    let asked = &server.seen()[0].line;
-    for part in ["vmid=104", "since=1795260176", "typefilter=vzrestore", "source=all"] {
-        assert!(asked.contains(part), "{asked}");
-    }
 }
 
 #[tokio::test]

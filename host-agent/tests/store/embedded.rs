@@ -319,7 +319,7 @@ async fn a_store_of_the_first_release_keeps_everything() {
         assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
         assert_eq!(JobStore::events(&store, "ready").await.unwrap().len(), 3);
         assert!(store.claim("c1").await.unwrap().unwrap().expired);
-        assert_eq!(store.report_of_claim("c1").await.unwrap().unwrap().guest, "web-1");
+        assert_eq!(store.report_of_job("ready").await.unwrap().unwrap().guest, "web-1");
         assert_eq!(store.refusals().await.unwrap().len(), 1);
         let holder = store.holder_of_key("SHA256:one", "new", "new").await.unwrap();
         assert_eq!(holder.as_deref(), Some("web-1"));

@@ -148,9 +148,9 @@ async fn figures_of_growth() {
                 .await,
             ),
             (
-                "report of a claim",
+                "report of a job",
                 median(async |n| {
-                    store.report_of_claim(&id(n)).await.unwrap().unwrap();
+                    store.report_of_job(&id(n)).await.unwrap().unwrap();
                 })
                 .await,
             ),

@@ -63,7 +63,7 @@ pub(crate) async fn a_claim_is_answered_once(rig: &Rig) {
     let taken = [first.unwrap(), second.unwrap()];
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{taken:?}");
     let winner = if taken[0] { one } else { two };
-    let stored = rig.other.report_of_claim("c1").await.unwrap().unwrap();
+    let stored = rig.other.report_of_job("j1").await.unwrap().unwrap();
     assert_eq!((stored.sha256, stored.ack), (winner.sha256.clone(), winner.ack.clone()));
     assert!(!rig.store.take_report(&winner, &[]).await.unwrap(), "the same bytes again");
     rig.store.set_trust(&winner.sha256, Trust::Attested).await.unwrap();

@@ -27,7 +27,6 @@ use tracing::{debug, warn};
 
 use call::{Call, Limits};
 use endpoint::cluster::NextId;
-use endpoint::task::{ListTasks, TaskLine};
 use endpoint::{Endpoint, Unreadable};
 use link::{Address, ApiToken, Nodes, Pin};
 use verdict::{ApiError, Class, Code, Patience};
@@ -195,32 +194,6 @@ impl Client {
             Err(ApiError { class: Class::Rejected { code: Code::Exists, .. }, .. }) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// The task that a change started whose answer was lost: the oldest of this type on this guest that began at
-    /// `since` or later (seconds since 1970 by the node's clock). None: none did, yet.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub async fn find_task(
-        &self,
-        node: &str,
-        vmid: u32,
-        kind: &str,
-        since: u64,
-    ) -> Result<Option<TaskLine>, ApiError> {
-        let list = ListTasks {
-            node: node.to_owned(),
-            vmid: Some(vmid),
-            since: Some(since),
-            kind: Some(kind.to_owned()),
-            limit: None,
-        };
-        let lines = self.send(&list).await?;
-        let ours = |line: &TaskLine| {
-            line.upid.kind == kind && line.upid.vmid() == Some(vmid) && line.upid.started >= since
-        };
-        Ok(lines.into_iter().filter(ours).min_by_key(|line| line.upid.started))
     }
 }
 
