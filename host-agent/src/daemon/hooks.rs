@@ -1,12 +1,11 @@
 //! Whom ends of jobs are told, as the configuration says: reads secrets and authorities, which it only names.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use firstlight_shared::error::Code;
 
-use crate::backend::link::pin::{Pin, PinError};
+use super::pins::{AuthorityError, pin};
 use crate::config::{PinSettings, SecretError, Settings, WebhookSettings};
 use crate::outbox::{Address, Postbox, Target};
 use crate::traces::Collector;
@@ -29,19 +28,11 @@ pub enum HookError {
         #[source]
         source: SecretForm,
     },
-    #[error("the authority's file {path} of the webhook `{name}` cannot be read")]
+    #[error("what the server of the webhook `{name}` is known by cannot be used")]
     Authority {
         name: String,
-        path: PathBuf,
         #[source]
-        source: std::io::Error,
-    },
-    #[error("the authority's file {path} of the webhook `{name}` cannot be used")]
-    BadAuthority {
-        name: String,
-        path: PathBuf,
-        #[source]
-        source: PinError,
+        source: AuthorityError,
     },
     #[error("the address of the webhook `{name}` cannot be used")]
     Address {
@@ -56,7 +47,7 @@ impl Code for HookError {
         match self {
             Self::Secret { source, .. } => source.code(),
             Self::SecretForm { .. } => "webhook-secret",
-            Self::Authority { .. } | Self::BadAuthority { .. } | Self::Address { .. } => "webhook-server",
+            Self::Authority { .. } | Self::Address { .. } => "webhook-server",
         }
     }
 }
@@ -71,7 +62,7 @@ impl HookError {
             Self::SecretForm { .. } => {
                 "make one with `(printf whsec_; openssl rand -base64 32) > FILE`, and give it to the receiver"
             }
-            Self::Authority { .. } | Self::BadAuthority { .. } | Self::Address { .. } => {
+            Self::Authority { .. } | Self::Address { .. } => {
                 "`ca` of the [[webhook]] names a file of PEM that the companion's user can read; without it and `keys` the system's authorities count (Debian's package ca-certificates)"
             }
         }
@@ -108,26 +99,8 @@ pub(super) fn targets(
 }
 
 fn postbox(name: &str, address: &Address, known_by: &PinSettings) -> Result<Postbox, HookError> {
-    let pin = if address.secure { Some(pin(name, known_by)?) } else { None };
+    let known = || pin(known_by).map_err(|source| HookError::Authority { name: name.to_owned(), source });
+    let pin = if address.secure { Some(known()?) } else { None };
     Postbox::new(address.clone(), pin.as_ref())
         .map_err(|source| HookError::Address { name: name.to_owned(), source })
-}
-
-fn pin(name: &str, settings: &PinSettings) -> Result<Pin, HookError> {
-    match settings {
-        PinSettings::Keys(keys) => Ok(Pin::Keys(keys.clone())),
-        PinSettings::Leaves(leaves) => Ok(Pin::Leaves(leaves.clone())),
-        PinSettings::Authority(path) | PinSettings::Servers(path) => {
-            let pem = std::fs::read(path).map_err(|source| HookError::Authority {
-                name: name.to_owned(),
-                path: path.clone(),
-                source,
-            })?;
-            Pin::authority(&pem).map_err(|source| HookError::BadAuthority {
-                name: name.to_owned(),
-                path: path.clone(),
-                source,
-            })
-        }
-    }
 }

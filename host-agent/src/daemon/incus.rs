@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use firstlight_shared::error::Code;
 
+use super::pins::{AuthorityError, pin};
 use crate::backend::incus::client::call::Limits;
 use crate::backend::incus::client::link::{ClientCertificate, IdentityError, Place, Server};
 use crate::backend::incus::client::verdict::Patience;
 use crate::backend::incus::client::{Settings as ClientSettings, SettingsError};
 use crate::backend::incus::{Defaults, IncusConfig, Reports};
-use crate::backend::link::pin::{Pin, PinError};
-use crate::config::{IncusSettings, PinSettings, RemotePlace, RemoteSettings, SecretError, Settings};
+use crate::config::{IncusSettings, RemotePlace, RemoteSettings, SecretError, Settings};
 
 #[derive(Debug, thiserror::Error)]
 pub enum IncusError {
@@ -34,18 +34,8 @@ pub enum IncusError {
         #[source]
         source: IdentityError,
     },
-    #[error("the authority's file {path} cannot be read")]
-    Authority {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the authority's file {path} cannot be used")]
-    BadAuthority {
-        path: PathBuf,
-        #[source]
-        source: PinError,
-    },
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error("its client cannot be made")]
     Client(#[source] SettingsError),
 }
@@ -55,7 +45,7 @@ impl Code for IncusError {
         match self {
             Self::Key { source, .. } => source.code(),
             Self::Certificate { .. } | Self::Identity { .. } => "incus-certificate",
-            Self::Authority { .. } | Self::BadAuthority { .. } => "incus-authority",
+            Self::Authority(_) => "incus-authority",
             Self::Client(_) => "incus-settings",
         }
     }
@@ -74,7 +64,7 @@ impl IncusError {
             Self::Certificate { .. } | Self::Identity { .. } => {
                 "PEM is wanted, the certificate that `incus config trust list` on the server shows, and its key"
             }
-            Self::Authority { .. } | Self::BadAuthority { .. } => {
+            Self::Authority(_) => {
                 "`ca` and `server_certificate` name files of PEM that the companion's user can read"
             }
             Self::Client(_) => {
@@ -135,20 +125,6 @@ fn read(remote: &str, path: &Path) -> Result<Vec<u8>, IncusError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn pin(settings: &PinSettings) -> Result<Pin, IncusError> {
-    match settings {
-        PinSettings::Keys(keys) => Ok(Pin::Keys(keys.clone())),
-        PinSettings::Leaves(leaves) => Ok(Pin::Leaves(leaves.clone())),
-        PinSettings::Authority(path) | PinSettings::Servers(path) => {
-            let pem =
-                std::fs::read(path).map_err(|source| IncusError::Authority { path: path.clone(), source })?;
-            let is_own = matches!(settings, PinSettings::Servers(_));
-            let pin = if is_own { Pin::servers(&pem) } else { Pin::authority(&pem) };
-            pin.map_err(|source| IncusError::BadAuthority { path: path.clone(), source })
-        }
-    }
 }
 
 fn defaults(incus: &IncusSettings) -> Defaults {

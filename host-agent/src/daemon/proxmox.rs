@@ -1,16 +1,16 @@
 //! What the backend `proxmox` is told: reads its token and authority, which the configuration only names.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 
 use firstlight_shared::error::Code;
 
+use super::pins::{AuthorityError, pin};
 use crate::backend::proxmox::client::call::Limits;
-use crate::backend::proxmox::client::link::{ApiToken, Pin, PinError, TokenError};
+use crate::backend::proxmox::client::link::{ApiToken, TokenError};
 use crate::backend::proxmox::client::verdict::Patience;
 use crate::backend::proxmox::client::{Settings as ClientSettings, SettingsError};
 use crate::backend::proxmox::{Defaults, ProxmoxConfig, Reports};
-use crate::config::{PinSettings, ProxmoxSettings, SecretError, SecretFile, Settings};
+use crate::config::{ProxmoxSettings, SecretError, SecretFile, Settings};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProxmoxError {
@@ -22,18 +22,8 @@ pub enum ProxmoxError {
         #[source]
         source: TokenError,
     },
-    #[error("the authority's file {path} cannot be read")]
-    Authority {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the authority's file {path} cannot be used")]
-    BadAuthority {
-        path: PathBuf,
-        #[source]
-        source: PinError,
-    },
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error("its client cannot be made")]
     Client(#[source] SettingsError),
 }
@@ -43,7 +33,7 @@ impl Code for ProxmoxError {
         match self {
             Self::Token(error) => error.code(),
             Self::BadToken { .. } => "proxmox-token",
-            Self::Authority { .. } | Self::BadAuthority { .. } => "proxmox-authority",
+            Self::Authority(_) => "proxmox-authority",
             Self::Client(_) => "proxmox-settings",
         }
     }
@@ -62,7 +52,7 @@ impl ProxmoxError {
             Self::BadToken { .. } => {
                 "one line is wanted, USER@REALM!NAME=SECRET: `pveum user token add` shows the secret once"
             }
-            Self::Authority { .. } | Self::BadAuthority { .. } => {
+            Self::Authority(_) => {
                 "proxmox.ca names a copy of a node's /etc/pve/pve-root-ca.pem, readable for the companion's user"
             }
             Self::Client(_) => {
@@ -93,20 +83,6 @@ pub fn proxmox_config(
     };
     let reports = Reports { url: settings.reports.url.clone(), port: settings.reports.listen.port() };
     Ok(Some(ProxmoxConfig { client, defaults: defaults(proxmox), reports }))
-}
-
-fn pin(settings: &PinSettings) -> Result<Pin, ProxmoxError> {
-    match settings {
-        PinSettings::Keys(keys) => Ok(Pin::Keys(keys.clone())),
-        PinSettings::Leaves(leaves) => Ok(Pin::Leaves(leaves.clone())),
-        PinSettings::Authority(path) | PinSettings::Servers(path) => {
-            let pem = std::fs::read(path)
-                .map_err(|source| ProxmoxError::Authority { path: path.clone(), source })?;
-            let is_own = matches!(settings, PinSettings::Servers(_));
-            let pin = if is_own { Pin::servers(&pem) } else { Pin::authority(&pem) };
-            pin.map_err(|source| ProxmoxError::BadAuthority { path: path.clone(), source })
-        }
-    }
 }
 
 fn defaults(proxmox: &ProxmoxSettings) -> Defaults {
