@@ -6,6 +6,7 @@ use firstlight_shared::text::escape;
 use firstlight_shared::wire::Report;
 use serde::Serialize;
 
+use crate::backend::leads_somewhere;
 use crate::store::Shared;
 
 /// The identities of one guest, as pairs of kind and value.
@@ -32,20 +33,10 @@ pub fn identities(guest: &str, report: &Report) -> Identities {
     values.extend(identity.ssh_host_keys.iter().map(|key| ("ssh-host-key", key.fingerprint.clone())));
     for interface in &report.network {
         values.extend(interface.mac.filter(|mac| mac.0 != [0; 6]).map(|mac| ("mac", mac.to_string())));
-        let global = interface.addresses.iter().map(|address| address.address).filter(is_global);
+        let global = interface.addresses.iter().map(|address| address.address).filter(leads_somewhere);
         values.extend(global.map(|address| ("address", address.to_string())));
     }
     Identities { guest: guest.to_owned(), values }
-}
-
-/// Neither loopback nor link-local.
-pub fn is_global(address: &std::net::IpAddr) -> bool {
-    match address {
-        std::net::IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
-        std::net::IpAddr::V6(v6) => {
-            !v6.is_loopback() && (v6.segments()[0] & 0xffc0) != 0xfe80 && !v6.is_unspecified()
-        }
-    }
 }
 
 /// What `guest` shares with others, as the store found it: one entry for each identity. Values are a guest's word, and escaped.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::Value;
 
-use crate::backend::incus::client::{events, link::Address as Server, operation::OperationId};
+use crate::backend::incus::client::{events, link::SERVERS, operation::OperationId};
 use crate::backend::proxmox::client::endpoint::{
     Endpoint, access, agent, cluster, config as guest_config, guest, lxc, node, snapshot, storage, task,
 };
@@ -40,7 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("known-hosts", known_hosts),
     ("places", |bytes| {
         text(bytes, |text| {
-            drop((text.parse::<Server>(), text.parse::<OperationId>(), text.parse::<Upid>()));
+            drop((SERVERS.read(text), text.parse::<OperationId>(), text.parse::<Upid>()));
         });
     }),
     ("pve-answer", pve_answer),

@@ -30,7 +30,7 @@ pub use refusal::{ID_TAKEN, blames_plan, is_silence};
 pub use secret::{FileMode, Owner, SecretFile, SecretPlan, SecretSource, account_number, secrets_problem};
 pub use seen::{
     Adopted, Look, LookBudget, MemoryInUse, Observed, Ran, RunningGuest, Snapshot, Surveyed, Told, Trouble,
-    Unseen,
+    Unseen, leads_somewhere,
 };
 
 /// How a claim comes to a guest of this backend.

@@ -147,3 +147,35 @@ pub struct Adopted {
     pub kind: Option<Kind>,
     pub allocation: Allocation,
 }
+
+/// Others can reach a guest by it: it is not the guest's way to itself, and not what is on every link.
+pub fn leads_somewhere(address: &IpAddr) -> bool {
+    let of_one_link = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !of_one_link && !address.is_loopback() && !address.is_unspecified()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beacons_and_loopbacks_are_no_addresses_of_a_guest() {
+        for (address, expected) in [
+            ("10.78.0.104", true),
+            ("fd00::7", true),
+            ("127.83.1.2", false),
+            ("fe80:5e11::1", false),
+            ("fe80::1", false),
+            ("febf::1", false),
+            ("169.254.1.1", false),
+            ("::1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+        ] {
+            assert_eq!(leads_somewhere(&address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}

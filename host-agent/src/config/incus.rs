@@ -9,7 +9,7 @@ use super::read::{Reader, path};
 use super::secret::SecretFile;
 use super::settings::{IncusSettings, PinSettings, RemotePlace, RemoteSettings};
 use super::value::{Setting, Value, list_of};
-use crate::backend::incus::client::link::{Address, Proxy};
+use crate::backend::incus::client::link::{Address, Proxy, SERVERS};
 use crate::backend::link::pin::Fingerprint;
 
 const TABLE: &str = "incus";
@@ -20,7 +20,7 @@ const LOCAL: &str = "local";
 impl Setting for Option<Address> {
     const WANTED: &'static str = "a server's address, https://HOST or https://HOST:PORT,";
     fn read(value: &Value) -> Option<Self> {
-        value.text()?.parse().ok().map(Some)
+        SERVERS.read(value.text()?).ok().map(Some)
     }
 }
 

@@ -11,14 +11,14 @@ use super::read::{Reader, path};
 use super::secret::SecretFile;
 use super::settings::{PinSettings, ProxmoxSettings};
 use super::value::{Setting, Value, list_of};
-use crate::backend::proxmox::client::link::{Address, Fingerprint};
+use crate::backend::proxmox::client::link::{Address, Fingerprint, NODES};
 
 const TABLE: &str = "proxmox";
 
 impl Setting for Vec<Address> {
     const WANTED: &'static str = "a list of nodes, each HOST or HOST:PORT,";
     fn read(value: &Value) -> Option<Self> {
-        list_of(value, |text| text.parse().ok())
+        list_of(value, |text| NODES.read(text).ok())
     }
 }
 

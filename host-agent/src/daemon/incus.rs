@@ -10,7 +10,8 @@ use crate::backend::incus::client::call::Limits;
 use crate::backend::incus::client::link::{ClientCertificate, IdentityError, Place, Server};
 use crate::backend::incus::client::verdict::Patience;
 use crate::backend::incus::client::{Settings as ClientSettings, SettingsError};
-use crate::backend::incus::{Defaults, IncusConfig, Reports};
+use crate::backend::incus::{Defaults, IncusConfig};
+use crate::backend::link::Reports;
 use crate::config::{IncusSettings, RemotePlace, RemoteSettings, SecretError, Settings};
 
 #[derive(Debug, thiserror::Error)]

@@ -5,11 +5,12 @@ use std::ffi::OsStr;
 use firstlight_shared::error::Code;
 
 use super::pins::{AuthorityError, pin};
+use crate::backend::link::Reports;
 use crate::backend::proxmox::client::call::Limits;
 use crate::backend::proxmox::client::link::{ApiToken, TokenError};
 use crate::backend::proxmox::client::verdict::Patience;
 use crate::backend::proxmox::client::{Settings as ClientSettings, SettingsError};
-use crate::backend::proxmox::{Defaults, ProxmoxConfig, Reports};
+use crate::backend::proxmox::{Defaults, ProxmoxConfig};
 use crate::config::{ProxmoxSettings, SecretError, SecretFile, Settings};
 
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,8 @@ use firstlight::backend::findings::{Findings, State};
 use firstlight::backend::incus::client::Settings;
 use firstlight::backend::incus::client::link::Place;
 use firstlight::backend::incus::doctor::examine;
-use firstlight::backend::incus::{Defaults, IncusConfig, Reports};
+use firstlight::backend::incus::{Defaults, IncusConfig};
+use firstlight::backend::link::Reports;
 use firstlight_tests::rig::incus::{IncusServer, SILENT_NETWORK};
 
 use crate::real::{far_place, settings, trust};

@@ -3,7 +3,8 @@
 use firstlight::backend::incus::client::endpoint::instance::DeleteInstance;
 use firstlight::backend::incus::client::link::Place as Way;
 use firstlight::backend::incus::client::{Client, Settings};
-use firstlight::backend::incus::{Defaults, Incus, IncusConfig, Reports};
+use firstlight::backend::incus::{Defaults, Incus, IncusConfig};
+use firstlight::backend::link::Reports;
 use firstlight::backend::{Backend as _, Place};
 use firstlight_tests::rig::incus::IncusServer;
 

@@ -152,11 +152,7 @@ async fn a_certificate_without_its_key_is_worth_nothing() {
             assert_eq!(error.class, Class::NeverSent(Unsent::Unreachable), "{error}");
             assert_eq!(server.seen().len(), 0);
         }
-        assert!(
-            fetch_certificate(&server.address.host, server.address.port, Duration::from_secs(5))
-                .await
-                .is_err()
-        );
+        assert!(fetch_certificate(&server.address, Duration::from_secs(5)).await.is_err());
     }
 }
 
@@ -182,12 +178,11 @@ async fn what_a_server_presents_can_be_looked_at_and_pinned() {
     let ours = authority();
     let key = KeyPair::generate().unwrap();
     let server = server(&leaf(&ours, &key, "127.0.0.1", 2099), &key).await;
-    let presented =
-        fetch_certificate(&server.address.host, server.address.port, Duration::from_secs(5)).await.unwrap();
+    let presented = fetch_certificate(&server.address, Duration::from_secs(5)).await.unwrap();
     assert_eq!(presented.certificate, Fingerprint::of(&server.certificate));
     assert_eq!(presented.chain, std::slice::from_ref(&server.certificate));
     assert!(is_taken(&server, &Pin::Keys(vec![presented.key])).await);
     assert!(is_taken(&server, &Pin::Leaves(vec![presented.certificate])).await);
     let nobody = crate::server::nobody();
-    assert!(fetch_certificate(&nobody.host, nobody.port, Duration::from_secs(5)).await.is_err());
+    assert!(fetch_certificate(&nobody, Duration::from_secs(5)).await.is_err());
 }

@@ -16,7 +16,7 @@ use super::read::read;
 use super::site::name_of;
 use super::wanted::{macs_of, nic_names};
 use super::{Incus, stamp};
-use crate::backend::{GuestPlan, Look, LookBudget, Observed, Placement};
+use crate::backend::{GuestPlan, Look, LookBudget, Observed, Placement, leads_somewhere};
 use crate::outcome::Fault;
 
 /// A look has the server start a process in the guest's network namespace: some 50 ms of one core, which the guests that
@@ -114,14 +114,6 @@ async fn addresses(client: &Client, instance: &Instance) -> Result<Vec<IpAddr>, 
     }
 }
 
-/// A guest can be reached by it: it is no loopback and none of one link alone.
-fn leads_somewhere(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
-        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
-    }
-}
-
 /// Neither its plan nor its profiles give it an interface.
 fn has_no_network(plan: &GuestPlan, instance: &Instance) -> bool {
     plan.nics.is_empty() && nic_names(&instance.expanded_devices).is_empty()
@@ -161,20 +153,6 @@ mod tests {
         let instance: Instance = serde_json::from_value(instance).unwrap();
         assert_eq!(first_mac(&instance).unwrap().to_string(), "10:66:6a:00:00:01");
         assert_eq!(mounts(&instance), [PathBuf::from("/srv/data")]);
-    }
-
-    #[test]
-    fn addresses_of_one_link_lead_nowhere() {
-        for (address, leads) in [
-            ("10.0.0.5", true),
-            ("fd00::5", true),
-            ("127.0.0.1", false),
-            ("169.254.1.1", false),
-            ("::1", false),
-            ("fe80:5e11::1", false),
-        ] {
-            assert_eq!(leads_somewhere(&address.parse().unwrap()), leads, "{address}");
-        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod allocate;
 mod check;
 mod cleanup;
 pub mod doctor;
-mod endpoint;
 mod export;
 mod fault;
 mod golden;
@@ -23,6 +22,7 @@ mod operate;
 mod preflight;
 mod read;
 mod rename;
+mod reports;
 mod secret;
 mod settings;
 mod site;
@@ -40,11 +40,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use firstlight_shared::ids::GuestName;
 
-pub use settings::{Defaults, IncusConfig, Reports};
+pub use settings::{Defaults, IncusConfig};
 
 use self::client::link;
 use self::client::{Client, SettingsError};
 use crate::backend::link::CallWatch;
+use crate::backend::link::Reports;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, MemoryInUse, Observed, Place,
     Placement, Ran, ReportEndpoint, SecretFile, Snapshot, Stage, Surveyed, Taken, Told,
@@ -59,8 +60,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 pub struct Incus {
     /// The first is the usual one.
     remotes: Vec<Client>,
-    /// Of each remote: host and port, where it is not a socket of this machine.
-    hosts: Vec<Option<(String, u16)>>,
+    /// Of each remote, where it is not a socket of this machine.
+    hosts: Vec<Option<link::Address>>,
     defaults: Defaults,
     reports: Reports,
     bases: site::Bases,
@@ -76,7 +77,7 @@ impl Incus {
     pub fn new(config: IncusConfig) -> Result<Self, SettingsError> {
         let host = |settings: &client::Settings| match &settings.place {
             link::Place::Socket(_) => None,
-            link::Place::Server(server) => Some((server.address.host.clone(), server.address.port)),
+            link::Place::Server(server) => Some(server.address.clone()),
         };
         let hosts = config.remotes.iter().map(host).collect();
         let remotes = config.remotes.into_iter().map(Client::new).collect::<Result<_, _>>()?;

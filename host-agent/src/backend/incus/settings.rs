@@ -1,6 +1,7 @@
 //! What the backend is told.
 
 use super::client;
+use crate::backend::link::Reports;
 
 #[derive(Debug, Clone)]
 pub struct IncusConfig {
@@ -25,13 +26,4 @@ impl Default for Defaults {
     fn default() -> Self {
         Self { profiles: vec!["default".to_owned()], pool: None, network: None }
     }
-}
-
-/// Where its guests report to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reports {
-    /// None: the address that this machine has towards the server; for a socket, on the network of the guest.
-    pub url: Option<String>,
-    /// The report listener's port.
-    pub port: u16,
 }

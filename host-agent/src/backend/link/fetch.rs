@@ -10,7 +10,7 @@ use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::host_port;
+use super::address::Address;
 use super::pin::Fingerprint;
 use crate::tls::{Judge, Verifier, provider, spki};
 
@@ -49,8 +49,8 @@ pub enum FetchError {
 ///
 /// # Errors
 /// The server cannot be reached, or does not prove that it holds its certificate's key.
-pub async fn fetch_certificate(host: &str, port: u16, limit: Duration) -> Result<Presented, FetchError> {
-    fetch_over(host, port, TcpStream::connect((host, port)), limit).await
+pub async fn fetch_certificate(address: &Address, limit: Duration) -> Result<Presented, FetchError> {
+    fetch_over(address, TcpStream::connect((address.host.as_str(), address.port)), limit).await
 }
 
 /// The same over a way of the caller's own, such as a proxy.
@@ -58,14 +58,12 @@ pub async fn fetch_certificate(host: &str, port: u16, limit: Duration) -> Result
 /// # Errors
 /// As [`fetch_certificate`].
 pub async fn fetch_over(
-    host: &str,
-    port: u16,
+    server: &Address,
     connecting: impl Future<Output = std::io::Result<TcpStream>>,
     limit: Duration,
 ) -> Result<Presented, FetchError> {
-    let address = || host_port::shown(host, port);
-    let name =
-        ServerName::try_from(host.to_owned()).map_err(|_| FetchError::Address { address: address() })?;
+    let address = || server.to_string();
+    let name = server.server_name().map_err(|_| FetchError::Address { address: address() })?;
     let handshake = |source| FetchError::Handshake { address: address(), source };
     let (notes, connector) = noting().map_err(|error| handshake(std::io::Error::other(error)))?;
     let shake = async {

@@ -34,12 +34,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use firstlight_shared::ids::GuestName;
 
-pub use settings::{Defaults, ProxmoxConfig, Reports};
+pub use settings::{Defaults, ProxmoxConfig};
 
 use self::client::endpoint::guest::Kind;
 use self::client::{Client, SettingsError};
 use self::cluster::Cluster;
 use crate::backend::link::CallWatch;
+use crate::backend::link::Reports;
 use crate::backend::{
     Adopted, Allocation, Backend, ClaimChannel, GuestPlan, Look, LookBudget, Observed, Place, Placement,
     ReportEndpoint, SecretFile, Stage, Surveyed, Taken, Trouble,

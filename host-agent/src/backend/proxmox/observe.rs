@@ -1,17 +1,15 @@
 //! The guest as the cluster has it, and where its reports go.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
-
-use tokio::net::{UdpSocket, lookup_host};
 
 use super::client::endpoint::config::{GuestConfig, ReadConfig};
 use super::client::endpoint::guest::{Guest, Kind, ReadStatus};
-use super::client::link::Address;
 use super::client::verdict::Class;
 use super::stamp;
 use super::standing::target;
-use crate::backend::{Observed, Placement};
+use crate::backend::link::nowhere_to_report;
+use crate::backend::{Observed, Placement, leads_somewhere};
 use crate::outcome::Fault;
 
 impl super::Proxmox {
@@ -87,40 +85,18 @@ impl super::Proxmox {
         }
         let mut last = String::new();
         for address in self.client.addresses() {
-            match own_address(address).await {
-                Ok(own) => return Ok(format!("https://{}", SocketAddr::new(own, self.reports.port))),
+            match address.own_address_towards().await {
+                Ok(own) => return Ok(self.reports.url_at(own)),
                 Err(error) => last = format!("{address}: {error}"),
             }
         }
-        Err(Fault::new("no-report-address", format!("no way to a node was found ({last})")).with_hint(
-            "`reports.url` says where guests send their reports: https://ADDRESS:PORT of this machine",
-        ))
+        Err(nowhere_to_report(format!("no way to a node was found ({last})")))
     }
 }
 
 fn unstamped(guest: &Guest, job: &str) -> Fault {
     let fault = Fault::new("unstamped", format!("{guest} does not carry the stamp of job {job} any more"));
     fault.with_hint(format!("put the line `{}` back into its notes, and try again", stamp::line(job)))
-}
-
-/// The address that this machine would have as a sender to that node. Nothing is sent.
-async fn own_address(node: &Address) -> std::io::Result<IpAddr> {
-    let mut last = std::io::Error::other("the name has no address");
-    for there in lookup_host((node.host.as_str(), node.port)).await? {
-        let any: IpAddr = if there.is_ipv6() { [0_u16; 8].into() } else { [0_u8; 4].into() };
-        let socket = match UdpSocket::bind((any, 0)).await {
-            Ok(socket) => socket,
-            Err(error) => {
-                last = error;
-                continue;
-            }
-        };
-        match socket.connect(there).await {
-            Ok(()) => return Ok(socket.local_addr()?.ip()),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 /// `agent: 1`, `agent: enabled=1,type=virtio`.
@@ -138,18 +114,6 @@ fn mounts(config: &GuestConfig) -> Vec<PathBuf> {
     let mut found: Vec<_> = config.family("mp").collect();
     found.sort_by_key(|(number, _)| *number);
     found.iter().filter_map(|(_, mount)| mount.get("mp")).map(PathBuf::from).collect()
-}
-
-/// Not the guest's way to itself, and not what is on every link.
-fn leads_somewhere(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            !address.is_loopback() && !address.is_link_local() && !address.is_unspecified()
-        }
-        IpAddr::V6(address) => {
-            !address.is_loopback() && !address.is_unicast_link_local() && !address.is_unspecified()
-        }
-    }
 }
 
 #[cfg(test)]
@@ -179,27 +143,5 @@ mod tests {
         assert_eq!(first_mac(&container), Some("bc:24:11:00:00:01".parse().unwrap()));
         assert_eq!(mounts(&container), [PathBuf::from("/srv/a"), PathBuf::from("/srv/b")]);
         assert_eq!(first_mac(&config(json!({}))), None);
-    }
-
-    #[test]
-    fn beacons_and_loopbacks_are_no_addresses_of_a_guest() {
-        for (address, expected) in [
-            ("10.78.0.104", true),
-            ("fd00::7", true),
-            ("127.83.1.2", false),
-            ("fe80:5e11::1", false),
-            ("fe80::1", false),
-            ("169.254.1.1", false),
-            ("::1", false),
-        ] {
-            assert_eq!(leads_somewhere(&address.parse().unwrap()), expected, "{address}");
-        }
-    }
-
-    #[tokio::test]
-    async fn our_own_address_is_the_one_that_leads_there() {
-        let node = |host: &str| Address { host: host.to_owned(), port: 8006 };
-        assert_eq!(own_address(&node("127.0.0.1")).await.unwrap().to_string(), "127.0.0.1");
-        assert!(own_address(&node("no-such-host.invalid")).await.is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::client::Settings;
+use crate::backend::link::Reports;
 
 #[derive(Debug, Clone)]
 pub struct ProxmoxConfig {
@@ -41,13 +42,4 @@ impl Default for Defaults {
             allow_root_lines: false,
         }
     }
-}
-
-/// Where its guests report to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reports {
-    /// None: the address that this machine has towards the nodes.
-    pub url: Option<String>,
-    /// The report listener's port.
-    pub port: u16,
 }

@@ -9,7 +9,7 @@ use firstlight_shared::pin::SpkiPin;
 
 use super::super::client::{Client, Place};
 use crate::backend::findings::{Finding, State};
-use crate::backend::link::{fetch_certificate, host_port};
+use crate::backend::link::{Address, fetch_certificate};
 use crate::config::Settings;
 use crate::http::api::Status;
 
@@ -48,13 +48,16 @@ pub(super) async fn look(settings: &Settings, url: Result<String, String>, nodes
         false => None,
     };
     let met_here = match bound {
-        Some(_) => key_at(&reached(listen.ip()).to_string(), listen.port()).await,
+        Some(_) => {
+            let here = Address { host: reached(listen.ip()).to_string(), port: listen.port() };
+            key_at(&here).await
+        }
         None => None,
     };
     // Without a port it is that of HTTPS.
-    let there = url.as_ref().ok().and_then(|url| host_port::read(url, 443));
+    let there = url.as_ref().ok().and_then(|url| Address::read(url, 443));
     let (addresses, met_there) = match there {
-        Some((host, port)) => (resolved(host, port).await, key_at(host, port).await),
+        Some(there) => (resolved(&there).await, key_at(&there).await),
         None => (Err("no host is named".to_owned()), None),
     };
     let of_this_machine = |address: &IpAddr| TcpListener::bind((*address, 0)).is_ok();
@@ -84,13 +87,13 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn key_at(host: &str, port: u16) -> Option<String> {
-    let presented = fetch_certificate(host, port, LIMIT).await.ok()?;
+async fn key_at(address: &Address) -> Option<String> {
+    let presented = fetch_certificate(address, LIMIT).await.ok()?;
     Some(SpkiPin::to_string(&presented.key))
 }
 
-async fn resolved(host: &str, port: u16) -> Result<Vec<IpAddr>, String> {
-    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host((host, port))).await;
+async fn resolved(there: &Address) -> Result<Vec<IpAddr>, String> {
+    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host((there.host.as_str(), there.port))).await;
     match found {
         Ok(Ok(all)) => Ok(all.map(|address| address.ip()).collect()),
         Ok(Err(error)) => Err(error.to_string()),

@@ -18,7 +18,7 @@ use crate::backend::incus::client::endpoint::certificate::RedeemToken;
 use crate::backend::incus::client::endpoint::project::ListProjects;
 use crate::backend::incus::client::endpoint::server::ReadServer;
 use crate::backend::incus::client::link::{
-    Address, ClientCertificate, Place, Proxy, Server, TrustToken, present,
+    Address, ClientCertificate, Place, Proxy, SERVERS, Server, TrustToken, present,
 };
 use crate::backend::incus::client::verdict::{ApiError, Patience};
 use crate::backend::incus::client::{Client, Settings};
@@ -32,7 +32,7 @@ const MAX_TOKEN: u64 = 64 * 1024;
 pub(super) async fn trust(place: &PlaceArguments, arguments: &TrustArguments) -> Result<Exit, Failure> {
     let token = arguments.trust_token.as_deref().map(read_token).transpose()?;
     let candidates = match (&arguments.address, &token) {
-        (Some(address), _) => vec![address.parse::<Address>().map_err(wrong_address)?],
+        (Some(address), _) => vec![SERVERS.read(address).map_err(wrong_address)?],
         (None, Some(token)) => token.addresses.clone(),
         (None, None) => Vec::new(),
     };

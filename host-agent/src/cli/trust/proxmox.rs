@@ -9,14 +9,14 @@ use super::super::progress::Progress;
 use super::super::{print, render};
 use super::{LIMIT, TrustArguments, agreed, shown, wrong_address};
 use crate::backend::link::fetch_certificate;
-use crate::backend::proxmox::client::link::Address;
+use crate::backend::proxmox::client::link::NODES;
 use crate::config::pins::{Kept, PinFile, keep};
 
 pub(super) async fn trust(place: &PlaceArguments, arguments: &TrustArguments) -> Result<Exit, Failure> {
     let Some(address) = &arguments.address else { return print(AUTHORITY) };
-    let address: Address = address.parse().map_err(wrong_address)?;
+    let address = NODES.read(address).map_err(wrong_address)?;
     let progress = Progress::start(&format!("connecting to {address}"));
-    let presented = fetch_certificate(&address.host, address.port, LIMIT).await;
+    let presented = fetch_certificate(&address, LIMIT).await;
     drop(progress);
     let presented = presented.map_err(|error| {
         Failure::new(Exit::Environment, Chain(&error).to_string())

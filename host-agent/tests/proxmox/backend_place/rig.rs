@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use firstlight::backend::link::Reports;
 use firstlight::backend::proxmox::client::call::Limits;
 use firstlight::backend::proxmox::client::endpoint::guest::{Guest, Kind, Start};
 use firstlight::backend::proxmox::client::link::{Address, ApiToken, Pin};
 use firstlight::backend::proxmox::client::verdict::Patience;
 use firstlight::backend::proxmox::client::{Client, Settings};
-use firstlight::backend::proxmox::{Defaults, Proxmox, ProxmoxConfig, Reports};
+use firstlight::backend::proxmox::{Defaults, Proxmox, ProxmoxConfig};
 use firstlight::backend::{Allocation, GuestPlan, Placement, Slot};
 use firstlight_shared::secret::Secret;
 use firstlight_tests::simpve::example::{CONTAINER_GOLDEN, SECRET, TOKEN, cluster};

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use firstlight::backend::link::Reports;
 use firstlight::backend::proxmox::client::Settings;
 use firstlight::backend::proxmox::client::call::Limits;
 use firstlight::backend::proxmox::client::link::{Address, ApiToken, Pin};
 use firstlight::backend::proxmox::client::verdict::Patience;
-use firstlight::backend::proxmox::{Defaults, Proxmox, ProxmoxConfig, Reports};
+use firstlight::backend::proxmox::{Defaults, Proxmox, ProxmoxConfig};
 use firstlight::backend::{Allocation, Backend as _, Placement, Slot, Stage};
 use firstlight::outcome::{Act, Fault, Followed, Probe, Undo};
 use firstlight_shared::secret::Secret;

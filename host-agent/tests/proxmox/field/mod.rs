@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use firstlight::backend::proxmox::client::call::Limits;
 use firstlight::backend::proxmox::client::endpoint::guest as client_guest;
-use firstlight::backend::proxmox::client::link::{ApiToken, Pin};
+use firstlight::backend::proxmox::client::link::{ApiToken, NODES, Pin};
 use firstlight::backend::proxmox::client::verdict::Patience;
 use firstlight::backend::proxmox::client::{Client, Settings};
 use firstlight_shared::secret::Secret;
@@ -118,7 +118,7 @@ impl Cluster {
     pub(crate) fn client(&self) -> Client {
         let token = Secret::new(format!("{TOKEN}={SECRET}").into_bytes());
         let settings = Settings {
-            addresses: vec![self.sim.addresses()["pve1"].to_string().parse().unwrap()],
+            addresses: vec![NODES.read(&self.sim.addresses()["pve1"].to_string()).unwrap()],
             pin: Pin::authority(self.sim.authority().as_bytes()).unwrap(),
             token: ApiToken::parse(&token).unwrap(),
             limits: Limits::default(),

@@ -48,7 +48,7 @@ pub enum SettingsError {
     #[error("the server's certificate or our own cannot be used")]
     Certificate(#[source] rustls::Error),
     #[error("the address cannot be used")]
-    Address(#[source] link::AddressError),
+    Address(#[source] rustls::pki_types::InvalidDnsNameError),
 }
 
 /// A cheap handle on one project of one remote; its clones share connections and the event socket.

@@ -52,7 +52,7 @@ pub enum SettingsError {
     #[error("no address of a Proxmox node is given")]
     NoAddress,
     #[error("an address cannot be used")]
-    Address(#[source] link::AddressError),
+    Address(#[source] rustls::pki_types::InvalidDnsNameError),
     #[error("the pinned authority cannot be used")]
     Authority(#[source] rustls::Error),
 }

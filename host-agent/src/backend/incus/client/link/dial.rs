@@ -14,10 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::address::Address;
 use super::proxy::Proxy;
 use crate::backend::link::tls::WrongCertificate;
-use crate::backend::link::{Failure, FailureKind, FetchError, Presented, fetch_over};
+use crate::backend::link::{Address, Failure, FailureKind, FetchError, Presented, fetch_over};
 
 /// Bytes both ways.
 pub(in crate::backend::incus::client) trait Io:
@@ -82,7 +81,7 @@ pub async fn present(
     limit: Duration,
 ) -> Result<Presented, FetchError> {
     let connecting = async { tcp(address, proxy).await.map_err(std::io::Error::other) };
-    fetch_over(&address.host, address.port, connecting, limit).await
+    fetch_over(address, connecting, limit).await
 }
 
 async fn through(proxy: &Proxy, address: &Address) -> Result<TcpStream, String> {

@@ -14,7 +14,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::address::Address;
 use super::connection::{AGENT, Wire};
 use super::dial::{self, Stream};
 use super::identity::ClientCertificate;
@@ -24,7 +23,7 @@ use crate::backend::incus::client::call::{Call, Limits};
 use crate::backend::incus::client::verdict::{Answer, Reply};
 use crate::backend::link::pin::Pin;
 use crate::backend::link::tls::connector;
-use crate::backend::link::{Failure, FailureKind};
+use crate::backend::link::{Address, Failure, FailureKind};
 
 /// The server closes none by itself; what stands between may.
 const KEPT_FOR_READS: Duration = Duration::from_secs(20);

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::address::Address;
+use super::SERVERS;
+use crate::backend::link::Address;
 use crate::backend::link::pin::Fingerprint;
 
 /// Its secret is never shown.
@@ -54,7 +55,7 @@ impl TrustToken {
         }
         let server = fields.fingerprint.parse().map_err(|_| TokenError::Fingerprint)?;
         let addresses: Vec<Address> =
-            fields.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+            fields.addresses.iter().filter_map(|address| SERVERS.read(address).ok()).collect();
         if addresses.is_empty() {
             return Err(TokenError::Addresses);
         }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
-use super::address::Address;
+use crate::backend::link::Address;
 use crate::backend::link::tls::WrongCertificate;
 use crate::backend::proxmox::client::call::{Call, Limits};
 use crate::backend::proxmox::client::verdict::{Answer, Failure, FailureKind};

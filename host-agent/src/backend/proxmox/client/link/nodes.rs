@@ -5,15 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::address::{Address, AddressError};
 use super::connection::Wire;
 use super::gate::Gate;
 use super::token::ApiToken;
+use crate::backend::link::Address;
 use crate::backend::proxmox::client::call::{Call, Limits};
 use crate::backend::proxmox::client::verdict::{Answer, Failure, FailureKind, Reply};
 
@@ -72,7 +72,7 @@ impl Nodes {
         connector: TlsConnector,
         token: ApiToken,
         limits: Limits,
-    ) -> Result<Self, AddressError> {
+    ) -> Result<Self, InvalidDnsNameError> {
         let nodes: Result<Vec<_>, _> = addresses
             .iter()
             .map(|address| {
@@ -167,7 +167,7 @@ impl Nodes {
         let mut order: Vec<&Node> = self.nodes.iter().collect();
         order.sort_by_key(|node| {
             let avoided = node.lock().avoided_until.is_some_and(|until| until > now);
-            let detour = !call.node().is_some_and(|name| node.address.is_node(name));
+            let detour = !call.node().is_some_and(|name| is_named(&node.address.host, name));
             (avoided, detour)
         });
         order
@@ -213,6 +213,11 @@ impl Nodes {
     }
 }
 
+/// `pve1` is also `pve1.example.org`.
+fn is_named(host: &str, node: &str) -> bool {
+    host.strip_prefix(node).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// One failure for all: a server that is not the pinned one is the worst of them.
 fn joined(failures: Vec<Failure>) -> Failure {
     let kinds = [FailureKind::WrongCertificate, FailureKind::Connection];
@@ -256,6 +261,23 @@ impl Node {
         if failure.kind == FailureKind::WrongCertificate && !state.warned {
             state.warned = true;
             tracing::warn!(address = %self.address, error = failure.text, "a proxmox node is not the pinned one");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_known_by_the_first_part_of_its_name() {
+        for (host, node, expected) in [
+            ("pve1", "pve1", true),
+            ("pve1.example.org", "pve1", true),
+            ("pve1.example.org", "pve", false),
+            ("pve1.example.org", "pve10", false),
+        ] {
+            assert_eq!(is_named(host, node), expected, "{host} {node}");
         }
     }
 }

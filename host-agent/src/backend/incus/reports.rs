@@ -1,14 +1,13 @@
 //! Where guests send their reports.
 
-use std::net::{IpAddr, SocketAddr};
-
-use tokio::net::{UdpSocket, lookup_host};
+use std::net::IpAddr;
 
 use super::Incus;
 use super::client::Client;
 use super::client::endpoint::network::ReadNetwork;
 use super::wanted::nic_names;
 use crate::backend::Place;
+use crate::backend::link::nowhere_to_report;
 use crate::outcome::Fault;
 
 impl Incus {
@@ -21,17 +20,17 @@ impl Incus {
         let client = self.site(place)?;
         let number = self.remotes.iter().position(|remote| remote.remote() == client.remote());
         let address = match number.and_then(|number| self.hosts.get(number)?.as_ref()) {
-            Some(host) => towards(host).await?,
+            Some(server) => server
+                .own_address_towards()
+                .await
+                .map_err(|error| nowhere_to_report(format!("no way to {}: {error}", server.host)))?,
             None => self.on_network(&client).await?,
         };
-        Ok(format!("https://{}", SocketAddr::new(address, self.reports.port)))
+        Ok(self.reports.url_at(address))
     }
 
     async fn on_network(&self, client: &Client) -> Result<IpAddr, Fault> {
-        let none = || {
-            Fault::new("no-report-address", "the guests' network has no address of this machine to report to")
-                .with_hint("reports.url of the configuration says where guests reach the companion")
-        };
+        let none = || nowhere_to_report("the guests' network has no address of this machine to report to");
         let base = self.base_over(client, Vec::new()).await?;
         let of_profiles = || {
             let name = nic_names(&base.devices).into_iter().next()?;
@@ -49,20 +48,6 @@ impl Incus {
 /// `10.77.0.1/24`, or `none`.
 fn own_address(configured: Option<&str>) -> Option<IpAddr> {
     configured?.split('/').next()?.parse().ok()
-}
-
-/// Ours, as the route to the server has it. Nothing is sent.
-async fn towards((host, port): &(String, u16)) -> Result<IpAddr, Fault> {
-    let fault = |error: std::io::Error| {
-        Fault::new("no-report-address", format!("no way to {host}: {error}"))
-            .with_hint("reports.url of the configuration says where guests reach the companion")
-    };
-    let found = lookup_host((host.as_str(), *port)).await.map_err(fault)?.next();
-    let server = found.ok_or_else(|| fault(std::io::Error::other("it has no address")))?;
-    let any: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 16], 0).into() };
-    let socket = UdpSocket::bind(any).await.map_err(fault)?;
-    socket.connect(server).await.map_err(fault)?;
-    Ok(socket.local_addr().map_err(fault)?.ip())
 }
 
 #[cfg(test)]
