@@ -75,10 +75,6 @@ fn shape(source: &Source, facts: &Facts) -> &'static str {
 }
 
 #[cfg(test)]
-mod mutations;
-#[cfg(test)]
-mod planted;
-#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

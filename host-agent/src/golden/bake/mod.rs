@@ -265,4 +265,4 @@ fn epoch(bench: &mut Bench<'_>, recipe: &Recipe, work: &Path) -> Result<u64, Fau
 }
 
 #[cfg(test)]
-mod reproducible;
+mod tests;

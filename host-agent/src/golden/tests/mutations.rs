@@ -9,12 +9,12 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::collect::Limits;
-use super::finding::Target;
-use super::place::INDEX;
-use super::read::{self, MACHINE_CONFIG};
-use super::testing::Image;
-use super::{lint, rules};
+use super::super::collect::Limits;
+use super::super::finding::Target;
+use super::super::place::INDEX;
+use super::super::read::{self, MACHINE_CONFIG};
+use super::super::testing::Image;
+use super::super::{lint, rules};
 use crate::backend::proxmox::client::endpoint::node::is_section;
 
 const LIMITS: Limits = Limits { bytes: 4 << 20, entries: 2000 };

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use firstlight_shared::items::{self, Detect, Item};
 
-use super::lint;
-use super::testing::{Image, LIMITS};
-use super::tests::lint_bytes;
+use super::super::lint;
+use super::super::testing::{Image, LIMITS};
+use super::lint_bytes;
 
 /// Rows that no root shows: the hypervisor or the disks have them.
 const ELSEWHERE: [&str; 3] = ["disk-identifiers", "predicted-machine-id", "tpm-state"];

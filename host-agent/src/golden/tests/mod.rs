@@ -1,5 +1,8 @@
 //! Whole goldens, in every form: what is sealed is clean, what is hostile is refused.
 
+mod mutations;
+mod planted;
+
 use std::io::Write;
 
 use firstlight_shared::items;
