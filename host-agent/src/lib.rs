@@ -11,11 +11,11 @@ pub mod config;
 pub mod daemon;
 pub mod ending;
 pub mod evidence;
-pub mod fleet;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod golden;
 pub mod http;
+pub mod identities;
 pub mod intake;
 pub mod job;
 pub mod metrics;

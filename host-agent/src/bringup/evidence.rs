@@ -26,7 +26,7 @@ use crate::evidence::{
     Asked, BringUp, COMPANION, Challenge, Finding, Over, Refusal, STATEMENT_VERSION, Statement, compare,
     proved,
 };
-use crate::fleet::identities;
+use crate::identities::identities;
 use crate::intake::{Expected, verdict};
 use crate::job::Phase;
 use crate::outcome::Fault;

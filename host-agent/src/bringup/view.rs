@@ -19,7 +19,7 @@ use super::steps::{
 use super::timeline::{doubt, timeline};
 use super::wait::is_adoption;
 use crate::backend::{Observed, Trouble};
-use crate::fleet::{Duplicate, Identities, duplicates_with, identities, merged};
+use crate::identities::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::intake::{BeaconView, Delivered};
 use crate::job::{Event, Phase, Recorded, Request, State, fold};
 use crate::outcome::Fault;

@@ -150,7 +150,7 @@ impl Intake {
         others: &[Refused],
     ) -> Result<(Ack, bool), StoreError> {
         let accepted_at_ms = now_ms();
-        let identities = crate::fleet::identities(&claim.guest, &opened.report).values;
+        let identities = crate::identities::identities(&claim.guest, &opened.report).values;
         let report = &opened.report;
         let host_certificates = match &self.certifier {
             Some(certifier) if trust <= Trust::Claimed && report.state == ReportState::Ready => {

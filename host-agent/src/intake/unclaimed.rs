@@ -13,7 +13,7 @@ use ssh_key::PublicKey;
 use super::open::Parcel;
 use super::pulled::HYPERVISOR;
 use super::{Intake, IntakeError, Suspect};
-use crate::fleet::identities;
+use crate::identities::identities;
 use crate::store::Answered;
 
 /// Of a report that came too early or that nobody waits for: the guest shall try again, for somebody may wait for it yet.

@@ -9,7 +9,7 @@ use firstlight_shared::wire::{Report, ReportState, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Observed;
-use crate::fleet::duplicates_with;
+use crate::identities::duplicates_with;
 use crate::store::Shared;
 
 /// What was wanted and chosen.

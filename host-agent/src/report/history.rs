@@ -6,7 +6,7 @@ use super::bound::{self, Cuts};
 use super::identity::word;
 use super::page::HistoryLine;
 use crate::bringup::ReportView;
-use crate::fleet::identities;
+use crate::identities::identities;
 
 const LINES: usize = 50;
 

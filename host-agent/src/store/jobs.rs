@@ -9,7 +9,7 @@ use super::database::Writing;
 use super::dialect::Dialect;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
-use super::{Store, claim, claims, identities, outbox, reservations};
+use super::{Store, claims, identities, leases, outbox, reservations};
 use crate::job::{
     Change, Claimant, Claimed, Event, JobStore, JournalError, Lease, NewJob, Outline, Recorded, Request,
     State,
@@ -53,7 +53,8 @@ impl JobStore for Store {
 
     async fn claim(&self, claimant: &Claimant) -> Result<Vec<Claimed>, JournalError> {
         let claimant = claimant.clone();
-        let work = self.write(move |writing| Box::pin(async move { claim::claim(writing, &claimant).await }));
+        let work =
+            self.write(move |writing| Box::pin(async move { leases::claim(writing, &claimant).await }));
         work.await.map_err(|error| Refusal::Store(error).of("(any)"))
     }
 
@@ -84,13 +85,14 @@ impl JobStore for Store {
     async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, JournalError> {
         let leases = leases.to_vec();
         let work = self
-            .write_first(move |writing| Box::pin(async move { claim::renew(writing, &leases, ttl).await }));
+            .write_first(move |writing| Box::pin(async move { leases::renew(writing, &leases, ttl).await }));
         work.await.map_err(|error| Refusal::Store(error).of("(held)"))
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), JournalError> {
         let leases = leases.to_vec();
-        let work = self.write(move |writing| Box::pin(async move { claim::release(writing, &leases).await }));
+        let work =
+            self.write(move |writing| Box::pin(async move { leases::release(writing, &leases).await }));
         work.await.map_err(|error| Refusal::Store(error).of("(held)"))
     }
 

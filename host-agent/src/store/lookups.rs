@@ -3,8 +3,8 @@
 use firstlight_shared::wire::Ack;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::claim;
 use super::error::failed;
+use super::leases;
 use super::lists::phase;
 use super::rows::{parsed, text};
 use super::{Store, StoreError, StoredClaim, claims};
@@ -32,7 +32,7 @@ impl Store {
     /// What is at work now, and what each of these jobs wants a place of.
     pub async fn queue_of(&self, jobs: &[String]) -> Result<(Taken, Vec<(String, Vec<String>)>), StoreError> {
         let mut reader = self.database.reader().await?;
-        let taken = claim::taken(&mut reader).await?;
+        let taken = leases::taken(&mut reader).await?;
         let select =
             format!("SELECT id, resources FROM jobs WHERE id IN {}", self.database.dialect().texts("$1"));
         let rows = sqlx::query(AssertSqlSafe(select))

@@ -14,7 +14,7 @@ use super::{FAST, SLOW, nothing, store_fault, unless_store};
 use crate::backend::{Backend, Placement};
 use crate::bringup::change::{Change, GONE, no_such_snapshot};
 use crate::bringup::service::Bringups;
-use crate::fleet::identities;
+use crate::identities::identities;
 use crate::job::{Context, Phase, Request, RequestKind, Saga, Step, StepInfo};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
 

@@ -16,7 +16,7 @@ use super::{
 use crate::backend::{LookBudget, Observed, Placement};
 use crate::bringup::lookout::Sight;
 use crate::clock::now_ms;
-use crate::fleet::identities;
+use crate::identities::identities;
 use crate::intake::{BeaconView, Delivered, Expected, Problem, verdict, verdict_by_beacon};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
