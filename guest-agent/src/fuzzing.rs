@@ -126,23 +126,13 @@ fn url(url: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+#[path = "../../tests/fuzz/corpus.rs"]
+mod corpus;
 
-    /// The corpora run as a test as well, so that what fuzzing found once stays found.
+#[cfg(test)]
+mod tests {
     #[test]
     fn every_target_has_seeds_and_takes_them_all() {
-        let corpora = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/guest");
-        for (name, target) in TARGETS {
-            let seeds =
-                std::fs::read_dir(corpora.join(name)).unwrap_or_else(|_| panic!("{name} has no seeds"));
-            let seeds: Vec<_> = seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect();
-            assert!(!seeds.is_empty(), "{name} has no seeds");
-            for seed in &seeds {
-                target(seed);
-                // And every beginning of each: what a crash in the middle of a write leaves.
-                (0..seed.len()).for_each(|end| target(&seed[..end]));
-            }
-        }
+        super::corpus::is_taken("guest", super::TARGETS, usize::MAX);
     }
 }
