@@ -1,6 +1,7 @@
 //! The command line: arguments as types, and what each end means to the caller.
 
 use std::ffi::OsString;
+use std::mem::take;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -97,90 +98,117 @@ pub(crate) struct Arguments {
 /// # Errors
 /// One line that says what is wrong.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
-    let mut arguments = arguments.into_iter();
-    let (mut root, mut command) = (None, None);
-    let (mut json, mut again, mut send) = (false, false, false);
-    let (mut nonce, mut within) = (None, None);
-    let mut options = Options::default();
-    while let Some(argument) = arguments.next() {
-        let text = argument.to_str().ok_or("an argument is not UTF-8")?;
-        match text {
-            "-h" | "--help" => return Ok(Arguments { root: "/".into(), command: Command::Help }),
-            "-V" | "--version" => return Ok(Arguments { root: "/".into(), command: Command::Version }),
-            "--root" => set_root(&mut root, arguments.next())?,
-            "--json" => json = true,
-            "--again" => again = true,
-            "--dry-run" => options.dry_run = true,
-            "--live" => options.live = true,
-            "--keep" => options.keep.push(item_of(arguments.next())?),
-            "--program" => set_program(&mut options, arguments.next())?,
-            "--send" => send = true,
-            "--nonce" => nonce = Some(nonce_of(arguments.next())?),
-            "--within" => within = Some(span_of(arguments.next())?),
-            _ if text.starts_with("--keep=") => {
-                options.keep.push(item_of(Some(text["--keep=".len()..].into()))?)
-            }
-            _ if text.starts_with("--program=") => {
-                set_program(&mut options, Some(text["--program=".len()..].into()))?
-            }
-            _ if text.starts_with("--root=") => set_root(&mut root, Some(text["--root=".len()..].into()))?,
-            "identity" | "keys" | "report" | "plan" | "status" | "adopt" | "verify" | "seal" | "install"
-                if command.is_none() =>
-            {
-                command = Some(argument.clone())
-            }
-            _ => return Err(format!("unexpected argument `{}`", firstlight_shared::text::escape(text, 80))),
-        }
-    }
-    let command = command.ok_or("a command is missing")?;
-    let command = match command.to_str().unwrap_or_default() {
-        "keys" => Command::Keys,
-        "plan" => Command::Plan { json: std::mem::take(&mut json) },
-        "status" => Command::Status { json: std::mem::take(&mut json) },
-        "adopt" => Command::Adopt { json: std::mem::take(&mut json) },
-        "report" => Command::Report { again: std::mem::take(&mut again) },
-        "seal" => Command::Seal { options: std::mem::take(&mut options), json: std::mem::take(&mut json) },
-        "install" if options.keep.is_empty() => {
-            let options = Options { only_install: true, ..std::mem::take(&mut options) };
-            Command::Seal { options, json: std::mem::take(&mut json) }
-        }
-        "install" => return Err("--keep goes with seal only: install keeps everything".to_owned()),
-        "verify" if std::mem::take(&mut send) => {
-            Command::Send { within: within.take().unwrap_or(evidence::WITHIN) }
-        }
-        "verify" => Command::Verify {
-            json: std::mem::take(&mut json),
-            nonce: nonce.take(),
-            within: within.take().unwrap_or(evidence::WITHIN),
-        },
-        _ => Command::Identity,
+    let mut typed = Typed::read(arguments)?;
+    let command = typed.take_command()?;
+    typed.nothing_is_left()?;
+    let live_only = match command {
+        Command::Report { .. } => Some("report"),
+        Command::Verify { .. } | Command::Send { .. } => Some("verify"),
+        Command::Adopt { .. } => Some("adopt"),
+        _ => None,
     };
-    if json {
-        return Err("--json goes with seal, install, plan, status, adopt and verify only".to_owned());
+    match (live_only, typed.root) {
+        (Some(name), Some(_)) => Err(format!("{name} works on the running system only, without --root")),
+        (_, root) => Ok(Arguments { root: root.unwrap_or_else(|| "/".into()), command }),
     }
-    if options != Options::default() {
-        return Err(
-            "--dry-run, --live and --program go with seal and install only, --keep with seal".to_owned()
-        );
+}
+
+/// What was typed. A command takes the options that go with it; what is left goes with another one.
+#[derive(Default)]
+struct Typed {
+    root: Option<PathBuf>,
+    command: Option<String>,
+    json: bool,
+    again: bool,
+    send: bool,
+    nonce: Option<String>,
+    within: Option<Duration>,
+    options: Options,
+}
+
+impl Typed {
+    fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let mut arguments = arguments.into_iter();
+        let mut typed = Self::default();
+        while let Some(argument) = arguments.next() {
+            let text = argument.to_str().ok_or("an argument is not UTF-8")?;
+            match text {
+                // Whatever else is typed.
+                "-h" | "--help" | "-V" | "--version" => {
+                    return Ok(Self { command: Some(text.to_owned()), ..Self::default() });
+                }
+                "--root" => set_root(&mut typed.root, arguments.next())?,
+                "--json" => typed.json = true,
+                "--again" => typed.again = true,
+                "--dry-run" => typed.options.dry_run = true,
+                "--live" => typed.options.live = true,
+                "--keep" => typed.options.keep.push(item_of(arguments.next())?),
+                "--program" => set_program(&mut typed.options, arguments.next())?,
+                "--send" => typed.send = true,
+                "--nonce" => typed.nonce = Some(nonce_of(arguments.next())?),
+                "--within" => typed.within = Some(span_of(arguments.next())?),
+                "identity" | "keys" | "report" | "plan" | "status" | "adopt" | "verify" | "seal"
+                | "install"
+                    if typed.command.is_none() =>
+                {
+                    typed.command = Some(text.to_owned());
+                }
+                _ => match text.split_once('=') {
+                    Some(("--keep", name)) => typed.options.keep.push(item_of(Some(name.into()))?),
+                    Some(("--program", file)) => set_program(&mut typed.options, Some(file.into()))?,
+                    Some(("--root", folder)) => set_root(&mut typed.root, Some(folder.into()))?,
+                    _ => {
+                        let shown = firstlight_shared::text::escape(text, 80);
+                        return Err(format!("unexpected argument `{shown}`"));
+                    }
+                },
+            }
+        }
+        Ok(typed)
     }
-    if nonce.is_some() || within.is_some() || send {
-        return Err(
-            "--nonce, --within and --send go with verify only, and --nonce not with --send".to_owned()
-        );
+
+    fn take_command(&mut self) -> Result<Command, String> {
+        let name = self.command.take().ok_or("a command is missing")?;
+        Ok(match name.as_str() {
+            "-h" | "--help" => Command::Help,
+            "-V" | "--version" => Command::Version,
+            "keys" => Command::Keys,
+            "plan" => Command::Plan { json: take(&mut self.json) },
+            "status" => Command::Status { json: take(&mut self.json) },
+            "adopt" => Command::Adopt { json: take(&mut self.json) },
+            "report" => Command::Report { again: take(&mut self.again) },
+            "seal" => Command::Seal { options: take(&mut self.options), json: take(&mut self.json) },
+            "install" if self.options.keep.is_empty() => {
+                let options = Options { only_install: true, ..take(&mut self.options) };
+                Command::Seal { options, json: take(&mut self.json) }
+            }
+            "install" => return Err("--keep goes with seal only: install keeps everything".to_owned()),
+            "verify" if take(&mut self.send) => {
+                Command::Send { within: self.within.take().unwrap_or(evidence::WITHIN) }
+            }
+            "verify" => Command::Verify {
+                json: take(&mut self.json),
+                nonce: self.nonce.take(),
+                within: self.within.take().unwrap_or(evidence::WITHIN),
+            },
+            _ => Command::Identity,
+        })
     }
-    if again {
-        return Err("--again goes with report only".to_owned());
+
+    fn nothing_is_left(&self) -> Result<(), String> {
+        let left = if self.json {
+            "--json goes with seal, install, plan, status, adopt and verify only"
+        } else if self.options != Options::default() {
+            "--dry-run, --live and --program go with seal and install only, --keep with seal"
+        } else if self.nonce.is_some() || self.within.is_some() || self.send {
+            "--nonce, --within and --send go with verify only, and --nonce not with --send"
+        } else if self.again {
+            "--again goes with report only"
+        } else {
+            return Ok(());
+        };
+        Err(left.to_owned())
     }
-    if matches!(command, Command::Report { .. }) && root.is_some() {
-        return Err("report works on the running system only, without --root".to_owned());
-    }
-    if matches!(command, Command::Verify { .. } | Command::Send { .. }) && root.is_some() {
-        return Err("verify works on the running system only, without --root".to_owned());
-    }
-    if matches!(command, Command::Adopt { .. }) && root.is_some() {
-        return Err("adopt works on the running system only, without --root".to_owned());
-    }
-    Ok(Arguments { root: root.unwrap_or_else(|| "/".into()), command })
 }
 
 fn item_of(value: Option<OsString>) -> Result<String, String> {
