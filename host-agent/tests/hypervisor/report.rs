@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
-use firstlight_shared::check::{CheckResult, Severity, Verdict};
 use firstlight_shared::ids::{MacAddress, MachineId};
 use firstlight_shared::wire::{
-    Address, Agent, Claim, Decision, EVIDENCE_NAMESPACE, EVIDENCE_VERSION, Envelope, Evidence, Facts,
-    HostKey, Hostname, Identity, Interface, MachineIdOutcome, MachineIdState, REPORT_VERSION, Report,
-    ReportState, SecretOutcome, Signed, SystemNow,
+    Address, Claim, EVIDENCE_NAMESPACE, EVIDENCE_VERSION, Envelope, Evidence, Report, SecretOutcome, Signed,
+    SystemNow,
 };
+use firstlight_tests::guest::fake::well;
 use ssh_key::{Algorithm, PrivateKey};
 
 /// A guest of this name says that its evidence timer is on.
@@ -64,7 +63,7 @@ impl Guest {
         serde_json::to_string(&self.envelope(claim, machine_id)).unwrap()
     }
 
-    /// The same of a guest with this machine-id.
+    /// The same, not yet as bytes.
     pub(crate) fn envelope(&self, claim: Option<&Claim>, machine_id: &MachineId) -> Envelope {
         self.envelope_with(claim, machine_id, Vec::new())
     }
@@ -84,51 +83,11 @@ impl Guest {
 
     /// What it reports when all is well.
     pub(crate) fn content(&self, claim: Option<&Claim>, key: &PrivateKey, machine_id: &MachineId) -> Report {
-        let address = Address { address: self.address, prefix: 8 };
-        Report {
-            version: REPORT_VERSION,
-            report_id: hex::encode(rand::random::<[u8; 16]>()),
-            agent: Agent { name: "firstlight-guest".into(), version: "0.0.0-paper".into() },
-            claim_id: claim.map(|claim| claim.id.clone()),
-            boot_id: None,
-            made_at_ms: 1,
-            state: ReportState::Ready,
-            identity: Identity {
-                decision: Decision::Renew,
-                reason: "paper".into(),
-                machine_id: MachineIdOutcome {
-                    derived: Some(machine_id.derived()),
-                    state: MachineIdState::Fresh,
-                    reboot_required: false,
-                    prediction: None,
-                },
-                hostname: Hostname { current: self.name.clone(), expected: None, ok: true },
-                ssh_host_keys: vec![HostKey::of(key.public_key()).unwrap()],
-                removed_host_keys: vec![],
-                pending: vec![],
-                problems: vec![],
-                items: vec![],
-                age_recipient: None,
-            },
-            network: vec![Interface {
-                name: "eth0".into(),
-                mac: Some(self.mac),
-                up: true,
-                addresses: vec![address],
-            }],
-            checks: vec![CheckResult {
-                id: "sshd".into(),
-                severity: Severity::Required,
-                verdict: Verdict::Pass,
-                reason: "paper".into(),
-                elapsed_ms: 1,
-                seen: None,
-            }],
-            facts: Facts::default(),
-            timings_ms: BTreeMap::new(),
-            boot: None,
-            secrets: Vec::new(),
-            evidence_timer: (self.name == TIMED).then_some(true),
-        }
+        let mut report = well(&self.name, claim.map(|claim| claim.id.as_str()), key.public_key()).unwrap();
+        report.identity.machine_id.derived = Some(machine_id.derived());
+        report.network[0].mac = Some(self.mac);
+        report.network[0].addresses = vec![Address { address: self.address, prefix: 8 }];
+        report.evidence_timer = (self.name == TIMED).then_some(true);
+        report
     }
 }

@@ -14,7 +14,7 @@ use firstlight_shared::wire::{
     MachineIdOutcome, MachineIdState, REPORT_VERSION, Report, ReportState,
 };
 use ssh_key::rand_core::{OsRng, RngCore as _};
-use ssh_key::{Algorithm, PrivateKey};
+use ssh_key::{Algorithm, PrivateKey, PublicKey};
 
 use crate::run;
 
@@ -43,13 +43,65 @@ pub struct FakeGuest {
     pub address: Option<std::net::IpAddr>,
 }
 
+/// What a guest of this name and this key reports when all is well: its identity was renewed, one check passed, and one
+/// interface without an address is up.
+///
+/// # Errors
+/// It is no key of a host.
+pub fn well(hostname: &str, claim_id: Option<&str>, key: &PublicKey) -> Result<Report> {
+    Ok(Report {
+        version: REPORT_VERSION,
+        report_id: MachineId::from_random(random()).expose(),
+        agent: Agent { name: "firstlight-guest".into(), version: "0.0.0-paper".into() },
+        claim_id: claim_id.map(str::to_owned),
+        boot_id: None,
+        made_at_ms: 1,
+        state: ReportState::Ready,
+        identity: Identity {
+            decision: Decision::Renew,
+            reason: "paper".into(),
+            machine_id: MachineIdOutcome {
+                derived: Some(MachineId::from_random(random()).derived()),
+                state: MachineIdState::Fresh,
+                reboot_required: false,
+                prediction: None,
+            },
+            hostname: Hostname { current: hostname.to_owned(), expected: None, ok: true },
+            ssh_host_keys: vec![HostKey::of(key)?],
+            removed_host_keys: vec![],
+            pending: vec![],
+            problems: vec![],
+            items: vec![],
+            age_recipient: None,
+        },
+        network: vec![Interface { name: "eth0".into(), mac: None, up: true, addresses: vec![] }],
+        checks: vec![CheckResult {
+            id: "sshd".into(),
+            severity: Severity::Required,
+            verdict: Verdict::Pass,
+            reason: "paper".into(),
+            elapsed_ms: 1,
+            seen: None,
+        }],
+        facts: Facts::default(),
+        timings_ms: BTreeMap::new(),
+        boot: None,
+        secrets: Vec::new(),
+        evidence_timer: None,
+    })
+}
+
+fn random() -> [u8; 16] {
+    let mut random = [0; 16];
+    OsRng.fill_bytes(&mut random);
+    random
+}
+
 impl FakeGuest {
     pub fn new(hostname: &str) -> Result<Self> {
-        let mut random = [0; 16];
-        OsRng.fill_bytes(&mut random);
         Ok(Self {
             key: PrivateKey::random(&mut OsRng, Algorithm::Ed25519)?,
-            machine_id: MachineId::from_random(random),
+            machine_id: MachineId::from_random(random()),
             hostname: hostname.to_owned(),
             mac: None,
             address: None,
@@ -59,57 +111,19 @@ impl FakeGuest {
     /// A report in which all is well.
     pub fn report(&self, claim: Option<&Claim>) -> Result<Report> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        let mut random = [0; 16];
-        OsRng.fill_bytes(&mut random);
-        Ok(Report {
-            version: REPORT_VERSION,
-            report_id: MachineId::from_random(random).expose(),
-            agent: Agent { name: "firstlight-guest".into(), version: "0.0.0-fake".into() },
-            claim_id: claim.map(|claim| claim.id.clone()),
-            boot_id: None,
-            made_at_ms: u64::try_from(now)?,
-            state: ReportState::Ready,
-            identity: Identity {
-                decision: Decision::Renew,
-                reason: "a fake".into(),
-                machine_id: MachineIdOutcome {
-                    derived: Some(self.machine_id.derived()),
-                    state: MachineIdState::Fresh,
-                    reboot_required: false,
-                    prediction: None,
-                },
-                hostname: Hostname {
-                    current: self.hostname.clone(),
-                    expected: Some(self.hostname.clone()),
-                    ok: true,
-                },
-                ssh_host_keys: vec![HostKey::of(self.key.public_key())?],
-                removed_host_keys: vec![],
-                pending: vec![],
-                problems: vec![],
-                items: vec![],
-                age_recipient: None,
-            },
-            network: vec![Interface {
-                name: "eth0".into(),
-                mac: self.mac,
-                up: true,
-                addresses: self.address.map(|address| Address { address, prefix: 24 }).into_iter().collect(),
-            }],
-            checks: vec![CheckResult {
-                id: "system-running".into(),
-                severity: Severity::Required,
-                verdict: Verdict::Pass,
-                reason: "a fake".into(),
-                elapsed_ms: 1,
-                seen: None,
-            }],
-            facts: Facts::default(),
-            timings_ms: BTreeMap::from([("identity".into(), 1)]),
-            boot: None,
-            secrets: Vec::new(),
-            evidence_timer: None,
-        })
+        let mut report = well(&self.hostname, claim.map(|claim| claim.id.as_str()), self.key.public_key())?;
+        report.made_at_ms = u64::try_from(now)?;
+        report.identity.machine_id.derived = Some(self.machine_id.derived());
+        report.identity.hostname.expected = Some(self.hostname.clone());
+        for interface in &mut report.network {
+            interface.mac = self.mac;
+            interface.addresses.extend(self.address.map(|address| Address { address, prefix: 24 }));
+        }
+        for check in &mut report.checks {
+            check.id = "system-running".into();
+        }
+        report.timings_ms.insert("identity".into(), 1);
+        Ok(report)
     }
 
     /// The report, signed and bound to the claim.
