@@ -8,6 +8,11 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whole seconds since the Unix epoch; 0 if the clock stands before it.
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Year, month, day, hour, minute, second of a time since the Unix epoch, in UTC.
 pub(crate) fn calendar(seconds: u64) -> [u64; 6] {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);

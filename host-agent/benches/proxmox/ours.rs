@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use firstlight::bringup::{JobFilter, load_spec};
+use firstlight::clock::now_ms;
 use firstlight::config::{Sources, load};
 use firstlight::daemon::{Companion, Purpose};
 use firstlight::job::{Event, Phase, Recorded};
@@ -151,8 +152,4 @@ fn busiest(sorted: &[Duration]) -> usize {
         sorted.iter().filter(|at| *at >= from && **at < *from + Duration::from_secs(1)).count()
     };
     sorted.iter().map(within).max().unwrap_or_default()
-}
-
-pub(crate) fn now_ms() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }

@@ -1,7 +1,6 @@
 //! The simulated cluster, with the times of the real one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use firstlight::clock::now_s;
 use firstlight_tests::simpve::example;
 use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::wire::{Pace, SimPve};
@@ -15,8 +14,7 @@ pub(crate) const MOUNT: &str = "/mnt/spike-test";
 
 /// The same for everybody: seed and clock do not change from round to round.
 pub(crate) fn world() -> World {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    example::cluster(1, Profile::measured(), 7, now)
+    example::cluster(1, Profile::measured(), 7, now_s())
 }
 
 pub(crate) fn serve(world: World) -> SimPve {

@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use firstlight::clock::now_ms;
 use firstlight_shared::paths::{CHALLENGE_ENDPOINT, EVIDENCE_ENDPOINT, REPORT_ENDPOINT};
 use firstlight_shared::wire::{Ack, ChallengeText};
 
@@ -48,8 +49,7 @@ impl Rig {
     async fn renewed(&self, guest: &str) -> Vec<String> {
         let (_, challenge) = self.post(guest, CHALLENGE_ENDPOINT, String::new()).await;
         let nonce = serde_json::from_str::<ChallengeText>(&challenge).unwrap().nonce;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
-        let evidence = evidence(guest, &nonce, now.try_into().unwrap());
+        let evidence = evidence(guest, &nonce, now_ms());
         let body = serde_json::to_string(&evidence).unwrap();
         let (status, body) = self.post(guest, EVIDENCE_ENDPOINT, body).await;
         assert_eq!(status, 200, "{body}");

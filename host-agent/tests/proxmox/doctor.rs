@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use firstlight::clock::now_s;
 use firstlight_tests::simpve::access::{CONTAINER_ROLE, MACHINE_ROLE, user_of};
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::example::{BACKUP_SERVER_GOLDEN, CONTAINER_GOLDEN, MACHINE_GOLDEN, TOKEN};
@@ -9,7 +10,7 @@ use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::world::World;
 
-use crate::operator::{Operator, finding, grants, now, world};
+use crate::operator::{Operator, finding, grants, world};
 
 /// A world whose token has nothing.
 fn bare() -> World {
@@ -331,7 +332,7 @@ async fn what_could_not_be_checked_is_never_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_differ_are_told() {
     let mut world = world(1);
-    world.began = now() - 3600;
+    world.began = now_s() - 3600;
     let operator = Operator::of(world);
     let found = operator.doctor(&[], 0).await;
     let (state, why, _) = finding(&found, "clock of pve1");

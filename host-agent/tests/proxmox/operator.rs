@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use firstlight::clock::now_s;
 use firstlight_tests::ports::free_address;
 use firstlight_tests::simpve::example::{self, SECRET, TOKEN};
 use firstlight_tests::simpve::profile::Profile;
@@ -48,13 +49,9 @@ impl Ran {
     }
 }
 
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
 /// The example with as many nodes, which tells the time well.
 pub(crate) fn world(nodes: u8) -> World {
-    example::cluster(nodes, Profile::instant(), 1, now())
+    example::cluster(nodes, Profile::instant(), 1, now_s())
 }
 
 impl Operator {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -22,6 +22,7 @@ use super::client::verdict::{ApiError, Class};
 use super::look::Silent;
 use super::preflight::PoolFacts;
 use super::survey::Seen;
+use crate::clock::now_s;
 use crate::outcome::Fault;
 
 /// How long facts are used.
@@ -263,18 +264,14 @@ impl super::Proxmox {
         let ask = async {
             match self.client.send(&ReadTime { node: node.to_owned() }).await {
                 // Both are cut off to whole seconds: one less is never too late.
-                Ok(answer) => Ok(answer.time.cast_signed() - now().cast_signed() - 1),
+                Ok(answer) => Ok(answer.time.cast_signed() - now_s().cast_signed() - 1),
                 Err(ApiError { class: Class::Denied { .. }, .. }) => Ok(-CLOCKS.cast_signed()),
                 Err(error) => Err(Fault::from(&error)),
             }
         };
         let ahead = self.cluster.clocks.or_ask(self.joins(), node.to_owned(), FRESH, ask).await?;
-        Ok(now().saturating_add_signed(ahead))
+        Ok(now_s().saturating_add_signed(ahead))
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Those that are online; where none is known to be (a node whose statistics daemon stands still is `unknown`), those

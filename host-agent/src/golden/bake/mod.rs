@@ -18,7 +18,7 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -26,6 +26,7 @@ pub(crate) use recipe::{Format, Recipe};
 
 use self::tools::Tools;
 use super::{Limits, Report, Severity};
+use crate::clock::now_s;
 use crate::outcome::Fault;
 
 /// Where apt keeps the program that fetches one file.
@@ -234,7 +235,7 @@ fn workshop(output: &Path) -> Result<tempfile::TempDir, Fault> {
 /// The golden's date: of the environment, the recipe, or the mirror's state.
 fn epoch(bench: &mut Bench<'_>, recipe: &Recipe, work: &Path) -> Result<u64, Fault> {
     let given = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()).or(recipe.epoch);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = now_s();
     let epoch = match given {
         Some(epoch) => epoch,
         None => {

@@ -1,10 +1,10 @@
 //! Nodes, VMIDs and MACs.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use firstlight::backend::proxmox::Defaults;
 use firstlight::backend::{Allocation, Backend as _, GuestPlan, Taken};
+use firstlight::clock::now_s;
 use firstlight_tests::simpve::example::{BACKUP_SERVER_GOLDEN, CONTAINER_GOLDEN, MACHINE_GOLDEN, TOKEN};
 use firstlight_tests::simpve::guest::Kind;
 use firstlight_tests::simpve::world::World;
@@ -159,7 +159,7 @@ async fn since_is_the_nodes_time_or_well_before_ours() {
     assert!((BEGAN - 2..BEGAN + 30).contains(&nodes), "{nodes}");
     let rig = Rig::with(1, POOLED, Defaults::default(), |_| {});
     let ours = since(choose(&rig, &plan(json!({}))).await.unwrap());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = now_s();
     assert!((now - 330..=now - 299).contains(&ours), "{ours} at {now}");
 }
 

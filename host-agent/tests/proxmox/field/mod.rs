@@ -14,13 +14,14 @@ pub(crate) mod report;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use firstlight::backend::proxmox::client::call::Limits;
 use firstlight::backend::proxmox::client::endpoint::guest as client_guest;
 use firstlight::backend::proxmox::client::link::{ApiToken, NODES, Pin};
 use firstlight::backend::proxmox::client::verdict::Patience;
 use firstlight::backend::proxmox::client::{Client, Settings};
+use firstlight::clock::now_s;
 use firstlight_shared::secret::Secret;
 use firstlight_tests::simpve::example::{self, CONTAINER_GOLDEN, MACHINE_GOLDEN, SECRET, TOKEN};
 use firstlight_tests::simpve::guest::Kind;
@@ -87,8 +88,7 @@ impl Cluster {
 
     /// With so many nodes.
     pub(crate) fn of(nodes: u8, profile: Profile, level: &str) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut world = example::cluster(nodes, profile.clone(), rand::random(), now);
+        let mut world = example::cluster(nodes, profile.clone(), rand::random(), now_s());
         world.put_guest(NEIGHBOUR, Kind::Lxc, "pve1", &[("hostname", "neighbour"), ("memory", "512")]);
         let home = Home::default();
         world.machines = Box::new(Reporting::of(&profile, Arc::clone(&home)));

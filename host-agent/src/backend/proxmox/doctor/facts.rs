@@ -1,7 +1,6 @@
 //! What there is: asks the cluster, and judges nothing. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
@@ -18,6 +17,7 @@ use crate::backend::proxmox::client::verdict::{ApiError, Patience};
 use crate::backend::proxmox::client::{Client, HASTY_CONNECT, Settings as ClientSettings, SettingsError};
 use crate::backend::proxmox::settings::ProxmoxConfig;
 use crate::backend::{Backend as _, GuestPlan};
+use crate::clock::now_s;
 use crate::outcome::Fault;
 
 /// An answer, or why there is none.
@@ -226,8 +226,7 @@ fn places(asks: &[Ask], nodes: &[NodeLine]) -> Vec<String> {
 
 /// Since 1970.
 fn seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(now_s()).unwrap_or(i64::MAX)
 }
 
 impl ClusterFacts {
