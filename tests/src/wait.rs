@@ -17,3 +17,15 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// The same in a runtime, for tests.
+///
+/// # Panics
+/// It was in vain.
+pub async fn until_so(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !look().await {
+        assert!(Instant::now() < deadline, "waited {limit:?} for {what} in vain");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

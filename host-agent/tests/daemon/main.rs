@@ -7,4 +7,6 @@ mod certificates;
 mod client;
 mod life;
 mod peer;
+#[path = "../hypervisor/post.rs"]
+mod post;
 mod rig;

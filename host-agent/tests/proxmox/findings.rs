@@ -13,10 +13,11 @@ use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::example::CONTAINER_GOLDEN;
 use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind as SimKind;
+use firstlight_tests::wait::until_so;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::field::{Cluster, GUEST, MOUNT, spec, until};
+use crate::field::{Cluster, GUEST, MOUNT, spec};
 
 const GOLDEN_MAC: &str = "BC:24:11:AA:BB:CC";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ async fn bring_up(cluster: &Cluster, change: impl Fn(&mut firstlight_tests::simp
     let before = cluster.guests();
     let job = companion.up(&spec(SimKind::Lxc)).await;
     let is_new = |id: &u32| !before.contains(id);
-    until("the restore", LIMIT, async || {
+    until_so("the restore", LIMIT, async || {
         cluster.sim.with_world(|world| {
             let restored = world.guests.iter_mut().find(|(id, guest)| {
                 is_new(id)
@@ -155,7 +156,7 @@ async fn f5_keyctl_nesting_and_unprivileged_come_through_a_restore_by_token_and_
     cluster.sim.fault(Rule::once(Method::Get, "/nodes/*/tasks/*/status", held));
     let companion = cluster.companion().await;
     let job = companion.up(&spec(SimKind::Lxc)).await;
-    until("the restore", LIMIT, async || {
+    until_so("the restore", LIMIT, async || {
         let ids = cluster.guests();
         cluster.sim.with_world(|world| {
             let guest = ids.first().and_then(|id| world.guests.get_mut(id));
@@ -179,7 +180,7 @@ async fn f7_every_guest_has_a_fresh_mac_the_one_that_came_again_too() {
         if name == "web-01" && macs.len() > 1 {
             let (status, answer) = companion.post("/v1/destroy", &json!({ "guests": [name] })).await;
             assert!(status.is_success(), "{status} {answer}");
-            until("the guest to be gone", LIMIT, async || cluster.guests().len() == 2).await;
+            until_so("the guest to be gone", LIMIT, async || cluster.guests().len() == 2).await;
         }
         let mut wanted = spec(SimKind::Lxc);
         wanted["plan"]["name"] = json!(name);

@@ -6,10 +6,11 @@ use std::time::Duration;
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::example::CONTAINER_GOLDEN;
 use firstlight_tests::simpve::faults::{Fault, Rule};
+use firstlight_tests::wait::until_so;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStderr, Command};
 
-use crate::field::{Cluster, GUEST, until};
+use crate::field::{Cluster, GUEST};
 
 fn program(cluster: &Cluster, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firstlight"));
@@ -59,7 +60,7 @@ async fn what_is_tried_again_is_told_with_its_reason() {
 
     // Then nothing is answered any more.
     cluster.sim.fault(Rule { method: None, ..Rule::always(Method::Get, "/**", Fault::CutBefore) });
-    until("the outage to be shown", Duration::from_secs(30), async || {
+    until_so("the outage to be shown", Duration::from_secs(30), async || {
         let page = said(&cluster, &["show", GUEST]).await;
         page.lines().any(|line| {
             line.starts_with("trouble ") && line.contains(": GET /") && line.contains("next try in")

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use firstlight_shared::paths::{CHALLENGE_ENDPOINT, EVIDENCE_ENDPOINT};
 use firstlight_tests::simpve::guest::Kind;
+use firstlight_tests::wait::until_so;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::field::post::post_to;
 use crate::field::report::{TIMED, evidence};
-use crate::field::{Cluster, Companion, spec, until};
+use crate::field::{Cluster, Companion, spec};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -88,7 +89,7 @@ async fn with_a_timer_it_is_waited_for() {
     let file = cluster.place.path("timed.evidence");
     let waiting = command(&cluster, &["verify", TIMED, "--timeout", "60s", "--out", file.to_str().unwrap()]);
     // What comes later than the question counts: so it sends until it is heard.
-    let sending = until("the evidence to be written", LIMIT, async || {
+    let sending = until_so("the evidence to be written", LIMIT, async || {
         sends_evidence(&cluster, TIMED).await;
         file.exists()
     });

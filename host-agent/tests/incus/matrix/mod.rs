@@ -21,6 +21,7 @@ mod world;
 use std::time::Duration;
 
 use firstlight_tests::rig::incus::{Between, Fate, Onward, Spot};
+use firstlight_tests::wait::until_so;
 use serde_json::{Value, json};
 
 use crate::fake::Server;
@@ -32,15 +33,6 @@ use world::{GOLDEN, World};
 const GUEST: &str = "web-01";
 /// Every case ends sooner.
 const LIMIT: Duration = Duration::from_secs(280);
-
-/// As the companion's tests on Proxmox wait.
-async fn until(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> bool) {
-    let ends = tokio::time::Instant::now() + limit;
-    while !look().await {
-        assert!(tokio::time::Instant::now() < ends, "waited {limit:?} for {what} in vain");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
@@ -116,7 +108,7 @@ impl Ground {
     }
 
     async fn gone(&self, companion: &Companion, job: &str) -> Result<End, String> {
-        until("the removal", LIMIT, async || {
+        until_so("the removal", LIMIT, async || {
             companion.job(job).await.is_some_and(|job| job.is_final() && job.state() != "done")
         })
         .await;
@@ -170,7 +162,7 @@ impl Case {
                 Some(job) => job.is_final() && (self.work == Work::BringUp || job.state() != "done"),
                 None => false,
             };
-            until("the request", LIMIT, async || ground.between.has_met() || ended().await).await;
+            until_so("the request", LIMIT, async || ground.between.has_met() || ended().await).await;
             companion.kill();
             companion = ground.companion().await;
             ground.between.release(Onward::Passes);

@@ -10,11 +10,12 @@ use std::time::Duration;
 use firstlight_shared::beacon::{Beacon, Form, Reason, encode};
 use firstlight_shared::ids::MachineId;
 use firstlight_shared::wire::Claim;
+use firstlight_tests::wait::until_so;
 use serde_json::{Value, json};
 
 use super::server::{FakePve, GOLDEN};
 use crate::field::report::Guest;
-use crate::field::{Companion, GUEST, Place, send, until};
+use crate::field::{Companion, GUEST, Place, send};
 
 const VMID: u32 = 150;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -63,7 +64,7 @@ impl Rig {
     /// What the guest would do once it runs.
     async fn report(&mut self) {
         let mut found = None;
-        until("the guest to run", LIMIT, async || {
+        until_so("the guest to run", LIMIT, async || {
             found = self.guest().filter(|guest| guest["status"] == "running");
             found.is_some()
         })
@@ -114,7 +115,7 @@ impl Rig {
         self.tell("calm", json!({}));
         let (status, answer) = self.companion.post("/v1/destroy", &json!({ "guests": [GUEST] })).await;
         assert!(status.is_success(), "{case}: {status} {answer}");
-        until("the guest to be gone", LIMIT, async || self.pve.guests().is_empty()).await;
+        until_so("the guest to be gone", LIMIT, async || self.pve.guests().is_empty()).await;
     }
 }
 

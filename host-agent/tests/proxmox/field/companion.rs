@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use firstlight_tests::wait::until_so;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::Place;
 use super::call::call;
-use super::{Place, until};
 
 #[derive(Debug)]
 pub(crate) struct Companion {
@@ -57,7 +58,7 @@ impl Companion {
             .spawn()
             .unwrap();
         let mut companion = Self { child, socket: place.path("control.sock"), log };
-        until("the companion to answer", Duration::from_secs(30), async || {
+        until_so("the companion to answer", Duration::from_secs(30), async || {
             let ended = companion.child.try_wait().unwrap();
             assert!(ended.is_none(), "it ended: {ended:?}\n{}", companion.log());
             companion.get("/v1/status").await.is_some()
@@ -86,7 +87,7 @@ impl Companion {
 
     /// Asks until it is answered well: for what may be asked for twice.
     pub(crate) async fn insist(&self, path: &str, body: &Value) {
-        until("the companion to agree", Duration::from_secs(60), async || {
+        until_so("the companion to agree", Duration::from_secs(60), async || {
             let answered = call(&self.socket, "", "POST", path, body).await;
             answered.is_ok_and(|(status, _)| status.is_success())
         })

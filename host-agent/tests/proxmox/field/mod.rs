@@ -165,12 +165,3 @@ pub(crate) fn spec(kind: Kind) -> Value {
         "require": [],
     })
 }
-
-/// Asks again and again, at most for so long.
-pub(crate) async fn until(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> bool) {
-    let ends = tokio::time::Instant::now() + limit;
-    while !look().await {
-        assert!(tokio::time::Instant::now() < ends, "waited {limit:?} for {what} in vain");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}

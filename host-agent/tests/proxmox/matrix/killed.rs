@@ -6,10 +6,11 @@ use firstlight_tests::paths;
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind;
+use firstlight_tests::wait::until_so;
 
 use super::cases::{End, all, tell};
 use super::{AT_ONCE, KINDS, Spot, ending, spots};
-use crate::field::{Cluster, spec, until};
+use crate::field::{Cluster, spec};
 
 #[derive(Debug, Clone)]
 enum Moment {
@@ -34,7 +35,7 @@ impl Case {
             cluster.sim.fault(rule.skipping(spot.nth));
         }
         let job = companion.up(&spec(self.kind)).await;
-        until("the moment", Duration::from_secs(40), async || match &self.moment {
+        until_so("the moment", Duration::from_secs(40), async || match &self.moment {
             Moment::During(_) => cluster.sim.with_faults(|faults| faults.are_used_up()),
             Moment::After(count) => cluster.sim.requests().len() >= *count,
         })

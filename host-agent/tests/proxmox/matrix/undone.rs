@@ -5,10 +5,11 @@ use std::time::Duration;
 use firstlight_tests::simpve::call::Method;
 use firstlight_tests::simpve::faults::{Fault, Rule};
 use firstlight_tests::simpve::guest::Kind;
+use firstlight_tests::wait::until_so;
 
 use super::cases::{End, all, tell};
 use super::{AT_ONCE, KINDS, ending};
-use crate::field::{Cluster, spec, until};
+use crate::field::{Cluster, spec};
 
 /// How the guest is taken away.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Case {
         wanted["require"] = serde_json::json!(["no-such-check"]);
         let job = companion.up(&wanted).await;
         if self.killed {
-            until("the removal", Duration::from_secs(40), async || {
+            until_so("the removal", Duration::from_secs(40), async || {
                 cluster.sim.with_faults(|faults| faults.are_used_up())
             })
             .await;
