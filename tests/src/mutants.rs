@@ -53,7 +53,11 @@ const AREAS: &[Area] = &[
         package: "firstlight",
         targets: &["--lib"],
         tests: &["job::"],
-        files: &["host-agent/src/job/deadline.rs", "host-agent/src/job/fold.rs"],
+        files: &[
+            "host-agent/src/job/deadline.rs",
+            "host-agent/src/job/fold.rs",
+            "host-agent/src/job/phase.rs",
+        ],
     },
     Area {
         name: "verdict",

@@ -62,3 +62,11 @@ pub struct Placement {
     /// More may have been asked for to make it than the journal tells: another process was at work, or an answer was lost.
     pub unsure: bool,
 }
+
+impl Placement {
+    /// Of a guest of which nothing was made yet.
+    pub fn new(job: &str, plan: GuestPlan, allocation: Allocation, claim: Claim) -> Self {
+        let (made, adopted, unsure) = (false, false, false);
+        Self { job: job.to_owned(), plan, allocation, claim, made, adopted, tasks: BTreeMap::new(), unsure }
+    }
+}

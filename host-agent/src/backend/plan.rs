@@ -48,6 +48,26 @@ pub struct GuestPlan {
     pub secrets: Vec<SecretPlan>,
 }
 
+impl GuestPlan {
+    /// A new guest that asks for nothing.
+    pub fn bare(name: GuestName, golden: &str) -> Self {
+        Self {
+            name,
+            golden: golden.to_owned(),
+            intent: Intent::default(),
+            kind: None,
+            place: Place::default(),
+            nics: Vec::new(),
+            mounts: Vec::new(),
+            size: Size::default(),
+            tags: Vec::new(),
+            onboot: None,
+            ephemeral: false,
+            secrets: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use firstlight_shared::text::escape;
-use firstlight_shared::wire::Intent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::sagas::spec_of;
 use super::service::{Bringups, store_fault};
-use crate::backend::{GuestPlan, Place, Size};
+use crate::backend::GuestPlan;
 use crate::clock::now_ms;
 use crate::outcome::Fault;
 use crate::store::{GoldenRun, GoldenVerdict, LintLook, StoreError};
@@ -141,20 +140,7 @@ fn unseen(runs: &[GoldenRun], verdicts: &[GoldenVerdict]) -> Vec<Unseen> {
 /// A guest that nobody makes.
 fn plan_of(golden: &str) -> Result<GuestPlan, Fault> {
     let name = "golden".parse().map_err(|error| Fault::new("bad-request", format!("{error}")))?;
-    Ok(GuestPlan {
-        name,
-        golden: golden.to_owned(),
-        intent: Intent::default(),
-        kind: None,
-        place: Place::default(),
-        nics: Vec::new(),
-        mounts: Vec::new(),
-        size: Size::default(),
-        tags: Vec::new(),
-        onboot: None,
-        ephemeral: false,
-        secrets: Vec::new(),
-    })
+    Ok(GuestPlan::bare(name, golden))
 }
 
 /// The marks of files begin with it: `1234 bytes ...`. None: it is no file.

@@ -24,18 +24,6 @@ const STUCK: Duration = Duration::from_secs(20);
 /// Counting guests takes no more than this part of the time, however many are stored.
 const CENSUS_SHARE: u32 = 20;
 
-/// Those that have no job are shown with 0.
-const PHASES: [Phase; 8] = [
-    Phase::Queued,
-    Phase::Running,
-    Phase::Waiting,
-    Phase::Unwinding,
-    Phase::Done,
-    Phase::RolledBack,
-    Phase::NeedsOperator,
-    Phase::Abandoned,
-];
-
 /// What a beat looks at and tells.
 #[derive(Debug)]
 pub(super) struct Heart {
@@ -128,7 +116,8 @@ impl Heart {
 
     fn count(&self, counts: &[(Phase, u64)]) {
         let of = |phase| counts.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
-        for phase in PHASES {
+        // Those that no job is in are shown with 0.
+        for phase in Phase::ALL {
             self.metrics.jobs_in(phase.as_str(), of(phase));
         }
         self.metrics.queue_length.set(i64::try_from(of(Phase::Queued)).unwrap_or(i64::MAX));

@@ -1,7 +1,8 @@
 //! Which of a job's phases are ends that others are told of. Pure.
 
 use super::event::Recorded;
-use super::fold::{Phase, State};
+use super::fold::State;
+use super::phase::Phase;
 use crate::ending::Ending;
 
 /// A job on its way from phase to phase.

@@ -2,54 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Event, JobSpec, Recorded, StepInfo};
 use super::life::{Attend, Kept, Life};
+use super::phase::Phase;
 use crate::outcome::Fault;
 
 /// Code of the fault that unwinds a job whose deadline ended.
 pub const JOB_DEADLINE: &str = "job-deadline";
-
-/// A job's state as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    Queued,
-    Running,
-    Waiting,
-    Unwinding,
-    Done,
-    RolledBack,
-    NeedsOperator,
-    Abandoned,
-}
-
-impl Phase {
-    /// Nothing more will happen unless somebody asks.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Done | Self::RolledBack | Self::NeedsOperator | Self::Abandoned)
-    }
-
-    /// The guest's name is free again.
-    pub fn is_gone(self) -> bool {
-        matches!(self, Self::RolledBack | Self::Abandoned)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Unwinding => "unwinding",
-            Self::Done => "done",
-            Self::RolledBack => "rolled-back",
-            Self::NeedsOperator => "needs-operator",
-            Self::Abandoned => "abandoned",
-        }
-    }
-}
 
 /// When a step began and ended, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,7 @@ mod event;
 mod fold;
 mod journal;
 mod life;
+mod phase;
 mod queue;
 mod runner;
 mod step;
@@ -31,11 +32,12 @@ mod step;
 pub use course::{Course, ending_at};
 pub use deadline::{UNDO_ATTEMPTS, UNKNOWN_DEADLINE, WallClock};
 pub use event::{Event, JobSpec, Recorded, StepInfo};
-pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, Phase, State, Timing, fold};
+pub use fold::{IllegalEvent, JOB_DEADLINE, Outline, State, Timing, fold};
 pub use journal::{
     Asked, Change, Claimant, Claimed, JobStore, JournalError, Lease, NewJob, Request, RequestKind,
 };
 pub use life::{Attend, Life};
+pub use phase::Phase;
 pub use queue::{Limits, Taken, Waiting, choose};
 pub use runner::{Runner, RunnerConfig};
 pub use step::{Context, Saga, Sagas, Step};

@@ -9,19 +9,15 @@ pub(super) fn placement(name: &str, job: &str) -> Placement {
     let claim: Claim =
         serde_json::from_str(r#"{"version":1,"id":"c1","secret":"00112233445566778899aabbccddeeff"}"#)
             .unwrap();
-    Placement {
-        job: job.to_owned(),
-        plan: GuestPlan { name: name.parse().unwrap(), golden: "/golden.tar".into(), ..testing::plan() },
-        allocation: Allocation {
+    Placement::new(
+        job,
+        GuestPlan { name: name.parse().unwrap(), golden: "/golden.tar".into(), ..testing::plan() },
+        Allocation {
             mac: MacAddress::local([0x02, 0xf1, 0x57], [0, 0, 1]),
             addresses: vec!["10.77.0.10".parse().unwrap()],
             more_macs: Vec::new(),
             slot: None,
         },
         claim,
-        made: false,
-        adopted: false,
-        tasks: std::collections::BTreeMap::new(),
-        unsure: false,
-    }
+    )
 }

@@ -21,21 +21,17 @@ fn eyes() -> (Arc<Paper>, Arc<dyn Backend>) {
 fn placement(job: &str, node: &str) -> Placement {
     let plan = serde_json::json!({ "name": "web-01", "golden": "g", "size": {} });
     let slot = Slot { id: "100".into(), node: node.into(), uuid: None, since_s: 0 };
-    Placement {
-        job: job.into(),
-        plan: serde_json::from_value(plan).unwrap(),
-        allocation: Allocation {
+    Placement::new(
+        job,
+        serde_json::from_value(plan).unwrap(),
+        Allocation {
             mac: "02:f1:57:00:00:01".parse().unwrap(),
             more_macs: vec![],
             addresses: vec![],
             slot: Some(slot),
         },
-        claim: Claim::new("c", None),
-        made: false,
-        adopted: false,
-        tasks: BTreeMap::new(),
-        unsure: false,
-    }
+        Claim::new("c", None),
+    )
 }
 
 fn beacon(state: State) -> Vec<IpAddr> {

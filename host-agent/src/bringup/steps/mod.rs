@@ -104,7 +104,7 @@ impl Allocated {
         // Of an id that is somebody else's it is known what was asked for: nothing that was taken.
         let is_elses = |fault: &Fault| [ID_TAKEN, CONTENDED, "foreign"].contains(&fault.code.as_str());
         let unsure = state.unsure.contains(RESTORE) && !state.failure.as_ref().is_some_and(is_elses);
-        Placement { job: job.to_owned(), plan, allocation, claim, made, adopted: false, tasks, unsure }
+        Placement { made, tasks, unsure, ..Placement::new(job, plan, allocation, claim) }
     }
 }
 

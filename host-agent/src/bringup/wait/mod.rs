@@ -16,7 +16,7 @@ use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
 use super::steps::{ADOPT, Allocated, Likeness, MAC, beacon_of, handle, id_kind};
 use super::submit::{SubmitError, new_id};
-use crate::backend::{Adopted, Backend, GuestPlan, Place, Size};
+use crate::backend::{Adopted, Backend, GuestPlan, Place};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind, State};
 use crate::outcome::Fault;
@@ -222,22 +222,11 @@ fn of_job(row: &JobRow, state: &State, spec: Option<&GuestSpec>) -> Option<Liken
 }
 
 fn plan(found: &Adopted) -> GuestPlan {
+    let node = found.allocation.slot.as_ref().map(|slot| slot.node.clone());
     GuestPlan {
-        name: found.name.clone(),
-        golden: String::new(),
-        intent: Default::default(),
         kind: found.kind,
-        place: Place {
-            node: found.allocation.slot.as_ref().map(|slot| slot.node.clone()),
-            ..Place::default()
-        },
-        nics: Vec::new(),
-        mounts: Vec::new(),
-        size: Size::default(),
-        tags: Vec::new(),
-        onboot: None,
-        ephemeral: false,
-        secrets: Vec::new(),
+        place: Place { node, ..Place::default() },
+        ..GuestPlan::bare(found.name.clone(), "")
     }
 }
 

@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use super::cell::Cell;
 use super::deadline::{self, WallClock};
 use super::event::Event;
-use super::fold::{IllegalEvent, Phase, State};
+use super::fold::{IllegalEvent, State};
 use super::journal::JobStore;
+use super::phase::Phase;
 use super::step::{Context, Saga, Sagas, Step};
 use crate::outcome::Fault;
 

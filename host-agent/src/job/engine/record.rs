@@ -6,8 +6,9 @@ use tokio::time::{Instant, sleep_until};
 use super::{Ended, Engine};
 use crate::job::deadline::{self, RETRY};
 use crate::job::event::{Event, Recorded};
-use crate::job::fold::{Phase, State};
+use crate::job::fold::State;
 use crate::job::journal::JournalError;
+use crate::job::phase::Phase;
 
 impl Engine {
     /// Returns when the event is durable. A store that refuses is asked again while the lease holds; nothing else is

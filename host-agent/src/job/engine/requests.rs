@@ -4,9 +4,10 @@ use firstlight_shared::error::Chain;
 
 use super::{Ended, Engine};
 use crate::job::event::Event;
-use crate::job::fold::{Phase, State};
+use crate::job::fold::State;
 use crate::job::journal::{JournalError, Request, RequestKind};
 use crate::job::life::Attend;
+use crate::job::phase::Phase;
 use crate::outcome::Fault;
 
 /// What a request means for a job as it is. Pure.

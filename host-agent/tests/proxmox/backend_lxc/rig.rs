@@ -220,14 +220,5 @@ pub(super) fn placement(plan: GuestPlan) -> Placement {
     };
     let claim = json!({ "version": 1, "id": "0b6c4d1e9f", "url": "https://10.0.0.1:8443" });
     let claim = serde_json::from_value(claim).unwrap();
-    Placement {
-        job: JOB.to_owned(),
-        plan,
-        allocation,
-        claim,
-        made: false,
-        adopted: false,
-        tasks: BTreeMap::new(),
-        unsure: false,
-    }
+    Placement::new(JOB, plan, allocation, claim)
 }

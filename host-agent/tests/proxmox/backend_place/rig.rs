@@ -107,21 +107,17 @@ pub(crate) fn plan(fields: Value) -> GuestPlan {
 
 pub(crate) fn placement(vmid: u32, node: &str, job: &str, plan: GuestPlan) -> Placement {
     let slot = Slot { id: vmid.to_string(), node: node.to_owned(), uuid: None, since_s: BEGAN };
-    Placement {
-        job: job.to_owned(),
+    Placement::new(
+        job,
         plan,
-        allocation: Allocation {
+        Allocation {
             mac: "bc:24:11:00:00:01".parse().unwrap(),
             more_macs: Vec::new(),
             addresses: Vec::new(),
             slot: Some(slot),
         },
-        claim: serde_json::from_value(json!({ "version": 1, "id": "0b6c4d1e9f0b6c4d" })).unwrap(),
-        made: false,
-        adopted: false,
-        tasks: std::collections::BTreeMap::new(),
-        unsure: false,
-    }
+        serde_json::from_value(json!({ "version": 1, "id": "0b6c4d1e9f0b6c4d" })).unwrap(),
+    )
 }
 
 pub(crate) fn stamp(job: &str) -> String {

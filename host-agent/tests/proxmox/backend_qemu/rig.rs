@@ -1,6 +1,5 @@
 //! A simulated cluster, the backend on it, and the engine's contract in small: probe, act, follow, and probe again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firstlight::backend::link::Reports;
@@ -170,16 +169,12 @@ pub(crate) fn placement(fields: Value) -> Placement {
         "version": 1, "id": "0b6c4d1e9f0b6c4d", "intent": "provision", "hostname": "web-01",
         "url": "https://10.78.0.254:7443", "pin": "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
     });
-    Placement {
-        job: "0123abcd".to_owned(),
-        plan: serde_json::from_value(plan).unwrap(),
+    Placement::new(
+        "0123abcd",
+        serde_json::from_value(plan).unwrap(),
         allocation,
-        claim: serde_json::from_value(claim).unwrap(),
-        made: false,
-        adopted: false,
-        tasks: BTreeMap::new(),
-        unsure: false,
-    }
+        serde_json::from_value(claim).unwrap(),
+    )
 }
 
 fn step(stage: Stage) -> &'static str {

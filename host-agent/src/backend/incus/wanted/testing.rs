@@ -1,7 +1,5 @@
 //! Placements for the tables.
 
-use std::collections::BTreeMap;
-
 use firstlight_shared::wire::Claim;
 use serde_json::{Value, json};
 
@@ -21,21 +19,17 @@ pub(in crate::backend::incus) fn plan(keys: Value) -> GuestPlan {
 
 pub(in crate::backend::incus) fn placement(keys: Value) -> Placement {
     let slot = Slot { id: "web-01".into(), node: "local".into(), uuid: Some(UUID.into()), since_s: 0 };
-    Placement {
-        job: "j1".into(),
-        plan: plan(keys),
-        allocation: Allocation {
+    Placement::new(
+        "j1",
+        plan(keys),
+        Allocation {
             mac: "10:66:6a:00:00:01".parse().unwrap(),
             more_macs: vec!["10:66:6a:00:00:02".parse().unwrap()],
             addresses: vec![],
             slot: Some(slot),
         },
-        claim: Claim::parse(br#"{"version":1,"id":"c1"}"#).unwrap(),
-        made: false,
-        adopted: false,
-        tasks: BTreeMap::new(),
-        unsure: false,
-    }
+        Claim::parse(br#"{"version":1,"id":"c1"}"#).unwrap(),
+    )
 }
 
 /// `key=value` by words.

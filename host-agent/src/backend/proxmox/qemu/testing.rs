@@ -36,14 +36,5 @@ pub(super) fn placement(fields: Value) -> Placement {
         "url": "https://10.77.0.1:7443", "pin": "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
     });
     let claim = serde_json::from_value(claim).unwrap();
-    Placement {
-        job: "0123abcd".to_owned(),
-        plan,
-        allocation,
-        claim,
-        made: false,
-        adopted: false,
-        tasks: std::collections::BTreeMap::new(),
-        unsure: false,
-    }
+    Placement::new("0123abcd", plan, allocation, claim)
 }

@@ -16,16 +16,7 @@ fn placement() -> Placement {
     let mac = "BC:24:11:00:00:01".parse().unwrap();
     let allocation = Allocation { mac, more_macs: Vec::new(), addresses: Vec::new(), slot: Some(slot) };
     let claim = serde_json::from_value(json!({ "version": 1, "id": "c" })).unwrap();
-    Placement {
-        job: "j".to_owned(),
-        plan,
-        allocation,
-        claim,
-        made: false,
-        adopted: false,
-        tasks: std::collections::BTreeMap::new(),
-        unsure: false,
-    }
+    Placement::new("j", plan, allocation, claim)
 }
 
 fn end(kind: &str, exit: &str) -> TaskEnd {

@@ -11,21 +11,11 @@ const DONE: [&str; 4] = ["started a", "succeeded a", "started b", "succeeded b"]
 
 #[test]
 fn phases_have_one_name_everywhere() {
-    let all = [
-        Phase::Queued,
-        Phase::Running,
-        Phase::Waiting,
-        Phase::Unwinding,
-        Phase::Done,
-        Phase::RolledBack,
-        Phase::NeedsOperator,
-        Phase::Abandoned,
-    ];
-    for phase in all {
+    for phase in Phase::ALL {
         assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
     }
-    assert_eq!(all.map(Phase::is_final), [false, false, false, false, true, true, true, true]);
-    assert_eq!(all.map(Phase::is_gone), [false, false, false, false, false, true, false, true]);
+    assert_eq!(Phase::ALL.map(Phase::is_final), [false, false, false, false, true, true, true, true]);
+    assert_eq!(Phase::ALL.map(Phase::is_gone), [false, false, false, false, false, true, false, true]);
 }
 
 /// A job whose last step ended has no step to try again, though nothing was undone yet.

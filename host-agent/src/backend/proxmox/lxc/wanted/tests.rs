@@ -24,16 +24,7 @@ fn placement(more: Value) -> Placement {
         slot: Some(slot),
     };
     let claim = serde_json::from_value(json!({ "version": 1, "id": "c", "secret": "00ff" })).unwrap();
-    Placement {
-        job: "j1".to_owned(),
-        plan,
-        allocation,
-        claim,
-        made: false,
-        adopted: false,
-        tasks: std::collections::BTreeMap::new(),
-        unsure: false,
-    }
+    Placement::new("j1", plan, allocation, claim)
 }
 
 /// What would be sent, but for what is the same each time.
