@@ -1,8 +1,9 @@
 //! Running other programs: quietly, and with all they said if they fail.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// What a program did.
 #[derive(Debug, Clone)]
@@ -22,20 +23,67 @@ impl Ran {
     pub fn said(&self) -> String {
         format!("exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
+
+    /// # Panics
+    /// It ended otherwise.
+    #[track_caller]
+    pub fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        self
+    }
+
+    /// # Panics
+    /// One of these is on neither stream.
+    #[track_caller]
+    pub fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.stdout.contains(word) || self.stderr.contains(word), "no `{word}` in {self:#?}");
+        }
+        self
+    }
+
+    /// An error as all are: what is wrong, with these words, and what to do.
+    ///
+    /// # Panics
+    /// It is none.
+    #[track_caller]
+    pub fn tells(self, words: &[&str]) -> Self {
+        let has = |start: &str| self.stderr.lines().any(|line| line.starts_with(start));
+        assert!(has("error: ") && has("hint: "), "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word} is not told: {self:#?}");
+        }
+        self
+    }
+
+    /// The document on standard output.
+    ///
+    /// # Panics
+    /// There is none.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+        Self {
+            code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 /// Runs to the end without input, and keeps what was said.
 pub fn run(command: &mut Command) -> Result<Ran> {
-    use std::os::unix::process::ExitStatusExt as _;
     let output = command.stdin(Stdio::null()).output().with_context(|| {
         format!("{} cannot be started; is it installed?", command.get_program().to_string_lossy())
     })?;
-    let code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
-    Ok(Ran {
-        code,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    Ok(output.into())
 }
 
 /// As [`run`], but failure of the program is an error that carries its last lines. Gives stdout.
@@ -58,6 +106,14 @@ pub fn command<const N: usize>(words: [&str; N]) -> Command {
     let mut command = Command::new(words.next().expect("callers name a program"));
     command.args(words);
     command
+}
+
+/// Keeps this process's variables of Firstlight from the program: whoever runs it says what holds for it.
+pub fn without_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FIRSTLIGHT_"))
+    {
+        command.env_remove(name);
+    }
 }
 
 /// The last lines of a text.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use firstlight::store::Store;
 use firstlight_tests::ports::free_address;
+use firstlight_tests::run::without_variables;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -74,11 +75,7 @@ impl Site {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new("prlimit");
         command.args([FILES, env!("CARGO_BIN_EXE_firstlight"), "serve", "--config"]).arg(&configuration);
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FIRSTLIGHT_"))
-        {
-            command.env_remove(name);
-        }
+        without_variables(&mut command);
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

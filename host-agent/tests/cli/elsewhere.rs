@@ -4,9 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use firstlight_shared::pin::SpkiPin;
 use firstlight_tests::ports::free_address;
+use firstlight_tests::run::Ran;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 
-use crate::rig::{Ran, Rig, program, run};
+use crate::rig::{Rig, program, run};
 
 struct There {
     rig: Rig,

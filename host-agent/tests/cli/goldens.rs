@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::rig::{Ran, Rig, program, run};
+use firstlight_tests::run::Ran;
+
+use crate::rig::{Rig, program, run};
 
 const UNITS: &str = "usr/lib/systemd/system";
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\n";

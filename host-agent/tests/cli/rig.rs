@@ -10,48 +10,15 @@ use firstlight::backend::Backend;
 use firstlight::config::{Sources, load};
 use firstlight::daemon::{Companion, Purpose};
 use firstlight_tests::ports::free_address;
+use firstlight_tests::run::{Ran, without_variables};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
 use crate::hypervisor::Hypervisor;
 use crate::hypervisor::backend::Paper;
-
-/// How one run of the program ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    #[track_caller]
-    pub(crate) fn ends_with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        assert!(!self.stderr.contains("panicked"), "{self:#?}");
-        self
-    }
-
-    /// An error as all are: what is wrong, and what to do.
-    #[track_caller]
-    pub(crate) fn tells(self, words: &[&str]) -> Self {
-        let has = |start: &str| self.stderr.lines().any(|line| line.starts_with(start));
-        assert!(has("error: ") && has("hint: "), "{self:#?}");
-        for word in words {
-            assert!(self.stderr.contains(word), "{word} is not told: {self:#?}");
-        }
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-}
 
 pub(crate) struct Rig {
     pub(crate) hypervisor: Hypervisor,
@@ -220,11 +187,7 @@ impl Running {
         }
         let output = tokio::time::timeout(Duration::from_secs(30), self.child.wait_with_output()).await;
         let output = output.expect("it ends").unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: self.said.join("\n"),
-        }
+        Ran { stderr: self.said.join("\n"), ..Ran::from(output) }
     }
 }
 
@@ -232,10 +195,7 @@ impl Running {
 pub(crate) fn program(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firstlight"));
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FIRSTLIGHT_"))
-    {
-        command.env_remove(name);
-    }
+    without_variables(command.as_std_mut());
     command
 }
 
@@ -243,12 +203,7 @@ pub(crate) async fn run(mut command: Command) -> Ran {
     // As it was set up: `output` would read what a test does not want to be read.
     let child = command.spawn().unwrap();
     let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
-    let output = output.expect("it ends").unwrap();
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    output.expect("it ends").unwrap().into()
 }
 
 /// Files below a folder, for what must not be left.

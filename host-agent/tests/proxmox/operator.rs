@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use firstlight::clock::now_s;
 use firstlight_tests::ports::free_address;
+use firstlight_tests::run::{Ran, without_variables};
 use firstlight_tests::simpve::example::{self, SECRET, TOKEN};
 use firstlight_tests::simpve::profile::Profile;
 use firstlight_tests::simpve::wire::{Pace, SimPve};
@@ -22,31 +23,12 @@ pub(crate) struct Operator {
     pub(crate) reports: SocketAddr,
 }
 
-/// How one run ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    #[track_caller]
-    pub(crate) fn ends_with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        assert!(!self.stderr.contains("panicked"), "{self:#?}");
-        // The token never, in whatever goes wrong.
-        assert!(!self.stdout.contains(SECRET) && !self.stderr.contains(SECRET), "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn says(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stdout.contains(word) || self.stderr.contains(word), "no `{word}` in {self:#?}");
-        }
-        self
-    }
+/// How one run ended. The token is never in what it said, whatever goes wrong.
+#[track_caller]
+pub(crate) fn ended(output: Output) -> Ran {
+    let ran = Ran::from(output);
+    assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "{ran:#?}");
+    ran
 }
 
 /// The example with as many nodes, which tells the time well.
@@ -107,18 +89,9 @@ impl Operator {
         let mut command = Command::new(env!("CARGO_BIN_EXE_firstlight"));
         command.args(words).arg("--config").arg(self.path("firstlight.toml"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FIRSTLIGHT_") {
-                command.env_remove(name);
-            }
-        }
+        without_variables(command.as_std_mut());
         let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
-        let output = output.expect("it ends").unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        ended(output.expect("it ends").unwrap())
     }
 
     /// The findings of `doctor`, which ends with this code.

@@ -1,9 +1,10 @@
 //! What cannot work is refused before anything is done: by `plan` and `up` alike, in the same words, with the same code.
 
+use firstlight_tests::run::Ran;
 use firstlight_tests::simpve::example::{CONTAINER_GOLDEN, TOKEN};
 use firstlight_tests::simpve::guest::Kind;
 
-use crate::operator::{Operator, Ran, world};
+use crate::operator::{Operator, world};
 
 /// With pools that the token sees, a guest of somebody else, and rights on everything.
 fn operator() -> Operator {

@@ -1,8 +1,9 @@
 //! `firstlight trust` against the simulated cluster.
 
+use firstlight_tests::run::Ran;
 use firstlight_tests::simpve::example::SECRET;
 
-use crate::operator::{Operator, Ran, world};
+use crate::operator::{Operator, world};
 
 fn shown<'a>(ran: &'a Ran, word: &str) -> &'a str {
     let line = ran.stdout.lines().find(|line| line.starts_with(word)).unwrap_or_else(|| panic!("{ran:#?}"));

@@ -4,21 +4,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use firstlight_tests::run::{Ran, without_variables};
 use firstlight_tests::simpve::guest::Kind;
 use tokio::process::Command;
 
 use crate::field::{Cluster, NEIGHBOUR, SILENT};
-use crate::operator::Ran;
+use crate::operator::ended;
 
 pub(crate) const PAGE: &str = include_str!("../../../docs/wait.md");
 
 /// With the program in front of the path, and the companion's configuration.
 pub(crate) fn surroundings(command: &mut Command, cluster: &Cluster) {
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FIRSTLIGHT_") {
-            command.env_remove(name);
-        }
-    }
+    without_variables(command.as_std_mut());
     let folder = Path::new(env!("CARGO_BIN_EXE_firstlight")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", folder.display()));
@@ -29,12 +26,7 @@ pub(crate) fn surroundings(command: &mut Command, cluster: &Cluster) {
 pub(crate) async fn run(mut command: Command, cluster: &Cluster) -> Ran {
     surroundings(&mut command, cluster);
     let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
-    let output = output.expect("it ends").unwrap();
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    ended(output.expect("it ends").unwrap())
 }
 
 async fn shell(line: &str, cluster: &Cluster) -> Ran {

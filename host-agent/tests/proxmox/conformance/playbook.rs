@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use firstlight_tests::paths;
+use firstlight_tests::run::Ran;
 use tokio::process::Command;
 
 use crate::field::Cluster;
-use crate::operator::Ran;
 use crate::waits::{run, snippet};
 
 /// The page's tasks that wait and read keys, as one play; those before them make the guest.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use firstlight_tests::run::without_variables;
 use firstlight_tests::wait::until_so;
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -44,11 +45,7 @@ impl Companion {
         let log = place.path("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_firstlight"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FIRSTLIGHT_") {
-                command.env_remove(name);
-            }
-        }
+        without_variables(&mut command);
         let child = command
             .args(["serve", "--config"])
             .arg(place.path("firstlight.toml"))
