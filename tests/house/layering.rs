@@ -79,7 +79,15 @@ fn inside_the_host_nobody_looks_up() {
         // The bottom: everybody is configured.
         (
             "host-agent/src/config",
-            &["crate::job", "crate::store", "crate::http", "crate::bringup", "crate::daemon", "crate::cli"],
+            &[
+                "crate::job",
+                "crate::store",
+                "crate::outbox",
+                "crate::http",
+                "crate::bringup",
+                "crate::daemon",
+                "crate::cli",
+            ],
         ),
         ("host-agent/src/intake", &["crate::http", "crate::cli", "crate::daemon"]),
         ("host-agent/src/http", &["crate::web::", "crate::cli", "crate::daemon"]),

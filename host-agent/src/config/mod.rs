@@ -15,6 +15,7 @@ mod read;
 mod secret;
 mod settings;
 mod ssh_ca;
+mod url;
 mod value;
 mod webhook;
 
@@ -33,6 +34,7 @@ pub use settings::{
     PinSettings, ProxmoxSettings, RemotePlace, RemoteSettings, ReportSettings, RetentionSettings, Settings,
     SshCaSettings, StoreSettings, TcpApiSettings, TokenSettings, WebhookSettings,
 };
+pub use url::{Url, UrlError};
 pub use value::{Role, Value, parse_duration};
 
 /// Where the configuration is, if nobody says otherwise.

@@ -9,11 +9,12 @@ use std::time::Duration;
 use firstlight_shared::pin::SpkiPin;
 
 use super::secret::SecretFile;
+use super::url::Url;
 use super::value::Role;
 use crate::backend::incus;
-use crate::backend::proxmox::client::link::{Address as NodeAddress, Fingerprint};
+use crate::backend::link::Address;
+use crate::backend::link::pin::Fingerprint;
 use crate::ending::Ending;
-use crate::outbox::Address;
 
 /// Everything a companion is told. Secrets are named here, and read by whoever needs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtelSettings {
     /// Where `/v1/traces` is, with that path.
-    pub address: Address,
+    pub address: Url,
     /// Of a secure address.
     pub pin: PinSettings,
 }
@@ -54,7 +55,7 @@ pub struct OtelSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSettings {
     pub name: String,
-    pub address: Address,
+    pub address: Url,
     pub secret: SecretFile,
     pub events: Vec<Ending>,
     /// Of a secure address.
@@ -165,7 +166,7 @@ pub struct LocalSettings {
 /// How Proxmox VE is reached, and what its guests have where their spec says nothing. See the keys' help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxmoxSettings {
-    pub addresses: Vec<NodeAddress>,
+    pub addresses: Vec<Address>,
     pub token: SecretFile,
     pub pin: PinSettings,
     pub node: Option<String>,
@@ -199,7 +200,7 @@ pub struct RemoteSettings {
 pub enum RemotePlace {
     Socket(PathBuf),
     Server {
-        address: incus::client::link::Address,
+        address: Address,
         pin: PinSettings,
         /// A file of PEM.
         certificate: PathBuf,

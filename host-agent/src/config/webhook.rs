@@ -8,9 +8,9 @@ use super::names::is_word;
 use super::read::{Reader, path};
 use super::secret::SecretFile;
 use super::settings::{OtelSettings, PinSettings, WebhookSettings};
+use super::url::Url;
 use super::value::{Setting, Value, list_of};
 use crate::ending::Ending;
-use crate::outbox::Address;
 
 const HOOKS: &str = "webhook";
 /// Vouches for servers of the world, where nothing else is said.
@@ -18,7 +18,7 @@ const WORLD: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What a webhook is told if it does not say.
 const USUAL: [Ending; 4] = [Ending::Ready, Ending::Failed, Ending::NeedsOperator, Ending::Destroyed];
 
-impl Setting for Option<Address> {
+impl Setting for Option<Url> {
     const WANTED: &'static str = "an address, https://HOST/PATH, without a user or a password,";
     fn read(value: &Value) -> Option<Self> {
         value.text()?.parse().ok().map(Some)
@@ -39,7 +39,7 @@ impl Setting for Events {
 impl Reader<'_> {
     /// None: it is not set, or what is wrong with it has been said.
     pub(super) fn otel(&mut self) -> Option<OtelSettings> {
-        let address: Option<Address> = self.get("otel.endpoint");
+        let address: Option<Url> = self.get("otel.endpoint");
         let authority: Option<PathBuf> = self.get("otel.ca");
         let insecure: bool = self.get("otel.insecure");
         let mut address = address?;
@@ -70,7 +70,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let address: Option<Address> = self.value_at(&of("url"));
+        let address: Option<Url> = self.value_at(&of("url"));
         let secret: Option<SecretFile> = self.value_at(&of("secret"));
         let Events(mut events) = self.value_at(&of("events"));
         let insecure: bool = self.value_at(&of("insecure"));

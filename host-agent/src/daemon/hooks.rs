@@ -6,8 +6,8 @@ use std::sync::Arc;
 use firstlight_shared::error::Code;
 
 use super::pins::{AuthorityError, pin};
-use crate::config::{PinSettings, SecretError, Settings, WebhookSettings};
-use crate::outbox::{Address, Postbox, Target};
+use crate::config::{PinSettings, SecretError, Settings, Url, WebhookSettings};
+use crate::outbox::{Postbox, Target};
 use crate::traces::Collector;
 use crate::webhook::{Hook, SecretForm};
 
@@ -98,7 +98,7 @@ pub(super) fn targets(
     Ok(targets)
 }
 
-fn postbox(name: &str, address: &Address, known_by: &PinSettings) -> Result<Postbox, HookError> {
+fn postbox(name: &str, address: &Url, known_by: &PinSettings) -> Result<Postbox, HookError> {
     let known = || pin(known_by).map_err(|source| HookError::Authority { name: name.to_owned(), source });
     let pin = if address.secure { Some(known()?) } else { None };
     Postbox::new(address.clone(), pin.as_ref())

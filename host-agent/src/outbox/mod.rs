@@ -3,7 +3,6 @@
 //! What a message says is made from the journal when it is sent, up to the event that it is about: however often it is sent,
 //! it says the same.
 
-mod address;
 mod post;
 mod schedule;
 
@@ -18,7 +17,6 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-pub use address::{Address, AddressError};
 pub use post::{Answered, Postbox};
 
 use crate::bringup::{Bringups, Told};

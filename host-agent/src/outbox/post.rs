@@ -13,9 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Address, Letter};
+use super::Letter;
 use crate::backend::link::pin::Pin;
 use crate::backend::link::tls::{WrongCertificate, connector};
+use crate::config::Url;
 
 const AGENT: &str = concat!("firstlight/", env!("CARGO_PKG_VERSION"));
 /// From the connection to the end of the answer.
@@ -39,7 +40,7 @@ pub enum Answered {
 /// Where letters are put in.
 #[derive(Clone)]
 pub struct Postbox {
-    address: Address,
+    address: Url,
     /// None: in the clear.
     tls: Option<(TlsConnector, ServerName<'static>)>,
     limit: Duration,
@@ -56,7 +57,7 @@ impl Postbox {
     ///
     /// # Errors
     /// An authority's certificate is none, or the host is no name.
-    pub fn new(address: Address, pin: Option<&Pin>) -> Result<Self, rustls::Error> {
+    pub fn new(address: Url, pin: Option<&Pin>) -> Result<Self, rustls::Error> {
         let tls = match pin.filter(|_| address.secure) {
             None => None,
             Some(pin) => {
@@ -68,7 +69,7 @@ impl Postbox {
         Ok(Self { address, tls, limit: LIMIT })
     }
 
-    pub fn address(&self) -> &Address {
+    pub fn address(&self) -> &Url {
         &self.address
     }
 
