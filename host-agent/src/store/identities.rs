@@ -4,8 +4,8 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::database::Dialect;
 use super::database::Writing;
-use super::dialect::Dialect;
 use super::error::failed;
 use super::rows::text;
 use super::{Store, StoreError};

@@ -5,8 +5,8 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
+use super::database::Dialect;
 use super::database::Writing;
-use super::dialect::Dialect;
 use super::error::{StoreError, failed};
 use super::rows::{self, signed, text, unsigned};
 use super::{Store, claims, identities, leases, outbox, reservations};

@@ -2,20 +2,19 @@
 //!
 //! [`Store`] is a handle; clones share it. Everything is written in plain SQL that both databases speak, through one trait,
 //! `Database`, with two implementations: the embedded SQLite, and PostgreSQL, on which several companions share the work.
-//! `dialect` holds the few words that differ. The engine sees the half that is its own as [`crate::job::JobStore`].
+//! They are in `database`; what is asked of them is in the files beside it. The engine sees the half that is its own as
+//! [`crate::job::JobStore`].
 //!
 //! When a call returns, what it wrote survives a power cut; a call that fails has written nothing (if the connection broke
 //! while the server committed, nobody knows: every call can be repeated, and a repeated call is the same call).
 
 mod admin;
 mod adoptions;
-mod backup;
 mod candidates;
 mod census;
 mod certificates;
 mod claims;
 mod database;
-mod dialect;
 mod duplicates;
 mod error;
 mod evidence;
@@ -27,12 +26,8 @@ mod jobs;
 mod leases;
 mod lists;
 mod lives;
-mod location;
 mod lookups;
-mod notices;
-mod old;
 mod outbox;
-mod postgres;
 mod prune;
 mod query;
 mod refusals;
@@ -40,9 +35,7 @@ mod reports;
 mod requests;
 mod reservations;
 mod rows;
-mod schema;
 mod secrets;
-mod sqlite;
 mod verdicts;
 
 use std::path::Path;
@@ -50,13 +43,14 @@ use std::sync::{Arc, RwLock};
 
 use futures_util::future::BoxFuture;
 
-use database::{Database, Manner, Writing};
+use database::{Database, Manner, Postgres, Sqlite, Writing};
 
 pub use adoptions::ADOPTED;
 pub use candidates::{Added, Candidate};
 pub use census::GuestCount;
 pub use certificates::StoredCertificate;
 pub use claims::StoredClaim;
+pub use database::{Location, Server};
 pub use duplicates::{HolderRow, SharedFilter, SharedPage, SharedRow};
 pub use error::{StoreError, Trouble};
 pub use evidence::{Heard, StoredEvidence};
@@ -65,7 +59,6 @@ pub use fleet::{FleetCount, FleetFilter, FleetPlace, FleetRow, FleetSort};
 pub use goldens::GoldenRun;
 pub use identities::Shared;
 pub use lists::{JobFilter, JobRow};
-pub use location::{Location, Server};
 pub use lookups::{Answered, Ground};
 pub use outbox::{Message, MessageRow, Posted, Settled};
 pub use prune::Pruned;
@@ -84,7 +77,7 @@ pub struct Store {
 impl Store {
     /// Opens or makes the embedded store, checks its integrity and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self::of(Arc::new(sqlite::Sqlite::open(path).await?)))
+        Ok(Self::of(Arc::new(Sqlite::open(path).await?)))
     }
 
     fn of(database: Arc<dyn Database>) -> Self {
@@ -96,7 +89,7 @@ impl Store {
         match location {
             Location::File(path) => Self::open(path).await,
             Location::Server(server) => {
-                let database = postgres::Postgres::open(server, &location.to_string()).await?;
+                let database = Postgres::open(server, &location.to_string()).await?;
                 Ok(Self::of(Arc::new(database)))
             }
         }

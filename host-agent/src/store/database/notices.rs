@@ -13,8 +13,8 @@ use sqlx::{AnyConnection, ConnectOptions, Executor};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use super::error::{StoreError, failed};
 use crate::job::Change;
+use crate::store::error::{StoreError, failed};
 
 const CHANNEL: &str = "firstlight";
 /// More at once than this, and the others look at everything instead.

@@ -1,5 +1,14 @@
 //! The door to a database: the one trait that everything in the store goes through. SQLite and PostgreSQL are behind it.
 
+mod backup;
+mod dialect;
+mod location;
+mod notices;
+mod old;
+mod postgres;
+mod schema;
+mod sqlite;
+
 use std::fmt::Debug;
 use std::path::Path;
 
@@ -9,15 +18,19 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection};
 use tokio::sync::{broadcast, oneshot};
 
-use super::dialect::Dialect;
-use super::error::StoreError;
 use crate::job::Change;
+use crate::store::error::StoreError;
+
+pub(in crate::store) use dialect::Dialect;
+pub use location::{Location, Server};
+pub(in crate::store) use postgres::Postgres;
+pub(in crate::store) use sqlite::Sqlite;
 
 /// How many changes a slow listener may be behind before it is told that it missed some.
-pub(super) const CHANGES_KEPT: usize = 8192;
+pub(in crate::store) const CHANGES_KEPT: usize = 8192;
 
 #[async_trait]
-pub(super) trait Database: Send + Sync + Debug {
+pub(in crate::store) trait Database: Send + Sync + Debug {
     fn dialect(&self) -> Dialect;
 
     /// Runs the operation in a transaction, commits durably, tells the changes, then answers the operation.
@@ -38,31 +51,31 @@ pub(super) trait Database: Send + Sync + Debug {
 }
 
 /// A transaction at work.
-pub(super) struct Writing<'c> {
-    pub(super) sql: &'c mut AnyConnection,
-    pub(super) dialect: Dialect,
+pub(in crate::store) struct Writing<'c> {
+    pub(in crate::store) sql: &'c mut AnyConnection,
+    pub(in crate::store) dialect: Dialect,
     /// The time to bind where [`Dialect::now`] wants one; none: the server's clock.
-    pub(super) now: Option<i64>,
+    pub(in crate::store) now: Option<i64>,
     /// Told when the transaction is committed.
-    pub(super) changes: Vec<Change>,
+    pub(in crate::store) changes: Vec<Change>,
     /// Told soon after that. Not told if we die just then: nobody may depend on it.
-    pub(super) moves: Vec<Change>,
+    pub(in crate::store) moves: Vec<Change>,
     /// A secret was overwritten: no copy of it may stay in the log of writes.
-    pub(super) wiped: bool,
+    pub(in crate::store) wiped: bool,
     /// What is still to be said before the operation's first statement.
-    pub(super) opening: &'static str,
+    pub(in crate::store) opening: &'static str,
 }
 
 impl Writing<'_> {
     /// What the operation's first statement begins with, if it said that it opens itself.
-    pub(super) fn opening(&mut self) -> &'static str {
+    pub(in crate::store) fn opening(&mut self) -> &'static str {
         std::mem::take(&mut self.opening)
     }
 }
 
 /// How an operation comes into the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(in crate::store) enum Manner {
     Usual,
     /// Its first statement says [`Writing::opening`]: each statement is a way to another thread and back.
     OpensItself,
@@ -71,7 +84,7 @@ pub(super) enum Manner {
 }
 
 /// Something to be written as a whole or not at all.
-pub(super) trait Operation: Send {
+pub(in crate::store) trait Operation: Send {
     fn manner(&self) -> Manner;
 
     /// False: it failed, and what it wrote is to be undone.
@@ -122,7 +135,11 @@ where
 }
 
 /// Has `work` done in a transaction of `database`.
-pub(super) async fn write<T, E, Work>(database: &dyn Database, manner: Manner, work: Work) -> Result<T, E>
+pub(in crate::store) async fn write<T, E, Work>(
+    database: &dyn Database,
+    manner: Manner,
+    work: Work,
+) -> Result<T, E>
 where
     Work: for<'c> FnOnce(&'c mut Writing<'_>) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     T: Send + 'static,

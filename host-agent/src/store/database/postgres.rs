@@ -12,13 +12,13 @@ use sqlx::{Any, AnyPool, ConnectOptions, Executor};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use super::database::{CHANGES_KEPT, Database, Manner, Operation, Writing};
 use super::dialect::Dialect;
-use super::error::{StoreError, failed};
 use super::location::Server;
 use super::notices::{self, Notices, Teller};
 use super::schema;
+use super::{CHANGES_KEPT, Database, Manner, Operation, Writing};
 use crate::job::Change;
+use crate::store::error::{StoreError, failed};
 
 const CONNECTIONS: u32 = 12;
 /// Beside them, for what waits for no other: a second one while the first hangs.
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
                        SET idle_in_transaction_session_timeout = '5s'";
 
-pub(super) struct Postgres {
+pub(in crate::store) struct Postgres {
     shown: String,
     hands: Hands,
     /// They hear what others tell, and tell others.
@@ -62,7 +62,7 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    pub(super) async fn open(server: &Server, shown: &str) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn open(server: &Server, shown: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let address = server.full_address();
         let opening = |source| StoreError::open(shown, source);

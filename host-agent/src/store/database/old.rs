@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Row};
 
-use super::error::{StoreError, failed};
-use super::rows::parsed;
+use crate::store::error::{StoreError, failed};
+use crate::store::rows::parsed;
 
 /// Rewrites a job's events that are written differently now.
 pub(super) async fn modernise(sql: &mut AnyConnection, job: &str) -> Result<(), StoreError> {

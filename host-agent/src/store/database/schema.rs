@@ -3,8 +3,9 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Executor};
 
 use super::dialect::Dialect;
-use super::error::{StoreError, failed};
-use super::{old, rows};
+use super::old;
+use crate::store::error::{StoreError, failed};
+use crate::store::rows;
 
 /// Each entry is applied once, in order. Never change one that was released.
 const MIGRATIONS: &[&str] = &[

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use firstlight_shared::secret::Secret;
 use sqlx::postgres::PgConnectOptions;
 
-use super::error::StoreError;
+use crate::store::error::StoreError;
 
 /// The address of a store: a file, or a database on a PostgreSQL server.
 #[derive(Clone, Debug, PartialEq, Eq)]

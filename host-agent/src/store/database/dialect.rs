@@ -2,14 +2,14 @@
 
 /// Which SQL is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(in crate::store) enum Dialect {
     Sqlite,
     Postgres,
 }
 
 impl Dialect {
     /// A migration, which is written as SQLite wants it. Text sorts by bytes in both.
-    pub(super) fn schema(self, migration: &str) -> String {
+    pub(in crate::store) fn schema(self, migration: &str) -> String {
         match self {
             Self::Sqlite => migration.to_owned(),
             Self::Postgres => migration
@@ -23,7 +23,7 @@ impl Dialect {
     }
 
     /// Now, in milliseconds since the Unix epoch: the server's clock, or what is bound to `parameter`.
-    pub(super) fn now(self, parameter: &str) -> String {
+    pub(in crate::store) fn now(self, parameter: &str) -> String {
         match self {
             Self::Sqlite => parameter.to_owned(),
             Self::Postgres => {
@@ -33,7 +33,7 @@ impl Dialect {
     }
 
     /// The texts of the JSON array that is bound to `parameter`, as a subquery.
-    pub(super) fn texts(self, parameter: &str) -> String {
+    pub(in crate::store) fn texts(self, parameter: &str) -> String {
         match self {
             Self::Sqlite => format!("(SELECT value FROM json_each({parameter}))"),
             Self::Postgres => format!("(SELECT jsonb_array_elements_text({parameter}::jsonb))"),
@@ -41,7 +41,7 @@ impl Dialect {
     }
 
     /// The pairs of text and number of the JSON array that is bound to `parameter`, as a table `pair(job, fence)`.
-    pub(super) fn pairs(self, parameter: &str) -> String {
+    pub(in crate::store) fn pairs(self, parameter: &str) -> String {
         match self {
             Self::Sqlite => format!(
                 "(SELECT value ->> 0 AS job, value ->> 1 AS fence FROM json_each({parameter})) AS pair"
@@ -54,7 +54,7 @@ impl Dialect {
     }
 
     /// The pairs of texts of the JSON array that is bound to `parameter`, as a table `pair(kind, value)`.
-    pub(super) fn text_pairs(self, parameter: &str) -> String {
+    pub(in crate::store) fn text_pairs(self, parameter: &str) -> String {
         match self {
             Self::Sqlite => format!(
                 "(SELECT value ->> 0 AS kind, value ->> 1 AS value FROM json_each({parameter})) AS pair"
@@ -67,7 +67,7 @@ impl Dialect {
     }
 
     /// The golden of the job of a row of `jobs`, as its journal's first event names it.
-    pub(super) fn golden(self) -> &'static str {
+    pub(in crate::store) fn golden(self) -> &'static str {
         match self {
             Self::Sqlite => {
                 "(SELECT json_extract(body, '$.spec.plan.golden') FROM events WHERE events.job = jobs.id AND seq = 0)"
@@ -79,7 +79,7 @@ impl Dialect {
     }
 
     /// The same with what the backend saw of the golden's content, as a JSON array of two.
-    pub(super) fn golden_and_mark(self) -> &'static str {
+    pub(in crate::store) fn golden_and_mark(self) -> &'static str {
         match self {
             Self::Sqlite => {
                 "(SELECT json_extract(body, '$.spec.plan.golden', '$.spec.golden_mark') FROM events WHERE events.job = jobs.id AND seq = 0)"
@@ -92,7 +92,7 @@ impl Dialect {
 
     /// Does `first`, which changes a row or none; only if it changed one, does `then`, an INSERT by SELECT that lacks only its
     /// condition and `last`. All in one go; a row is answered if it was done.
-    pub(super) fn both(self, first: &str, key: &str, then: &str, last: &str) -> String {
+    pub(in crate::store) fn both(self, first: &str, key: &str, then: &str, last: &str) -> String {
         match self {
             Self::Sqlite => format!("{first} RETURNING {key}; {then} WHERE changes() = 1 {last}"),
             Self::Postgres => format!(
@@ -103,7 +103,7 @@ impl Dialect {
     }
 
     /// Locks the rows of a SELECT and passes over those that somebody else has locked. SQLite has one writer.
-    pub(super) fn skip_locked(self) -> &'static str {
+    pub(in crate::store) fn skip_locked(self) -> &'static str {
         match self {
             Self::Sqlite => "",
             Self::Postgres => " FOR UPDATE SKIP LOCKED",
@@ -111,7 +111,7 @@ impl Dialect {
     }
 
     /// Locks the rows of a SELECT until the transaction ends; waits for whoever has locked them. SQLite has one writer.
-    pub(super) fn locked(self) -> &'static str {
+    pub(in crate::store) fn locked(self) -> &'static str {
         match self {
             Self::Sqlite => "",
             Self::Postgres => " FOR UPDATE",
@@ -119,7 +119,7 @@ impl Dialect {
     }
 
     /// Until the transaction ends, nobody else looks at the queue. SQLite has one writer.
-    pub(super) fn lock_queue(self) -> Option<&'static str> {
+    pub(in crate::store) fn lock_queue(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT pg_advisory_xact_lock(112589485994242)"),
@@ -127,7 +127,7 @@ impl Dialect {
     }
 
     /// Until the transaction ends, nobody else makes a job that was counted. SQLite has one writer.
-    pub(super) fn lock_budgets(self) -> Option<&'static str> {
+    pub(in crate::store) fn lock_budgets(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT pg_advisory_xact_lock(112589485994243)"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sqlx::AnyConnection;
 
-use super::error::{StoreError, failed};
+use crate::store::error::{StoreError, failed};
 
 pub(super) async fn to_file(sql: &mut AnyConnection, to: &Path) -> Result<(), StoreError> {
     let in_the_way = |error| StoreError::file(to, error);

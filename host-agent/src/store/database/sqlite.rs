@@ -13,12 +13,12 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
-use super::database::{CHANGES_KEPT, Database, Manner, Operation, Writing};
 use super::dialect::Dialect;
-use super::error::{StoreError, failed};
 use super::location::encoded;
+use super::{CHANGES_KEPT, Database, Manner, Operation, Writing};
 use super::{backup, schema};
 use crate::job::Change;
+use crate::store::error::{StoreError, failed};
 
 /// How many operations go into one commit at most.
 const TOGETHER: usize = 128;
@@ -43,7 +43,7 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PR
 const READING: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA cache_size = -8192;";
 
 #[derive(Debug)]
-pub(super) struct Sqlite {
+pub(in crate::store) struct Sqlite {
     options: AnyConnectOptions,
     readers: AnyPool,
     queue: mpsc::Sender<Box<dyn Operation>>,
@@ -58,7 +58,7 @@ struct Closing {
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn open(path: &Path) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let shown = path.display().to_string();
         let failed = |source| StoreError::open(&shown, source);
@@ -111,7 +111,7 @@ fn options(path: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
 }
 
 /// Looks whether the file is whole: at 100,000 jobs (1.5 GB) this takes 7 s, and the quick check 5 s.
-pub(super) async fn check(sql: &mut AnyConnection, shown: &str) -> Result<(), StoreError> {
+async fn check(sql: &mut AnyConnection, shown: &str) -> Result<(), StoreError> {
     let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
         .fetch_one(sql)
         .await
