@@ -80,7 +80,7 @@ pub(super) enum Command {
     /// Guests that are there already as the spec wants them are left alone, so a spec may be applied again. Ctrl-C leaves
     /// the jobs to the companion; without one, it undoes what was done.
     #[command(after_help = "Examples:\n  firstlight up web.toml\n  firstlight up web.toml --detach")]
-    Up(UpArguments),
+    Up(super::up::UpArguments),
     /// Show what `up` would do for each guest; change nothing.
     #[command(
         after_help = "Example:\n  firstlight plan web.toml\n\nEnds with 0 if `up` would do something or nothing, else as `up` would: with 3 for what is wrong with the spec."
@@ -98,7 +98,7 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  firstlight wait --backend proxmox --vmid 101\n  firstlight wait --backend proxmox web-01 --timeout 10m --require docker"
     )]
-    Wait(WaitArguments),
+    Wait(super::wait::WaitArguments),
     /// List jobs, newest first.
     #[command(after_help = "Examples:\n  firstlight jobs\n  firstlight jobs --in running,waiting")]
     Jobs(JobsArguments),
@@ -221,7 +221,7 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  firstlight verify web-01 --out web-01.evidence\n  firstlight verify --public-key >> known\n  firstlight verify --file web-01.evidence --known-keys known"
     )]
-    Verify(VerifyArguments),
+    Verify(super::verify::VerifyArguments),
     #[command(flatten)]
     Ssh(super::ssh::SshCommand),
     #[command(flatten)]
@@ -230,7 +230,7 @@ pub(super) enum Command {
     Tell(super::tell::TellCommand),
     /// Look after the store.
     #[command(subcommand)]
-    Store(StoreCommand),
+    Store(super::store::StoreCommand),
     /// The companion's pages in a browser.
     #[command(subcommand)]
     Web(super::web::WebCommand),
@@ -289,77 +289,6 @@ pub(super) struct Page {
     /// Go on where the last page ended; that page names what to write here.
     #[arg(long, value_name = "MARK")]
     pub(super) before: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct UpArguments {
-    /// The spec, in TOML.
-    pub(super) spec: PathBuf,
-    /// Print one JSON document when all jobs have ended.
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Return as soon as the jobs are recorded; needs a running companion.
-    #[arg(long)]
-    pub(super) detach: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct WaitArguments {
-    /// The guest, as the backend names it.
-    #[arg(value_name = "GUEST", required_unless_present = "vmid", conflicts_with = "vmid")]
-    pub(super) guest: Option<String>,
-    /// Where the guest is: `proxmox`, for one.
-    #[arg(long, value_name = "NAME")]
-    pub(super) backend: String,
-    /// The guest's number, instead of its name.
-    #[arg(long, value_name = "N")]
-    pub(super) vmid: Option<u32>,
-    /// How long the guest has for its report, from now on: `90s`, `5m`, `1h`.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = timeout)]
-    pub(super) timeout: std::time::Duration,
-    /// A check that must pass, beyond those that the guest itself requires; may be given several times.
-    #[arg(long, value_name = "CHECK")]
-    pub(super) require: Vec<String>,
-    /// What is on record of the guest does not count: wait for its next report.
-    #[arg(long)]
-    pub(super) again: bool,
-    /// Print one JSON document when the wait has ended.
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Return as soon as the wait is recorded.
-    #[arg(long)]
-    pub(super) detach: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct VerifyArguments {
-    /// The guest's name.
-    #[arg(required_unless_present_any = ["file", "public_key"], conflicts_with_all = ["file", "public_key"])]
-    pub(super) guest: Option<String>,
-    /// Write the evidence to this new file.
-    #[arg(long, value_name = "FILE", requires = "guest")]
-    pub(super) out: Option<PathBuf>,
-    /// How long to wait for the guest's timer, where nothing can be run in the guest: `90s`, `5m`, `1h`.
-    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = timeout)]
-    pub(super) timeout: std::time::Duration,
-    /// Check this evidence file instead; needs no companion.
-    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
-    pub(super) file: Option<PathBuf>,
-    /// Keys that you know: lines of allowed_signers or known_hosts; may be given several times.
-    #[arg(long, value_name = "FILE", requires = "file")]
-    pub(super) known_keys: Vec<PathBuf>,
-    /// The guest's host key, as a line or a file that holds it.
-    #[arg(long, value_name = "KEY", requires = "file")]
-    pub(super) guest_key: Option<String>,
-    /// The companion's key, as a line or a file that holds it.
-    #[arg(long, value_name = "KEY", requires = "file")]
-    pub(super) companion_key: Option<String>,
-    /// Print the key with which the companion signs evidence, as a line for --known-keys.
-    #[arg(long)]
-    pub(super) public_key: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -447,26 +376,7 @@ pub(super) struct How {
     pub(super) json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum StoreCommand {
-    /// Check the store's integrity.
-    #[command(after_help = "Example:\n  firstlight store check")]
-    Check {
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Write a copy of the embedded store while the companion works. It holds secrets: only you may read the file.
-    #[command(after_help = "Example:\n  firstlight store backup firstlight-backup.db")]
-    Backup {
-        /// The new file; one that exists is not overwritten.
-        file: PathBuf,
-    },
-    /// Print all jobs with their journals, reports and refusals as JSON lines.
-    #[command(after_help = "Example:\n  firstlight store export")]
-    Export,
-}
-
-fn timeout(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn timeout(text: &str) -> Result<std::time::Duration, String> {
     crate::bringup::parse_duration(text).ok_or_else(|| "1s to 24h is wanted, `90s` for one".to_owned())
 }
 

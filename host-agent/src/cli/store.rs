@@ -3,15 +3,35 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Subcommand;
 use hyper::Method;
 
-use super::args::StoreCommand;
+use super::args::Output;
 use super::failure::{Exit, Failure};
 use super::live::say;
 use super::{Session, print, print_on, render};
 use crate::http::api::StoreCheck;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Check the store's integrity.
+    #[command(after_help = "Example:\n  firstlight store check")]
+    Check {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write a copy of the embedded store while the companion works. It holds secrets: only you may read the file.
+    #[command(after_help = "Example:\n  firstlight store backup firstlight-backup.db")]
+    Backup {
+        /// The new file; one that exists is not overwritten.
+        file: PathBuf,
+    },
+    /// Print all jobs with their journals, reports and refusals as JSON lines.
+    #[command(after_help = "Example:\n  firstlight store export")]
+    Export,
+}
 
 pub(super) async fn run(session: &Session, command: &StoreCommand) -> Result<Exit, Failure> {
     match command {

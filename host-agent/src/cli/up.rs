@@ -1,8 +1,11 @@
 //! `firstlight up`: submit, follow, sum up.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{PlaceArguments, UpArguments};
+use super::args::PlaceArguments;
 use super::client::Client;
 use super::failure::{Exit, Failure, exit_of};
 use super::interrupt::Interrupts;
@@ -12,6 +15,18 @@ use crate::bringup::{Applied, Submitted, load_spec};
 use crate::config::Settings;
 use crate::daemon::{Companion, Purpose};
 use crate::http::api::{DestroyAnswer, DestroyRequest, UpAnswer, UpRequest};
+
+#[derive(Debug, Args)]
+pub(super) struct UpArguments {
+    /// The spec, in TOML.
+    spec: PathBuf,
+    /// Print one JSON document when all jobs have ended.
+    #[arg(long)]
+    json: bool,
+    /// Return as soon as the jobs are recorded; needs a running companion.
+    #[arg(long)]
+    detach: bool,
+}
 
 pub(super) async fn up(session: &Session, arguments: &UpArguments) -> Result<Exit, Failure> {
     let request = UpRequest { guests: load_spec(&arguments.spec)?, by: None };

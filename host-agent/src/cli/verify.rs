@@ -2,14 +2,15 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use firstlight_shared::error::Chain;
 use firstlight_shared::wire::{EVIDENCE_NAMESPACE, Evidence, Signed};
 use serde_json::json;
 
-use super::args::VerifyArguments;
+use super::args::timeout;
 use super::client::escape;
 use super::failure::{Exit, Failure};
 use super::interrupt::Interrupts;
@@ -23,6 +24,37 @@ use crate::http::api::VerifyRequest;
 
 /// How often it is asked whether the guest's timer has sent something.
 const LOOK: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// The guest's name.
+    #[arg(required_unless_present_any = ["file", "public_key"], conflicts_with_all = ["file", "public_key"])]
+    guest: Option<String>,
+    /// Write the evidence to this new file.
+    #[arg(long, value_name = "FILE", requires = "guest")]
+    out: Option<PathBuf>,
+    /// How long to wait for the guest's timer, where nothing can be run in the guest: `90s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = timeout)]
+    timeout: Duration,
+    /// Check this evidence file instead; needs no companion.
+    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+    pub(super) file: Option<PathBuf>,
+    /// Keys that you know: lines of allowed_signers or known_hosts; may be given several times.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    known_keys: Vec<PathBuf>,
+    /// The guest's host key, as a line or a file that holds it.
+    #[arg(long, value_name = "KEY", requires = "file")]
+    guest_key: Option<String>,
+    /// The companion's key, as a line or a file that holds it.
+    #[arg(long, value_name = "KEY", requires = "file")]
+    companion_key: Option<String>,
+    /// Print the key with which the companion signs evidence, as a line for --known-keys.
+    #[arg(long)]
+    public_key: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// What needs a companion.
 pub(super) async fn verify(session: &Session, arguments: &VerifyArguments) -> Result<Exit, Failure> {

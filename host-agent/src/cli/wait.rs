@@ -1,15 +1,46 @@
 //! `firstlight wait`: a guest that another tool made, followed until it is ready or cannot be. And `firstlight pin`, which such
 //! a guest's golden needs.
 
+use std::time::Duration;
+
+use clap::Args;
 use serde_json::Value;
 
-use super::args::WaitArguments;
+use super::args::timeout;
 use super::failure::{Exit, Failure};
 use super::interrupt::Interrupts;
 use super::live::{follow, say};
 use super::{Session, print, render, up};
 use crate::bringup::{Applied, Submitted, WaitFor};
 use crate::http::api::WaitRequest;
+
+#[derive(Debug, Args)]
+pub(super) struct WaitArguments {
+    /// The guest, as the backend names it.
+    #[arg(value_name = "GUEST", required_unless_present = "vmid", conflicts_with = "vmid")]
+    guest: Option<String>,
+    /// Where the guest is: `proxmox`, for one.
+    #[arg(long, value_name = "NAME")]
+    backend: String,
+    /// The guest's number, instead of its name.
+    #[arg(long, value_name = "N")]
+    vmid: Option<u32>,
+    /// How long the guest has for its report, from now on: `90s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = timeout)]
+    timeout: Duration,
+    /// A check that must pass, beyond those that the guest itself requires; may be given several times.
+    #[arg(long, value_name = "CHECK")]
+    require: Vec<String>,
+    /// What is on record of the guest does not count: wait for its next report.
+    #[arg(long)]
+    again: bool,
+    /// Print one JSON document when the wait has ended.
+    #[arg(long)]
+    json: bool,
+    /// Return as soon as the wait is recorded.
+    #[arg(long)]
+    detach: bool,
+}
 
 pub(super) async fn wait(session: &Session, arguments: &WaitArguments) -> Result<Exit, Failure> {
     if !session.client.answers().await {
