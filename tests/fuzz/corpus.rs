@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+/// As the programs name theirs.
+type Target = (&'static str, fn(&[u8]));
+
 /// Every target has seeds, and takes them all; and so many beginnings of each: what a crash in the middle of a write leaves.
-pub(crate) fn is_taken(program: &str, targets: &[(&str, fn(&[u8]))], beginnings: usize) {
+pub(crate) fn is_taken(program: &str, targets: &[Target], beginnings: usize) {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(program);
     for (name, target) in targets {
         let seeds = std::fs::read_dir(corpora.join(name)).unwrap_or_else(|_| panic!("{name} has no seeds"));

@@ -22,12 +22,15 @@ pub enum AuthorityError {
     },
 }
 
+/// Of PEM.
+type Read = fn(&[u8]) -> Result<Pin, PinError>;
+
 pub(super) fn pin(settings: &PinSettings) -> Result<Pin, AuthorityError> {
-    let (path, read): (_, fn(&[u8]) -> Result<Pin, PinError>) = match settings {
+    let (path, read) = match settings {
         PinSettings::Keys(keys) => return Ok(Pin::Keys(keys.clone())),
         PinSettings::Leaves(leaves) => return Ok(Pin::Leaves(leaves.clone())),
-        PinSettings::Authority(path) => (path, Pin::authority),
-        PinSettings::Servers(path) => (path, Pin::servers),
+        PinSettings::Authority(path) => (path, Pin::authority as Read),
+        PinSettings::Servers(path) => (path, Pin::servers as Read),
     };
     let pem =
         std::fs::read(path).map_err(|source| AuthorityError::Unreadable { path: path.clone(), source })?;

@@ -14,7 +14,6 @@ pub(crate) mod report;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use firstlight::backend::proxmox::client::call::Limits;
 use firstlight::backend::proxmox::client::endpoint::guest as client_guest;
