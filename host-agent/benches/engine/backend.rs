@@ -62,8 +62,8 @@ impl Backend for InstantBackend {
         Ok(ReportEndpoint { url: "https://127.0.0.1:1".to_owned(), listener: None })
     }
 
-    async fn release(&self) -> Result<(), Fault> {
-        Ok(())
+    async fn release(&self) -> Result<bool, Fault> {
+        Ok(true)
     }
 
     async fn allocate(&self, _: &GuestPlan, _: &Taken) -> Result<Allocation, Fault> {

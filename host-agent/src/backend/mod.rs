@@ -102,8 +102,8 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         Ok(usual)
     }
 
-    /// Removes what all guests share, if no guest is left. Idempotent.
-    async fn release(&self) -> Result<(), Fault>;
+    /// Removes what all guests share, if no guest is left; false: one is, and all of it stays. Idempotent.
+    async fn release(&self) -> Result<bool, Fault>;
 
     /// Chooses MACs, addresses and (where the backend has them) a slot, apart from those taken. Touches nothing. Asked again
     /// when an id turned out to be taken: only the slot counts then.

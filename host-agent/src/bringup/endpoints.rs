@@ -49,12 +49,21 @@ impl Endpoints {
         self.open.lock().await.contains_key(backend.name())
     }
 
-    /// Closes the backend's endpoint here, and removes what its guests shared.
-    pub async fn release(&self, backend: &dyn Backend) -> Result<(), Fault> {
+    /// Removes what the backend's guests shared, then closes its endpoint here, unless somebody needs them. That is asked
+    /// while nobody can make the endpoint ready: a guest that comes at the same moment is seen, or makes all of it anew.
+    pub async fn release(
+        &self,
+        backend: &dyn Backend,
+        is_needed: impl Future<Output = Result<bool, Fault>>,
+    ) -> Result<(), Fault> {
         let mut open = self.open.lock().await;
+        // Whatever the backend keeps, its socket among it, goes on being served: it gives the socket out once.
+        if is_needed.await? || !backend.release().await? {
+            return Ok(());
+        }
         if let Some(serving) = open.remove(backend.name()).flatten() {
             serving.abort();
         }
-        backend.release().await
+        Ok(())
     }
 }

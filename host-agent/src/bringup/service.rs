@@ -184,12 +184,8 @@ impl Bringups {
 
     /// Removes what guests of this backend shared, if no companion has such a guest any more.
     pub(super) async fn tidy(&self, backend: &dyn Backend) {
-        let tidied = match self.store.has_live_jobs(backend.name()).await {
-            Ok(true) => Ok(()),
-            Ok(false) => self.endpoints.release(backend).await,
-            Err(error) => Err(store_fault(error)),
-        };
-        if let Err(fault) = tidied {
+        let is_needed = async { self.store.has_live_jobs(backend.name()).await.map_err(store_fault) };
+        if let Err(fault) = self.endpoints.release(backend, is_needed).await {
             tracing::warn!(backend = backend.name(), error = %fault, "what guests shared could not be removed");
         }
     }

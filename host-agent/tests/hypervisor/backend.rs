@@ -121,8 +121,8 @@ impl Backend for Paper {
         Ok(ReportEndpoint { url: self.url.clone(), listener: None })
     }
 
-    async fn release(&self) -> Result<(), Fault> {
-        Ok(())
+    async fn release(&self) -> Result<bool, Fault> {
+        Ok(true)
     }
 
     async fn allocate(&self, _: &GuestPlan, taken: &Taken) -> Result<Allocation, Fault> {

@@ -125,8 +125,8 @@ impl Backend for Incus {
         self.url_for(place).await
     }
 
-    async fn release(&self) -> Result<(), Fault> {
-        Ok(())
+    async fn release(&self) -> Result<bool, Fault> {
+        Ok(true)
     }
 
     async fn allocate(&self, plan: &GuestPlan, taken: &Taken) -> Result<Allocation, Fault> {

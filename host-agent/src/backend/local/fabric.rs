@@ -123,18 +123,18 @@ impl Fabric {
         })
     }
 
-    /// Takes everything away, if no guest is left.
-    pub(super) async fn release(&self, keeper: &Keeper) -> Result<(), Fault> {
+    /// Takes everything away, if no guest is left; false: one is.
+    pub(super) async fn release(&self, keeper: &Keeper) -> Result<bool, Fault> {
         let mut listener_of = self.listener_of.lock().await;
         let folder = self.names.fabric_folder();
         if !netns_file(&self.names.fabric()).exists() && !folder.exists() {
             *listener_of = None;
-            return Ok(());
+            return Ok(true);
         }
         let _alone = self.lock().await?;
         let folders = fs::read_dir(self.names.guests_folder()).into_iter().flatten().count();
         if folders > 0 || !netns::with_prefix(&self.names.guest_prefix()).is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         self.dhcp.stop(keeper).await?;
         netns::delete(&self.names.fabric()).await?;
@@ -143,7 +143,7 @@ impl Fabric {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(file_fault("remove a folder", &folder, &error))
             }
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 

@@ -111,7 +111,7 @@ impl Backend for Local {
         self.fabric.ensure(&self.keeper()?).await
     }
 
-    async fn release(&self) -> Result<(), Fault> {
+    async fn release(&self) -> Result<bool, Fault> {
         self.fabric.release(&self.keeper()?).await
     }
 

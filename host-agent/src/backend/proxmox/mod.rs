@@ -121,8 +121,8 @@ impl Backend for Proxmox {
         Ok(ReportEndpoint { url: self.report_url().await?, listener: None })
     }
 
-    async fn release(&self) -> Result<(), Fault> {
-        Ok(())
+    async fn release(&self) -> Result<bool, Fault> {
+        Ok(true)
     }
 
     async fn allocate(&self, plan: &GuestPlan, taken: &Taken) -> Result<Allocation, Fault> {

@@ -4,6 +4,7 @@ mod apply;
 mod beacons;
 mod budgets;
 mod changes;
+mod endpoints;
 mod failing;
 mod lives;
 pub(super) mod paper;

@@ -1,7 +1,7 @@
 //! A hypervisor on paper: objects with stamps, and faults that tests put in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub(in crate::bringup) struct World {
     /// How often each job's guest was made.
     pub(in crate::bringup) made: BTreeMap<String, u32>,
     pub(in crate::bringup) released: u32,
+    /// Whether a socket for reports comes with what guests share, and is given out once.
+    pub(in crate::bringup) socket: Option<bool>,
     /// Claims carry no secret, ids are chosen, and guests may be looked at.
     pub(in crate::bringup) open: bool,
     /// UUIDs are not chosen: each guest gets this one when it is made, and the restore tells of it.
@@ -153,12 +155,19 @@ impl Backend for Paper {
     }
 
     async fn prepare(&self) -> Result<ReportEndpoint, Fault> {
-        Ok(ReportEndpoint { url: "https://192.0.2.1:7443".into(), listener: None })
+        let given = self.world().socket.as_mut().map(|is_given| std::mem::replace(is_given, true));
+        let listener = (given == Some(false)).then(|| TcpListener::bind("127.0.0.1:0").unwrap());
+        Ok(ReportEndpoint { url: "https://192.0.2.1:7443".into(), listener })
     }
 
-    async fn release(&self) -> Result<(), Fault> {
-        self.world().released += 1;
-        Ok(())
+    async fn release(&self) -> Result<bool, Fault> {
+        let mut world = self.world();
+        if !world.objects.is_empty() {
+            return Ok(false);
+        }
+        world.released += 1;
+        world.socket = world.socket.map(|_| false);
+        Ok(true)
     }
 
     /// Always the first that is free: those who choose at once meet.
