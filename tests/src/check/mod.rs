@@ -3,6 +3,7 @@
 mod stages;
 mod tally;
 
+use std::fs;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -28,10 +29,12 @@ pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
     for stage in stages::looks() {
         tally.add(stage.run());
     }
+    let start = Instant::now();
     let ground = beside.and_then(|beside| {
         let had = beside.join().unwrap_or_else(|_| anyhow::bail!("its thread panicked"));
         prepared(&mut tally, "what tests need", had.and_then(|beside| stages::ground(beside, full)))
     });
+    println!("{:<12} {:.1} s", "ground", start.elapsed().as_secs_f64());
     for stage in stages::units(ground.as_ref(), full)? {
         tally.add(stage.run());
     }
@@ -40,6 +43,16 @@ pub fn run(fast: bool, full: bool) -> Result<ExitCode> {
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All that a stage said, for whoever asks what took so long; the place, or why there is none.
+fn keep(stage: &str, said: &str) -> String {
+    let path = paths::scratch().join("log").join(format!("{}.txt", stage.replace(' ', "-")));
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    match folder.and_then(|()| fs::write(&path, said)) {
+        Ok(()) => path.display().to_string(),
+        Err(error) => format!("not kept: {error}"),
+    }
 }
 
 /// What could not be had is a failure.
@@ -65,8 +78,10 @@ impl Stage {
             Err(error) => (Tally::default(), false, format!("{error:#}")),
         };
         println!("{:<12} {} {seconds:.1} s", self.name, if ok { "ok    " } else { "FAILED" });
+        let kept = keep(self.name, &said);
         if !ok {
             println!("{}", run::tail(&said, 400));
+            println!("all that it said: {kept}");
             // A stage without tests of its own counts as one that failed.
             tally.failed = tally.failed.max(1);
         }
