@@ -135,4 +135,9 @@ mod tests {
     fn every_target_has_seeds_and_takes_them_all() {
         super::corpus::is_taken("guest", super::TARGETS, usize::MAX);
     }
+
+    #[test]
+    fn every_target_takes_what_lies_near_its_seeds() {
+        super::corpus::is_taken_changed("guest", super::TARGETS);
+    }
 }
