@@ -57,27 +57,9 @@ pub(super) fn ground(Beside { fakepve, ansible, axe }: Beside, full: bool) -> Re
     Ok(Ground { fakepve, ansible, axe, programs, goldens, packages })
 }
 
-/// What takes a minute.
-pub(super) fn looks() -> Vec<Stage> {
-    let clippy =
-        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
-    vec![Stage::new("fmt", cargo(&["fmt", "--all", "--check"])), Stage::new("clippy", cargo(&clippy))]
-}
-
-/// Without a ground, the part that needs neither root nor network; with it, the companion's tests on real servers, too.
-pub(super) fn units(ground: Option<&Ground>, full: bool) -> Result<Vec<Stage>> {
-    let mut unit = cargo(&["test", "--quiet", "--no-fail-fast"]);
-    unit.args(super::UNITS);
-    if let Some(ground) = ground {
-        // One build for all: with the feature, each program of the companion's is another.
-        unit.args(["--features", "firstlight/e2e"]);
-        unit.env(paths::FAKEPVE_VARIABLE, &ground.fakepve).env(paths::ANSIBLE_VARIABLE, &ground.ansible);
-        unit.env(paths::GOLDENS_VARIABLE, &ground.goldens);
-    }
-    lengthen(&mut unit, full);
-    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
-    doc.env("RUSTDOCFLAGS", "-D warnings");
-    let mut stages = vec![Stage::new("unit", unit), Stage::new("doc", doc)];
+/// What takes moments.
+pub(super) fn looks() -> Result<Vec<Stage>> {
+    let mut stages = vec![Stage::new("fmt", cargo(&["fmt", "--all", "--check"]))];
     // In CI nothing is skipped: a tool that is missing there fails its stage.
     let strict = std::env::var_os("CI").is_some();
     match deny() {
@@ -85,25 +67,62 @@ pub(super) fn units(ground: Option<&Ground>, full: bool) -> Result<Vec<Stage>> {
         None if strict => stages.push(Stage::new("deny", Command::new("cargo-deny"))),
         None => println!("deny         skipped: cargo-deny is not installed"),
     }
-    // What the programs are made of does not change by itself, what is known of it does: only where it can be had.
-    if ground.is_some() && audit::reachable() {
-        let mut audit = Command::new(std::env::current_exe()?);
-        audit.arg("audit");
-        stages.push(Stage::new("audit", audit));
-    } else {
-        println!(
-            "audit        not looked at: the advisories cannot be had from here (`cargo xtask audit --database DIR`)"
-        );
-    }
-    let scripts = shell_scripts()?;
     if strict || packages::present("shellcheck") {
         let mut shellcheck = Command::new("shellcheck");
-        shellcheck.args(scripts);
+        shellcheck.args(shell_scripts()?);
         stages.push(Stage::new("shellcheck", shellcheck));
     } else {
         println!("shellcheck   skipped: it is not installed");
     }
     Ok(stages)
+}
+
+pub(super) fn clippy() -> Stage {
+    let words =
+        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    Stage::new("clippy", cargo(&words))
+}
+
+pub(super) fn doc() -> Stage {
+    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    Stage::new("doc", doc)
+}
+
+/// What the programs are made of does not change by itself, what is known of it does: only where it can be had.
+pub(super) fn audit() -> Option<Stage> {
+    if !audit::reachable() {
+        println!(
+            "audit        not looked at: the advisories cannot be had from here (`cargo xtask audit --database DIR`)"
+        );
+        return None;
+    }
+    let mut audit = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    audit.arg("audit");
+    Some(Stage::new("audit", audit))
+}
+
+/// One build for all: with the feature, each program of the companion's is another.
+const WITH_GROUND: [&str; 2] = ["--features", "firstlight/e2e"];
+
+/// The programs of the tests that need a ground, while it is made.
+pub(super) fn unit_programs() -> Stage {
+    let mut build = cargo(&["test", "--quiet", "--no-run"]);
+    build.args(super::UNITS).args(WITH_GROUND);
+    Stage::new("unit build", build)
+}
+
+/// Without a ground, the part that needs neither root nor network; with it, the companion's tests on real servers, too.
+pub(super) fn units(ground: Option<&Ground>, full: bool) -> Stage {
+    let mut unit = cargo(&["test", "--quiet", "--no-fail-fast"]);
+    unit.args(super::UNITS);
+    if let Some(ground) = ground {
+        unit.args(WITH_GROUND);
+        unit.env(paths::FAKEPVE_VARIABLE, &ground.fakepve).env(paths::ANSIBLE_VARIABLE, &ground.ansible);
+        unit.env(paths::GOLDENS_VARIABLE, &ground.goldens);
+    }
+    lengthen(&mut unit, full);
+    Stage::new("unit", unit)
 }
 
 /// Passes `--full` on.
