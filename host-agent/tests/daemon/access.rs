@@ -132,6 +132,21 @@ async fn each_failure_makes_its_address_wait_longer_and_others_do_not_wait() {
 }
 
 #[tokio::test]
+async fn the_api_speaks_tls_1_2_and_1_3() {
+    let rig = Rig::new("");
+    let companion = rig.start().await;
+    let looked = format!("Authorization: Bearer {READER}\r\n");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (versions, authority) = ([version], rig.authority.pem());
+        let mut stream = crate::client::connect_over(&versions, rig.api, &authority).await.unwrap();
+        assert_eq!(stream.get_ref().1.protocol_version(), Some(version.version));
+        let answer = crate::client::exchange(&mut stream, "GET", LOOK, &looked).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    companion.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_turned_away() {
     let rig = Rig::new("");
     let companion = rig.start().await;

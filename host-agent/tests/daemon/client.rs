@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -49,29 +50,38 @@ pub(crate) async fn over_tls(
     method: &str,
     path: &str,
 ) -> std::io::Result<Answer> {
-    let mut stream = connect_from(proof.from, address, authority, proof.certificate).await?;
+    let mut stream = connect_from(proof, address, authority, rustls::DEFAULT_VERSIONS).await?;
     let header = proof.bearer.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     exchange(&mut stream, method, path, &header).await
 }
 
 pub(crate) async fn connect(address: SocketAddr, authority: &str) -> std::io::Result<TlsStream<TcpStream>> {
-    connect_from(1, address, authority, None).await
+    connect_over(rustls::DEFAULT_VERSIONS, address, authority).await
+}
+
+/// As nobody, over these versions of TLS.
+pub(crate) async fn connect_over(
+    versions: &[&'static SupportedProtocolVersion],
+    address: SocketAddr,
+    authority: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_from(Proof::default(), address, authority, versions).await
 }
 
 async fn connect_from(
-    from: u8,
+    proof: Proof<'_>,
     address: SocketAddr,
     authority: &str,
-    certificate: Option<&Pair>,
+    versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let builder =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
-    let config = match certificate {
+    let config = match proof.certificate {
         None => builder.with_no_client_auth(),
         Some(pair) => {
             let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
@@ -80,7 +90,7 @@ async fn connect_from(
         }
     };
     let socket = TcpSocket::new_v4()?;
-    socket.bind(([127, 0, 0, from.max(1)], 0).into())?;
+    socket.bind(([127, 0, 0, proof.from.max(1)], 0).into())?;
     let stream = socket.connect(address).await?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }

@@ -4,7 +4,8 @@ use clap::CommandFactory;
 /// The commands that a text shows: lines that begin with the program's name, with what continues them.
 fn shown(text: &str) -> Vec<Vec<String>> {
     let text = text.replace("\\\n", " ");
-    let lines = text.lines().map(str::trim).filter(|line| line.starts_with("firstlight "));
+    let lines = text.lines().map(str::trim).map(|line| line.strip_prefix("sudo ").unwrap_or(line));
+    let lines = lines.filter(|line| line.starts_with("firstlight "));
     lines.map(|line| words(line.split([';', '&', '>', '|', '#']).next().unwrap_or_default())).collect()
 }
 
@@ -121,7 +122,7 @@ fn what_contradicts_itself_is_wrong_usage() {
     }
 }
 
-/// What stands between backquotes and begins with the program's name, in all that the programs say.
+/// What stands between backquotes and begins with the program's name, in all that the programs and the pages say.
 fn named() -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -137,22 +138,25 @@ fn named() -> Vec<(String, Vec<String>)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let quoted = text.split("`firstlight ").skip(1).filter_map(|rest| rest.split('`').next());
-                let place = path.display().to_string();
-                found.extend(
-                    quoted.map(|line| (place.clone(), line.split_whitespace().map(str::to_owned).collect())),
-                );
+                found.extend(quoted(&path.display().to_string(), &text));
             }
         }
     }
+    found.extend(pages().iter().flat_map(|(page, text)| quoted(page, text)));
     found
+}
+
+/// The words of each, with the place.
+fn quoted(place: &str, text: &str) -> Vec<(String, Vec<String>)> {
+    let lines = text.split("`firstlight ").skip(1).filter_map(|rest| rest.split('`').next());
+    lines.map(|line| (place.to_owned(), line.split_whitespace().map(str::to_owned).collect())).collect()
 }
 
 /// The command and the options of every hint are there; what comes from a format is not looked at.
 #[test]
 fn every_command_that_a_hint_names_exists() {
     let named = named();
-    assert!(named.len() > 40, "only {} were found", named.len());
+    assert!(named.len() > 150, "only {} were found", named.len());
     for (place, words) in named {
         let mut command = Arguments::command();
         let mut words = words.iter().map(String::as_str).peekable();
