@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests, a panic with its place is the message")]
 
+mod circles;
 mod codes;
 mod failures;
 mod hints;

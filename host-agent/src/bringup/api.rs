@@ -1,9 +1,8 @@
 //! What the operator's API asks of bring-ups and gets: plain values, ready for JSON.
 
-use firstlight_shared::wire::Trust;
+use firstlight_shared::wire::{Report, Trust};
 use serde::{Deserialize, Serialize};
 
-use super::view::ReportView;
 use crate::backend::Trouble;
 use crate::job::Phase;
 use crate::outcome::Fault;
@@ -95,6 +94,21 @@ pub struct JobLine {
     pub ended_at_ms: Option<u64>,
 }
 
+/// A report that was taken.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ReportView {
+    pub sha256: String,
+    pub guest: String,
+    pub job: String,
+    pub claim_id: String,
+    pub received_at_ms: u64,
+    pub source: String,
+    #[schema(value_type = String, example = "attested")]
+    pub trust: Trust,
+    #[schema(value_type = Object)]
+    pub report: Report,
+}
+
 /// Reports that were taken and reports that were not.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ReportPage {
@@ -148,4 +162,22 @@ pub enum StepState {
     Failed,
     Undoing,
     Undone,
+}
+
+/// A webhook of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HookView {
+    pub name: String,
+    /// Without a query, which may hold a secret.
+    pub url: String,
+    /// What it is told: `ready`, `failed` and so on.
+    pub events: Vec<String>,
+    /// Messages on their way.
+    #[serde(default)]
+    pub waiting: u64,
+    #[serde(default)]
+    pub sent: u64,
+    /// Messages that were not taken for three days.
+    #[serde(default)]
+    pub given_up: u64,
 }

@@ -11,7 +11,8 @@ use firstlight_shared::error::{Chain, Code};
 use firstlight_shared::wire::HostKey;
 use ssh_key::PublicKey;
 
-use super::lists::{host_of, reached_at};
+use super::facts::reached_at;
+use super::hosts::host_of;
 use crate::clock::now_ms;
 use crate::config::SshCaSettings;
 use crate::intake::Certify;

@@ -15,11 +15,9 @@ use serde::{Deserialize, Serialize};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
-use super::sagas::spec_of;
+use super::facts::{Allocated, beacon_of, is_adoption, spec_of};
 use super::service::{Bringups, store_fault};
 use super::spec::GuestSpec;
-use super::steps::{Allocated, beacon_of};
-use super::wait::is_adoption;
 use crate::backend::{Backend, Placement, Ran};
 use crate::clock::now_ms;
 use crate::evidence::{

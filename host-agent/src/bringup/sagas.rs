@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::change::ChangeSpec;
+use super::facts::spec_of;
 use super::secrets::look_ahead;
 use super::service::Bringups;
-use super::spec::GuestSpec;
+use super::spec::ChangeSpec;
 use super::steps::{BringUp, Changing};
 use crate::job::{JobSpec, Saga, Sagas, State};
 use crate::outcome::Fault;
@@ -62,10 +62,4 @@ impl Bringups {
         let made = self.job_spec(&spec)?;
         Ok(JobSpec { batch: state.spec.batch.clone(), retry_of: Some(job.to_owned()), ..made })
     }
-}
-
-/// What was asked for, as the journal keeps it.
-pub(super) fn spec_of(state: &State) -> Result<GuestSpec, Fault> {
-    serde_json::from_value(state.spec.spec.clone())
-        .map_err(|error| Fault::new("spec-unreadable", format!("the job's spec cannot be read: {error}")))
 }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Weak};
 use firstlight_shared::pin::SpkiPin;
 use firstlight_shared::text::escape;
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
+use super::api::HookView;
 use super::certify::Certifier;
 use super::endpoints::Endpoints;
 use super::lookout::Lookout;
 use super::secrets::SecretRules;
-use super::steps::Known;
 use super::waiters::Waiters;
-use crate::backend::Backend;
+use crate::backend::{Backend, Taken};
 use crate::intake::Intake;
 use crate::job::{Change, JobStore, Limits, State, fold};
 use crate::outcome::Fault;
@@ -43,7 +44,14 @@ pub struct Bringups {
     pub(super) works: AtomicBool,
     stopping: watch::Sender<bool>,
     /// Webhooks of the configuration, for people.
-    pub(super) hooks: std::sync::OnceLock<Vec<super::hooks::HookView>>,
+    pub(super) hooks: std::sync::OnceLock<Vec<HookView>>,
+}
+
+/// What was taken in a backend's network when the store was read, and what was chosen here since.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) read: Instant,
+    pub(super) taken: Taken,
 }
 
 /// What bring-ups are made of.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
+use super::facts::{FINISH, id_of};
 use super::service::{Bringups, store_fault};
-use super::steps::{FINISH, id_of};
 use crate::backend::{Backend, Surveyed};
 use crate::clock::now_ms;
 use crate::job::{Change, JobStore, Phase, Request, RequestKind};

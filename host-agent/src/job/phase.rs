@@ -33,6 +33,11 @@ impl Phase {
         matches!(self, Self::Done | Self::RolledBack | Self::NeedsOperator | Self::Abandoned)
     }
 
+    /// Somebody drives the job.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, Self::Running | Self::Waiting | Self::Unwinding)
+    }
+
     /// The guest's name is free again.
     pub fn is_gone(self) -> bool {
         matches!(self, Self::RolledBack | Self::Abandoned)

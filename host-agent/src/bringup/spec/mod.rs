@@ -5,6 +5,7 @@
 //! whole. The result is resolved: nothing in a [`GuestSpec`] depends on where it was read, so that two applications of
 //! one file can be compared.
 
+mod change;
 mod entry;
 mod seat;
 mod secrets;
@@ -16,6 +17,8 @@ use firstlight_shared::error::Code;
 use firstlight_shared::ids::IdError;
 use serde::{Deserialize, Serialize};
 
+pub use self::change::Change;
+pub(super) use self::change::ChangeSpec;
 use self::entry::Entry;
 pub use self::units::{parse_duration, parse_size, parse_span};
 use crate::backend::{Adopted, GuestPlan};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{ADOPT, Allocated, Common, FAST, MAC, id_kind, store_fault};
+use super::{Common, FAST, MAC, id_kind, store_fault};
 use crate::backend::{Adopted, Allocation};
+use crate::bringup::facts::{ADOPT, Allocated};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 use crate::store::ADOPTED;

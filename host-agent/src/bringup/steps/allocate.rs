@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use firstlight_shared::secret::Secret;
 use tokio::time::Instant;
 
-use super::{ALLOCATE, Allocated, CONTENDED, Common, FAST, store_fault, unless_store};
+use super::{Common, FAST, store_fault, unless_store};
 use crate::backend::{Allocation, Backend, ClaimChannel, Placement, Taken};
-use crate::bringup::service::Bringups;
+use crate::bringup::facts::{ALLOCATE, Allocated, CONTENDED};
+use crate::bringup::service::{Bringups, Known};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 
@@ -205,13 +206,6 @@ impl Common {
             "is another program making guests in the same range? Give this one a range of its own, and try again",
         ))
     }
-}
-
-/// What was taken in a backend's network when the store was read, and what was chosen here since.
-#[derive(Debug)]
-pub(in crate::bringup) struct Known {
-    read: Instant,
-    taken: Taken,
 }
 
 #[cfg(test)]

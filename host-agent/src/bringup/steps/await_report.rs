@@ -12,8 +12,9 @@ use firstlight_shared::wire::{Envelope, Trust, sha256_hex};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{AWAIT_REPORT, Allocated, BEACON, Common, START, TOLD_AT, id_of, store_fault};
+use super::{Common, START, store_fault};
 use crate::backend::ClaimChannel;
+use crate::bringup::facts::{AWAIT_REPORT, Allocated, BEACON, TOLD_AT, id_of};
 use crate::bringup::lookout::{Came, Sight, Spot, Verdict, judge, last_resort};
 use crate::bringup::service::Bringups;
 use crate::bringup::waiters::Place;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{FAST, SLOW, nothing, store_fault, unless_store};
 use crate::backend::{Backend, Placement};
-use crate::bringup::change::{Change, GONE, no_such_snapshot};
 use crate::bringup::service::Bringups;
+use crate::bringup::spec::Change;
 use crate::identities::identities;
 use crate::job::{Context, Phase, Request, RequestKind, Saga, Step, StepInfo};
 use crate::outcome::{Act, Fault, Followed, Probe, Undo};
@@ -23,6 +23,9 @@ const LOOK: &str = "look";
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a guest may take until it is up again.
 const UP: Duration = Duration::from_secs(5 * 60);
+
+/// Code of a guest that is not there any more: nothing is to be done to it, nor to be undone.
+pub(in crate::bringup) const GONE: &str = "guest-gone";
 
 /// The saga of one change.
 pub(in crate::bringup) struct Changing {
@@ -387,4 +390,9 @@ fn undone(act: Act) -> Undo {
         Act::Started(task) => Undo::Started(task),
         Act::Refused(fault) | Act::Unknown(fault) => Undo::Failed(fault),
     }
+}
+
+pub(in crate::bringup) fn no_such_snapshot(guest: &str, name: &str) -> Fault {
+    Fault::new("no-such-snapshot", format!("guest {guest} has no snapshot {name}"))
+        .with_hint(format!("`firstlight snapshots {guest}` lists those that it has"))
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Common, FAST, FINISH, is_by_beacon_alone, nothing, store_fault};
+use super::{Common, FAST, nothing, store_fault};
 use crate::backend::ClaimChannel;
+use crate::bringup::facts::{FINISH, is_by_beacon_alone};
 use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
 

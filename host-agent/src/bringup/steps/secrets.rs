@@ -5,18 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use firstlight_shared::wire::secret_prefix;
-use serde::Deserialize as _;
 use serde_json::json;
 
-use super::{Common, DELIVER_SECRETS, FAST, unless_store};
+use super::{Common, FAST, unless_store};
 use crate::backend::SecretFile;
+use crate::bringup::facts::{DELIVER_SECRETS, SECRETS};
 use crate::bringup::secrets::read_all;
 use crate::intake::Delivered;
-use crate::job::{Context, State, Step};
+use crate::job::{Context, Step};
 use crate::outcome::{Act, Fault, Probe, Undo};
-
-/// In the output.
-const SECRETS: &str = "secrets";
 
 pub(super) struct DeliverSecrets(pub(super) Arc<Common>);
 
@@ -71,10 +68,4 @@ fn delivered(file: &SecretFile) -> Delivered {
         mode: file.mode.to_string(),
         owner: file.owner.to_string(),
     }
-}
-
-/// What this job has delivered, as its journal knows it.
-pub(in crate::bringup) fn delivered_by(state: &State) -> Vec<Delivered> {
-    let output = state.outputs.get(DELIVER_SECRETS).and_then(|output| output.get(SECRETS));
-    output.and_then(|secrets| Vec::deserialize(secrets).ok()).unwrap_or_default()
 }

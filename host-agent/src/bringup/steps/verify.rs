@@ -10,10 +10,9 @@ use firstlight_shared::ids::{DerivedMachineId, MachineId};
 use firstlight_shared::wire::{Envelope, Opened, Trust, sha256_hex};
 use serde_json::{Value, json};
 
-use super::{
-    BEACON, Common, FAST, UNPROVEN, UNSEEN, VERIFY, beacon_of, delivered_by, store_fault, unless_store,
-};
+use super::{Common, FAST, UNSEEN, store_fault, unless_store};
 use crate::backend::{LookBudget, Observed, Placement};
+use crate::bringup::facts::{BEACON, UNPROVEN, VERIFY, beacon_of, delivered_by};
 use crate::bringup::lookout::Sight;
 use crate::clock::now_ms;
 use crate::identities::identities;

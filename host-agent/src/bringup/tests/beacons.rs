@@ -314,7 +314,7 @@ async fn without_a_beacon_a_report_is_observed_at_best() {
     let rig = rig().await;
     for (name, source, trust) in [("a", HOME, "observed"), ("b", ELSEWHERE, "unverified")] {
         let job = rig.waiting(&format!("name = \"{name}\"\nreadiness = {{ timeout = \"7s\" }}")).await;
-        let addresses = match &*super::super::steps::Allocated::of(&rig.state(&job).await)
+        let addresses = match &*super::super::facts::Allocated::of(&rig.state(&job).await)
             .unwrap()
             .allocation
             .addresses

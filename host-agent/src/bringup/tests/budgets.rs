@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::change::Change;
+use super::super::Change;
 use super::paper::Object;
 use super::rig::{Rig, specs};
 use crate::job::Phase;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::change::Change;
+use super::super::Change;
 use super::rig::{Rig, specs};
 use crate::job::{Event, Phase};
 

@@ -114,7 +114,7 @@ impl Rig {
         change: impl FnOnce(&mut Report),
     ) -> Vec<u8> {
         let state = self.state(job).await;
-        let allocated = super::super::steps::Allocated::of(&state).unwrap();
+        let allocated = super::super::facts::Allocated::of(&state).unwrap();
         let stored = self.store.claim(&allocated.claim_id).await.unwrap().unwrap();
         let mut claim = claim(&stored.id, stored.secret.expose());
         claim.secret = claim.secret.filter(|_| !stored.open);

@@ -8,7 +8,7 @@ use firstlight_shared::wire::{Envelope, Report, Trust};
 use ssh_key::PrivateKey;
 
 use super::super::api::{Applied, StepState, Submitted};
-use super::super::steps::Allocated;
+use super::super::facts::Allocated;
 use super::super::{SubmitError, WaitFor};
 use super::paper::Object;
 use super::rig::{Rig, specs};

@@ -3,10 +3,10 @@
 use firstlight_shared::text::escape;
 
 use super::lists::opened;
-use super::sagas::spec_of;
-use super::service::Bringups;
-use super::steps::is_by_beacon_alone;
-use super::view::{GuestView, ReportView};
+use super::view::GuestView;
+use crate::bringup::api::ReportView;
+use crate::bringup::facts::{is_by_beacon_alone, spec_of};
+use crate::bringup::service::Bringups;
 use crate::ending::Ending;
 use crate::job::{Recorded, State, ending_at};
 use crate::store::StoreError;
@@ -48,7 +48,7 @@ impl Bringups {
 }
 
 /// Guests that somebody else made are of no golden that is known, and changes make none.
-pub(super) fn golden(state: &State) -> Option<String> {
+pub(in crate::bringup) fn golden(state: &State) -> Option<String> {
     let spec = spec_of(state).ok().filter(|spec| spec.adopt.is_none())?;
     Some(escape(&spec.plan.golden, 300)).filter(|golden| !golden.is_empty())
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::api::{Applied, PlanAction, PlannedGuest, Submitted};
 use super::budget::Count;
 use super::decide::{Decision, There, decide};
-use super::secrets::look_ahead;
-use super::service::{Bringups, store_fault};
-use super::spec::GuestSpec;
-use super::steps::BringUp;
 use crate::backend::{Backend, GuestPlan, blames_plan, is_silence};
+use crate::bringup::api::{Applied, PlanAction, PlannedGuest, Submitted};
+use crate::bringup::secrets::look_ahead;
+use crate::bringup::service::{Bringups, store_fault};
+use crate::bringup::spec::GuestSpec;
+use crate::bringup::steps::BringUp;
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind};
 use crate::outcome::Fault;
@@ -18,7 +18,7 @@ use crate::outcome::Fault;
 /// How often to decide anew, when another companion made one of the guests meanwhile.
 const ATTEMPTS: u32 = 3;
 /// How often to count memory anew, when another companion made a job meanwhile.
-pub(super) const COUNTS: u32 = 20;
+pub(in crate::bringup) const COUNTS: u32 = 20;
 
 /// Why guests were not submitted; nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,11 @@ impl Bringups {
     }
 
     /// Makes the jobs; false: others that were not counted were faster, and nothing was made.
-    pub(super) async fn create(&self, jobs: &[NewJob], count: &Count) -> Result<bool, JournalError> {
+    pub(in crate::bringup) async fn create(
+        &self,
+        jobs: &[NewJob],
+        count: &Count,
+    ) -> Result<bool, JournalError> {
         match count.seen() {
             Some(seen) => self.store.create_counted(jobs, &seen).await,
             None => self.store.create(jobs).await.map(|()| true),
@@ -152,7 +156,7 @@ impl Bringups {
     }
 
     /// What a job is made from, but for who asks and together with what.
-    pub(super) fn job_spec(&self, spec: &GuestSpec) -> Result<JobSpec, Fault> {
+    pub(in crate::bringup) fn job_spec(&self, spec: &GuestSpec) -> Result<JobSpec, Fault> {
         let backend = self.backend(&spec.backend)?;
         let body =
             serde_json::to_value(spec).map_err(|error| Fault::new("spec-unwritable", error.to_string()))?;
@@ -270,7 +274,7 @@ impl Bringups {
 const FOREIGN: &str = "foreign";
 
 /// Others made jobs each time while this one counted.
-pub(super) fn overtaken() -> Fault {
+pub(in crate::bringup) fn overtaken() -> Fault {
     Fault::new("memory-contended", "other companions made guests each time while memory was counted")
         .with_hint("nothing was done; try again")
 }
@@ -324,7 +328,7 @@ fn joined(refusals: Vec<Refusal>) -> Option<Fault> {
 }
 
 /// A job id: a time in milliseconds, which this process gives out once, and some chance, in hexadecimal; ids sort by age.
-pub(super) fn new_id() -> String {
+pub(in crate::bringup) fn new_id() -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = now_ms();
     let last = LAST.fetch_max(now, Ordering::Relaxed);

@@ -12,13 +12,13 @@
 
 use std::fmt::Debug;
 
-use super::spec::GuestSpec;
+use crate::bringup::spec::GuestSpec;
 use crate::job::Phase;
 use crate::outcome::Fault;
 
 /// The job that has the guest's name.
 #[derive(Debug, Clone)]
-pub(super) struct There {
+pub(in crate::bringup) struct There {
     pub job: String,
     pub phase: Phase,
     /// None: it was written by another version, and cannot be compared.
@@ -28,14 +28,14 @@ pub(super) struct There {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(in crate::bringup) enum Decision {
     Create,
     Unchanged { job: String },
     Join { job: String },
     Refuse { job: String, differences: Vec<String>, fault: Fault },
 }
 
-pub(super) fn decide(wanted: &GuestSpec, there: Option<&There>) -> Decision {
+pub(in crate::bringup) fn decide(wanted: &GuestSpec, there: Option<&There>) -> Decision {
     let Some(there) = there.filter(|there| !there.phase.is_gone()) else { return Decision::Create };
     let job = there.job.clone();
     let differences = match &there.spec {
@@ -98,7 +98,7 @@ fn needs_operator(wanted: &GuestSpec, there: &There) -> Fault {
 
 /// Every field that differs, as `field: there -> wanted`. The golden's mark counts only where both are known: a guest
 /// lives on when its golden is moved away.
-pub(super) fn differences(there: &GuestSpec, wanted: &GuestSpec) -> Vec<String> {
+pub(in crate::bringup) fn differences(there: &GuestSpec, wanted: &GuestSpec) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |field: &str, there: &dyn Debug, wanted: &dyn Debug| {
         let (there, wanted) = (format!("{there:?}"), format!("{wanted:?}"));
@@ -202,8 +202,8 @@ fn mounts(spec: &GuestSpec) -> Plain {
 mod tests {
     use std::path::Path;
 
-    use super::super::spec::parse_spec;
     use super::*;
+    use crate::bringup::spec::parse_spec;
 
     fn spec(more: &str) -> GuestSpec {
         let text = format!("[[guest]]\nname = \"web-01\"\ngolden = \"g.tar\"\n{more}");

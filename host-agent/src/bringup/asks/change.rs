@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::budget::{Asker, Count};
-use super::service::{Bringups, store_fault};
-use super::steps::Changing;
 use super::submit::{new_id, overtaken};
 use crate::backend::{Placement, Snapshot};
+use crate::bringup::facts::{Allocated, spec_of};
+use crate::bringup::service::{Bringups, store_fault};
+use crate::bringup::spec::{Change, ChangeSpec, GuestSpec};
+use crate::bringup::steps::{Changing, GONE, no_such_snapshot};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JournalError, NewJob, Phase, Recorded, RequestKind, State};
 use crate::outcome::Fault;
@@ -28,89 +28,9 @@ use crate::store::JobRow;
 
 /// What a change may take beside the guest's own start.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
-/// The shortest memory that any guest could boot with.
-const LEAST_MEMORY: u64 = 16 << 20;
 /// How often to ask again, when the guest's own job is just being left by whoever drove it.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What is to be changed of a guest that is ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Change {
-    /// It is stopped, changed and started.
-    Memory {
-        bytes: u64,
-        /// Taken before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        snapshot: Option<String>,
-    },
-    Snapshot {
-        name: String,
-    },
-    RemoveSnapshot {
-        name: String,
-    },
-    Rollback {
-        name: String,
-    },
-    /// An ephemeral guest becomes a kept one, for ever.
-    Promote,
-}
-
-/// What the journal of a change keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ChangeSpec {
-    pub(super) change: Change,
-}
-
-impl ChangeSpec {
-    pub(super) fn of(spec: &JobSpec) -> Result<Self, Fault> {
-        serde_json::from_value(spec.spec.clone())
-            .map_err(|error| Fault::new("spec-unreadable", format!("the change cannot be read: {error}")))
-    }
-}
-
-impl Change {
-    /// Nobody knows a way back.
-    fn is_one_way(&self) -> bool {
-        matches!(self, Self::Rollback { .. })
-    }
-
-    /// The name of the snapshot that it is about.
-    pub(super) fn snapshot(&self) -> Option<&str> {
-        match self {
-            Self::Memory { snapshot, .. } => snapshot.as_deref(),
-            Self::Snapshot { name } | Self::RemoveSnapshot { name } | Self::Rollback { name } => Some(name),
-            Self::Promote => None,
-        }
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        if let Some(name) = self.snapshot().filter(|name| !is_snapshot_name(name)) {
-            let name = firstlight_shared::text::escape(name, 60);
-            return Err(Fault::new("bad-request", format!("`{name}` is no name of a snapshot")).with_hint(
-                "2 to 40 letters, digits, `-` and `_` are wanted, a letter first; `current` is taken",
-            ));
-        }
-        match self {
-            Self::Memory { bytes, .. } if *bytes < LEAST_MEMORY || bytes % (1 << 20) != 0 => {
-                Err(Fault::new("bad-request", format!("{bytes} bytes of memory cannot be given"))
-                    .with_hint("whole MiB are wanted, 16M or more: `512M`, `2G`"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// As Proxmox has them (Incus takes more): `current` is the guest as it is now.
-pub(super) fn is_snapshot_name(name: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (2..=40).contains(&name.len())
-        && name.as_bytes()[0].is_ascii_alphabetic()
-        && name.bytes().all(word)
-        && !["current", "vzdump"].contains(&name)
-}
 
 impl Bringups {
     /// Begins a change of a guest that is ready; asked again while it goes on, it is the same change. Answers the job to
@@ -165,7 +85,7 @@ impl Bringups {
     }
 
     /// What it shall have must fit beside what others have.
-    pub(super) async fn check_room(
+    pub(in crate::bringup) async fn check_room(
         &self,
         row: &JobRow,
         change: &Change,
@@ -175,9 +95,9 @@ impl Bringups {
         let state = self.state(&row.id).await.map_err(store_fault)?;
         let state =
             state.ok_or_else(|| Fault::new("journal-unreadable", "the guest's journal cannot be read"))?;
-        let slot = super::steps::Allocated::of(&state).and_then(|allocated| allocated.allocation.slot);
+        let slot = Allocated::of(&state).and_then(|allocated| allocated.allocation.slot);
         let asker = Asker::Change(&row.id, slot.as_ref().map(|slot| slot.node.as_str()));
-        self.check_memory(&super::sagas::spec_of(&state)?, Some(*bytes), asker, count).await
+        self.check_memory(&spec_of(&state)?, Some(*bytes), asker, count).await
     }
 
     /// The guest's own job, if the guest is ready and ours.
@@ -210,7 +130,7 @@ impl Bringups {
         let state = self.state(&row.id).await.map_err(store_fault)?;
         let state =
             state.ok_or_else(|| Fault::new("journal-unreadable", "the guest's journal cannot be read"))?;
-        let plan = super::sagas::spec_of(&state)?.plan;
+        let plan = spec_of(&state)?.plan;
         let spec = serde_json::to_value(ChangeSpec { change: change.clone() })
             .map_err(|error| Fault::new("spec-unwritable", error.to_string()))?;
         let resources = backend.resources(&plan);
@@ -241,29 +161,34 @@ impl Bringups {
     }
 
     /// A guest that is ready, as the steps of changes work on it.
-    pub(super) async fn placed(&self, job: &str) -> Result<Placement, Fault> {
+    pub(in crate::bringup) async fn placed(&self, job: &str) -> Result<Placement, Fault> {
         let state = self.state(job).await.map_err(store_fault)?;
         let state = state.filter(|state| state.phase == Phase::Done);
         let state = state.ok_or_else(|| Fault::new(GONE, "the guest is not there any more"))?;
-        let spec = self.changed(job, super::sagas::spec_of(&state)?).await?;
-        let allocated = super::steps::Allocated::of(&state)
+        let spec = self.changed(job, spec_of(&state)?).await?;
+        let allocated = Allocated::of(&state)
             .ok_or_else(|| Fault::new("not-allocated", "nothing was chosen for this guest"))?;
         Ok(allocated.placement(job, spec.plan, &state))
     }
 
     /// The change of a guest that goes on, if there is one: it is stopped, since the guest is to go.
-    pub(super) async fn cancel_change_of(&self, job: &str, by: &str, reason: &str) -> Result<(), Fault> {
+    pub(in crate::bringup) async fn cancel_change_of(
+        &self,
+        job: &str,
+        by: &str,
+        reason: &str,
+    ) -> Result<(), Fault> {
         let Some(change) = self.store.open_change_of(job).await.map_err(store_fault)? else { return Ok(()) };
         let row = self.row(&change).await?;
         self.ask(row, RequestKind::Unwind, by, reason).await.map(drop)
     }
 
     /// The guest's spec as it is after all changes that were made since.
-    pub(super) async fn changed(
+    pub(in crate::bringup) async fn changed(
         &self,
         job: &str,
-        mut spec: super::GuestSpec,
-    ) -> Result<super::GuestSpec, Fault> {
+        mut spec: GuestSpec,
+    ) -> Result<GuestSpec, Fault> {
         // What it had when each snapshot was taken comes back with it.
         let mut then = BTreeMap::new();
         for event in self.store.changes_made(job).await.map_err(store_fault)? {
@@ -284,14 +209,6 @@ impl Bringups {
     }
 }
 
-pub(super) fn no_such_snapshot(guest: &str, name: &str) -> Fault {
-    Fault::new("no-such-snapshot", format!("guest {guest} has no snapshot {name}"))
-        .with_hint(format!("`firstlight snapshots {guest}` lists those that it has"))
-}
-
-/// Code of a guest that is not there any more: nothing is to be done to it, nor to be undone.
-pub(super) const GONE: &str = "guest-gone";
-
 fn in_the_way(row: &JobRow, job: &str, state: &State) -> Fault {
     let message =
         format!("guest {} is being changed already: job {job} is {}", row.guest, state.phase.as_str());
@@ -301,30 +218,4 @@ fn in_the_way(row: &JobRow, job: &str, state: &State) -> Fault {
         }
         _ => format!("`firstlight watch {job}` follows it, `firstlight cancel {job}` stops it"),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_sizes_that_no_backend_has_are_refused_at_once() {
-        for (name, fits) in [
-            ("before-upgrade", true),
-            ("a1", true),
-            ("A_b", true),
-            ("a", false),
-            ("1a", false),
-            ("current", false),
-            ("a b", false),
-            ("", false),
-            ("a/../b", false),
-        ] {
-            assert_eq!(Change::Snapshot { name: name.into() }.check().is_ok(), fits, "{name}");
-        }
-        assert!(!is_snapshot_name(&"a".repeat(41)));
-        for (bytes, fits) in [(512 << 20, true), (1 << 20, false), ((512 << 20) + 1, false)] {
-            assert_eq!(Change::Memory { bytes, snapshot: None }.check().is_ok(), fits, "{bytes}");
-        }
-    }
 }

@@ -5,17 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{Change, ChangeSpec};
-use super::service::{Bringups, store_fault};
-use super::spec::GuestSpec;
-use super::steps::id_kind;
 use crate::backend::{Backend, MemoryInUse, Place, RunningGuest};
+use crate::bringup::service::{Bringups, store_fault};
+use crate::bringup::spec::{Change, ChangeSpec, GuestSpec};
+use crate::bringup::steps::id_kind;
 use crate::job::JobSpec;
 use crate::outcome::Fault;
 
 /// What was counted for one request: read once, and what its own guests take beside that.
 #[derive(Debug, Default)]
-pub(super) struct Count {
+pub(in crate::bringup) struct Count {
     /// By resource.
     claimed: BTreeMap<String, u64>,
     under_way: Option<Vec<UnderWay>>,
@@ -56,7 +55,7 @@ impl UnderWay {
 
 impl Count {
     /// The jobs that were counted. None: no budget concerns this request.
-    pub(super) fn seen(&self) -> Option<BTreeSet<String>> {
+    pub(in crate::bringup) fn seen(&self) -> Option<BTreeSet<String>> {
         let jobs = self.under_way.as_ref()?;
         Some(jobs.iter().map(|one| one.job.clone()).collect())
     }
@@ -64,7 +63,7 @@ impl Count {
 
 /// Who asks for memory.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asker<'a> {
+pub(in crate::bringup) enum Asker<'a> {
     /// A guest that has no job yet.
     New,
     /// A change of this job's guest, which is on this node: what it has now is given back.
@@ -156,12 +155,16 @@ fn may_be_at(backend: &dyn Backend, resources: &[String], resource: &str) -> boo
 
 impl Bringups {
     /// Whether a new guest fits into every budget that concerns it; then it is counted.
-    pub(super) async fn check_budget(&self, spec: &GuestSpec, count: &mut Count) -> Result<(), Fault> {
+    pub(in crate::bringup) async fn check_budget(
+        &self,
+        spec: &GuestSpec,
+        count: &mut Count,
+    ) -> Result<(), Fault> {
         self.check_memory(spec, spec.plan.size.memory_bytes, Asker::New, count).await
     }
 
     /// The same, by the guest's own job: much may have begun to run since it was asked for.
-    pub(super) async fn check_in_job(
+    pub(in crate::bringup) async fn check_in_job(
         &self,
         spec: &GuestSpec,
         job: &str,
@@ -171,7 +174,7 @@ impl Bringups {
         self.check_memory(spec, asked, Asker::Job(job, node), &mut Count::default()).await
     }
 
-    pub(super) async fn check_memory(
+    pub(in crate::bringup) async fn check_memory(
         &self,
         spec: &GuestSpec,
         asked: Option<u64>,

@@ -6,9 +6,9 @@ use firstlight_shared::text::escape;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::sagas::spec_of;
-use super::service::{Bringups, store_fault};
 use crate::backend::GuestPlan;
+use crate::bringup::facts::spec_of;
+use crate::bringup::service::{Bringups, store_fault};
 use crate::clock::now_ms;
 use crate::outcome::Fault;
 use crate::store::{GoldenRun, GoldenVerdict, LintLook, StoreError};

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use self::decide::{Answer, Known, decide};
-use super::api::{Applied, Submitted};
-use super::sagas::spec_of;
-use super::service::{Bringups, store_fault};
-use super::spec::GuestSpec;
-use super::steps::{ADOPT, Allocated, Likeness, MAC, beacon_of, handle, id_kind};
-use super::submit::{SubmitError, new_id};
 use crate::backend::{Adopted, Backend, GuestPlan, Place};
+use crate::bringup::api::{Applied, Submitted};
+use crate::bringup::asks::submit::{SubmitError, new_id};
+use crate::bringup::facts::{Allocated, beacon_of, is_adoption, spec_of};
+use crate::bringup::service::{Bringups, store_fault};
+use crate::bringup::spec::GuestSpec;
+use crate::bringup::steps::{Likeness, MAC, handle, id_kind};
 use crate::clock::now_ms;
 use crate::job::{Event, JobSpec, JobStore, JournalError, NewJob, Recorded, RequestKind, State};
 use crate::outcome::Fault;
@@ -88,7 +88,7 @@ impl Bringups {
     }
 
     /// The spec of such a job again, with the guest as it is found now.
-    pub(super) async fn adopt_again(
+    pub(in crate::bringup) async fn adopt_again(
         &self,
         mut spec: GuestSpec,
         before: &Adopted,
@@ -251,12 +251,8 @@ fn lingers(guest: &str, job: &str) -> Fault {
 
 impl Bringups {
     /// Whether a job only waits for its guest, which somebody else made.
-    pub(super) async fn is_adopted(&self, job: &str) -> Result<bool, Fault> {
+    pub(in crate::bringup) async fn is_adopted(&self, job: &str) -> Result<bool, Fault> {
         let state = self.state(job).await.map_err(store_fault)?;
         Ok(state.is_some_and(|state| is_adoption(&state)))
     }
-}
-
-pub(super) fn is_adoption(state: &State) -> bool {
-    state.spec.steps.first().is_some_and(|step| step.name == ADOPT)
 }

@@ -4,7 +4,7 @@ use firstlight_shared::text::escape;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::service::Bringups;
+use crate::bringup::service::Bringups;
 pub use crate::store::SharedFilter;
 use crate::store::{HolderRow, SharedRow, StoreError};
 

@@ -5,20 +5,18 @@ use std::net::IpAddr;
 
 use firstlight_shared::check::CheckResult;
 use firstlight_shared::text::escape;
-use firstlight_shared::wire::{HostKey, Report, Trust};
+use firstlight_shared::wire::{HostKey, Trust};
 use serde::{Deserialize, Serialize};
 
-use super::api::StepView;
-use super::change::{Change, ChangeSpec};
-use super::lists::works;
-use super::sagas::spec_of;
-use super::service::Bringups;
-use super::steps::{
-    Allocated, VERIFY, beacon_of, delivered_by, destroy_command, forget_command, is_by_beacon_alone, unproven,
-};
 use super::timeline::{doubt, timeline};
-use super::wait::is_adoption;
 use crate::backend::{Observed, Trouble};
+use crate::bringup::api::StepView;
+use crate::bringup::facts::{
+    Allocated, VERIFY, beacon_of, delivered_by, is_adoption, is_by_beacon_alone, spec_of, unproven,
+};
+use crate::bringup::service::Bringups;
+use crate::bringup::spec::{Change, ChangeSpec};
+use crate::bringup::steps::{destroy_command, forget_command};
 use crate::identities::{Duplicate, Identities, duplicates_with, identities, merged};
 use crate::intake::{BeaconView, Delivered};
 use crate::job::{Event, Phase, Recorded, Request, State, fold};
@@ -127,31 +125,6 @@ pub struct Summary {
     pub duplicates: Vec<Duplicate>,
 }
 
-/// A report that was taken.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ReportView {
-    pub sha256: String,
-    pub guest: String,
-    pub job: String,
-    pub claim_id: String,
-    pub received_at_ms: u64,
-    pub source: String,
-    #[schema(value_type = String, example = "attested")]
-    pub trust: Trust,
-    #[schema(value_type = Object)]
-    pub report: Report,
-}
-
-/// What known_hosts needs of one guest.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct KnownHost {
-    pub guest: String,
-    /// The guest's name and addresses.
-    pub names: Vec<String>,
-    #[schema(value_type = Vec<Object>)]
-    pub keys: Vec<HostKey>,
-}
-
 impl Bringups {
     /// One job as people see it; none if there is no such job.
     ///
@@ -172,7 +145,7 @@ impl Bringups {
         let report = self.store.report_of_job(job).await?;
         let mut view = GuestView::of(job, &state, &events);
         view.asked = asked.as_ref().and_then(asked_of);
-        if works(state.phase) {
+        if state.phase.is_at_work() {
             view.trouble = self.trouble_of(&view.backend).or_else(|| doubt(&view.steps));
         }
         if state.phase == Phase::Abandoned {
@@ -226,7 +199,7 @@ impl GuestView {
         self.state.is_final() && self.asked.is_none()
     }
 
-    pub(super) fn of(job: &str, state: &State, events: &[Recorded]) -> Self {
+    pub(in crate::bringup) fn of(job: &str, state: &State, events: &[Recorded]) -> Self {
         let allocated = Allocated::of(state);
         let cannot_begin_anew =
             events.iter().any(|one| matches!(one.event, Event::SuccessorSettled { fault: Some(_) }));
@@ -353,7 +326,7 @@ impl GuestView {
     }
 
     /// What is known without a report. `vouches`: it was verified and found to be enough.
-    pub(super) fn add_beacon(&mut self, vouches: bool) -> Option<Identities> {
+    pub(in crate::bringup) fn add_beacon(&mut self, vouches: bool) -> Option<Identities> {
         let beacon = self.beacon.as_ref().filter(|_| vouches)?;
         self.trust = Some(Trust::Attested);
         self.by_beacon_alone = true;
@@ -362,7 +335,7 @@ impl GuestView {
     }
 
     /// Everything from a guest is escaped here, so that no view has to think of it. Answers whose identities it told.
-    pub(super) fn add_report(&mut self, stored: &StoredReport) -> Option<Identities> {
+    pub(in crate::bringup) fn add_report(&mut self, stored: &StoredReport) -> Option<Identities> {
         let report = stored.envelope.open().ok()?.report;
         let identities = identities(&self.name, &report);
         self.trust = Some(stored.trust);

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::api::{StepState, StepView};
-use super::steps::TOLD_AT;
 use crate::backend::Trouble;
+use crate::bringup::api::{StepState, StepView};
+use crate::bringup::facts::TOLD_AT;
 use crate::job::{Event, JobSpec, Recorded};
 use crate::outcome::Fault;
 
 /// One entry for each step of the spec, in their order.
-pub(super) fn timeline(spec: &JobSpec, events: &[Recorded]) -> Vec<StepView> {
+pub(in crate::bringup) fn timeline(spec: &JobSpec, events: &[Recorded]) -> Vec<StepView> {
     let steps = spec.steps.iter().map(|info| StepView { name: info.name.clone(), ..StepView::default() });
     let mut line = Line { steps: steps.collect(), undo_since: vec![None; spec.steps.len()], at: 0 };
     for recorded in events {
@@ -19,7 +19,7 @@ pub(super) fn timeline(spec: &JobSpec, events: &[Recorded]) -> Vec<StepView> {
 }
 
 /// What keeps the step at work from going on, as far as the journal knows it.
-pub(super) fn doubt(steps: &[StepView]) -> Option<Trouble> {
+pub(in crate::bringup) fn doubt(steps: &[StepView]) -> Option<Trouble> {
     let at_work = |step: &&StepView| matches!(step.state, StepState::AtWork | StepState::Undoing);
     let step = steps.iter().filter(at_work).find(|step| step.doubt_since_ms.is_some())?;
     Some(Trouble { fault: step.fault.clone()?, since_ms: step.doubt_since_ms?, next_try_ms: None })

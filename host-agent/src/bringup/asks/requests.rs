@@ -4,11 +4,10 @@ use firstlight_shared::error::Chain;
 use firstlight_shared::text::escape;
 
 use super::budget::Count;
-use super::change::ChangeSpec;
-use super::sagas::spec_of;
-use super::service::{Bringups, store_fault};
 use super::submit::{new_id, overtaken};
-use super::wait::is_adoption;
+use crate::bringup::facts::{is_adoption, spec_of};
+use crate::bringup::service::{Bringups, store_fault};
+use crate::bringup::spec::ChangeSpec;
 use crate::clock::now_ms;
 use crate::job::{
     Asked, Event, JobSpec, JobStore, JournalError, NewJob, Phase, Recorded, Request, RequestKind, State,
@@ -184,7 +183,7 @@ impl Bringups {
     }
 
     /// Durable when it returns; whoever drives the job, or claims it then, takes it up.
-    pub(super) async fn ask(
+    pub(in crate::bringup) async fn ask(
         &self,
         row: JobRow,
         kind: RequestKind,
@@ -211,7 +210,7 @@ impl Bringups {
         }
     }
 
-    pub(super) async fn row(&self, job: &str) -> Result<JobRow, Fault> {
+    pub(in crate::bringup) async fn row(&self, job: &str) -> Result<JobRow, Fault> {
         let found = self.find(job).await.map_err(store_fault)?;
         found.ok_or_else(|| {
             Fault::new("no-such-job", format!("there is no job or guest `{}`", escape(job, 80)))

@@ -6,9 +6,8 @@ use firstlight_shared::wire::{HostKey, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::endings::golden;
-use super::lists::reached_at;
-use super::service::Bringups;
-use super::steps::beacon_of;
+use crate::bringup::facts::{beacon_of, reached_at};
+use crate::bringup::service::Bringups;
 use crate::job::Phase;
 use crate::store::{JobFilter, JobRow, StoreError};
 

@@ -1,18 +1,13 @@
 //! Lists, page by page, as the store keeps them: no journal is folded for a list.
 
-use std::net::IpAddr;
-
 use firstlight_shared::error::Chain;
-use firstlight_shared::wire::Trust;
-use serde::Deserialize as _;
 
-use super::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage};
-use super::service::Bringups;
-use super::steps::{Allocated, VERIFY, beacon_of};
-use super::view::{KnownHost, ReportView};
-use crate::backend::{Observed, Trouble};
-use crate::job::{Limits, Phase, Recorded, State, Taken, fold};
-use crate::store::{JobRow, Store, StoreError, StoredReport};
+use crate::backend::Trouble;
+use crate::bringup::api::{JobFilter, JobLine, JobPage, ReportFilter, ReportPage, ReportView};
+use crate::bringup::hosts::{KnownHost, host_of};
+use crate::bringup::service::Bringups;
+use crate::job::{Limits, Phase, Recorded, Taken};
+use crate::store::{JobRow, StoreError, StoredReport};
 
 impl Bringups {
     /// One page of jobs, newest first.
@@ -32,7 +27,7 @@ impl Bringups {
         Ok(self.lines(row.into_iter().collect()).await?.pop())
     }
 
-    pub(super) async fn lines(&self, rows: Vec<JobRow>) -> Result<Vec<JobLine>, StoreError> {
+    pub(in crate::bringup) async fn lines(&self, rows: Vec<JobRow>) -> Result<Vec<JobLine>, StoreError> {
         let queued = rows.iter().filter(|row| row.phase == Phase::Queued);
         let queued: Vec<String> = queued.map(|row| row.id.clone()).collect();
         let (taken, wanted) = match queued.as_slice() {
@@ -44,14 +39,14 @@ impl Bringups {
             wanted.iter().find(|(id, _)| id == job).map(|(_, wanted)| waits_for(wanted, &taken, &limits))
         };
         let with_reasons = |row: JobRow| {
-            let trouble = if works(row.phase) { self.trouble_of(&row.backend) } else { None };
+            let trouble = if row.phase.is_at_work() { self.trouble_of(&row.backend) } else { None };
             JobLine { waits_for: reason(&row.id), trouble, ..line(row) }
         };
         Ok(rows.into_iter().map(with_reasons).collect())
     }
 
     /// What keeps this backend's hypervisor from answering now.
-    pub(super) fn trouble_of(&self, backend: &str) -> Option<Trouble> {
+    pub(in crate::bringup) fn trouble_of(&self, backend: &str) -> Option<Trouble> {
         self.backends.iter().find(|known| known.name() == backend)?.trouble()
     }
 
@@ -114,38 +109,6 @@ impl Bringups {
     }
 }
 
-/// Its verified keys; none, if the guest is not ready, or what it said is not surely its own.
-pub(super) async fn host_of(store: &Store, row: JobRow) -> Result<Option<KnownHost>, StoreError> {
-    if row.phase != Phase::Done || row.trust.is_none_or(|trust| trust > Trust::Claimed) {
-        return Ok(None);
-    }
-    let (report, events) = (store.report_of_job(&row.id).await?, store.events(&row.id).await?);
-    let Ok(state) = fold(&events) else { return Ok(None) };
-    let keys = match report {
-        Some(stored) => stored.envelope.open().ok().map(|opened| opened.report.identity.ssh_host_keys),
-        None => beacon_of(&state).and_then(|beacon| beacon.host_key).map(|key| vec![key]),
-    };
-    let Some(keys) = keys else { return Ok(None) };
-    let addresses = reached_at(&state).into_iter().map(|address| address.to_string());
-    let names = std::iter::once(row.guest.clone()).chain(addresses).collect();
-    Ok(Some(KnownHost { guest: row.guest, names, keys }))
-}
-
-/// Somebody drives the job.
-pub(super) fn works(phase: Phase) -> bool {
-    matches!(phase, Phase::Running | Phase::Waiting | Phase::Unwinding)
-}
-
-/// The addresses that we chose; where the guest's network does, those that the hypervisor listed of it.
-pub(super) fn reached_at(state: &State) -> Vec<IpAddr> {
-    let chosen = Allocated::of(state).map(|allocated| allocated.allocation.addresses).unwrap_or_default();
-    if !chosen.is_empty() {
-        return chosen;
-    }
-    let observed = state.outputs.get(VERIFY).and_then(|output| output.get("observed"));
-    observed.and_then(|observed| Observed::deserialize(observed).ok()).map_or(chosen, |seen| seen.addresses)
-}
-
 /// Why a queued job has not begun, for people.
 fn waits_for(wanted: &[String], taken: &Taken, limits: &Limits) -> String {
     let full = wanted.iter().find_map(|resource| {
@@ -175,7 +138,7 @@ fn line(row: JobRow) -> JobLine {
     }
 }
 
-pub(super) fn opened(stored: StoredReport) -> Option<ReportView> {
+pub(in crate::bringup) fn opened(stored: StoredReport) -> Option<ReportView> {
     match stored.envelope.open() {
         Ok(opened) => Some(ReportView {
             sha256: stored.sha256,

@@ -1,30 +1,11 @@
 //! What people see of webhooks.
 
-use serde::{Deserialize, Serialize};
-
-use super::service::Bringups;
+use crate::bringup::api::HookView;
+use crate::bringup::service::Bringups;
 use crate::store::{MessageRow, Posted, StoreError};
 
 /// What the outbox calls webhooks begins with this.
 const WEBHOOK: &str = "webhook:";
-
-/// A webhook of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct HookView {
-    pub name: String,
-    /// Without a query, which may hold a secret.
-    pub url: String,
-    /// What it is told: `ready`, `failed` and so on.
-    pub events: Vec<String>,
-    /// Messages on their way.
-    #[serde(default)]
-    pub waiting: u64,
-    #[serde(default)]
-    pub sent: u64,
-    /// Messages that were not taken for three days.
-    #[serde(default)]
-    pub given_up: u64,
-}
 
 impl Bringups {
     /// Those of the configuration; to be set once, before anybody asks.

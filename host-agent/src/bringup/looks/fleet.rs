@@ -1,7 +1,7 @@
 //! The guests that there are, as an overview shows them.
 
-use super::api::JobLine;
-use super::service::Bringups;
+use crate::bringup::api::JobLine;
+use crate::bringup::service::Bringups;
 use crate::store::{FleetFilter, FleetPlace, FleetRow, StoreError};
 
 /// One guest of the overview.
