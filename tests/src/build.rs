@@ -17,28 +17,27 @@ pub struct Programs {
 
 /// Builds both, or takes those that the environment names.
 pub fn programs(release: bool) -> Result<Programs> {
-    built_with(if release { &["--release"] } else { &[] })
+    programs_with(|| companion(release))
 }
 
-/// As [`programs`] for development, with the feature of the companion's tests, which changes no program: nothing is built
-/// twice.
-pub fn programs_for_tests() -> Result<Programs> {
-    built_with(&["--features", "e2e"])
+/// The companion that cargo made for its tests, and the guest's program: nothing is built twice. The features of tests
+/// change no program.
+pub fn programs_of_tests() -> Result<Programs> {
+    programs_with(|| built(paths::target().join("debug/firstlight")))
 }
 
-fn built_with(words: &[&str]) -> Result<Programs> {
+fn programs_with(companion: impl FnOnce() -> Result<PathBuf>) -> Result<Programs> {
     if let (Some(companion), Some(guest)) =
         (env::var_os(paths::COMPANION_VARIABLE), env::var_os(paths::GUEST_VARIABLE))
     {
         return Ok(Programs { companion: companion.into(), guest: guest.into() });
     }
-    Ok(Programs { companion: companion(words)?, guest: guest()? })
+    Ok(Programs { companion: companion()?, guest: guest()? })
 }
 
-fn companion(words: &[&str]) -> Result<PathBuf> {
+fn companion(release: bool) -> Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.args(["build", "--package", "firstlight"]).args(words);
-    let release = words.contains(&"--release");
+    cargo.args(["build", "--package", "firstlight"]).args(release.then_some("--release"));
     eprintln!("building the companion");
     run::must(&mut cargo)?;
     built(paths::target().join(if release { "release" } else { "debug" }).join("firstlight"))

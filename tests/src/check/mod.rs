@@ -45,7 +45,7 @@ fn whole(tally: &mut Tally, beside: thread::JoinHandle<Result<stages::Beside>>, 
     println!("{:<12} {:.1} s", "ground", start.elapsed().as_secs_f64());
     let lint = thread::spawn(|| {
         let mut tally = Tally::default();
-        tally.all([stages::clippy(), stages::doc()].map(Stage::aside));
+        tally.all([stages::clippy(), stages::doc(), stages::alone()].map(Stage::aside));
         tally.all(stages::audit());
         tally
     });

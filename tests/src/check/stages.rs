@@ -49,9 +49,9 @@ pub(super) fn beside() -> Result<Beside> {
     Ok(beside)
 }
 
-/// Builds the other program, and the goldens with both.
+/// The goldens with both programs, and their packages; once the companion's tests are built.
 pub(super) fn ground(Beside { fakepve, ansible, axe }: Beside, full: bool) -> Result<Ground> {
-    let programs = build::programs_for_tests()?;
+    let programs = build::programs_of_tests()?;
     let goldens = golden::ensure(&programs.guest, Variant::ALL)?;
     let packages = dist::for_tests(&programs, full)?;
     Ok(Ground { fakepve, ansible, axe, programs, goldens, packages })
@@ -81,6 +81,11 @@ pub(super) fn clippy() -> Stage {
     let words =
         ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     Stage::new("clippy", cargo(&words))
+}
+
+/// The companion as it is shipped: what tests depend on lends it no feature that its own manifest forgot.
+pub(super) fn alone() -> Stage {
+    Stage::new("alone", cargo(&["check", "--quiet", "--package", "firstlight"]))
 }
 
 pub(super) fn doc() -> Stage {
