@@ -150,6 +150,9 @@ pub struct FleetArguments {
     /// Ask for all guests within this time, evenly [default: as fast as they end]
     #[arg(long)]
     pub minutes: Option<u64>,
+    /// Destroy guests so many seconds after they are ready, so that as many leave as come [default: they stay]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(30..))]
+    pub stay: Option<u64>,
     /// How often something goes wrong [default: once for 250 guests, from 2 to 40]
     #[arg(long)]
     pub faults: Option<u32>,

@@ -36,6 +36,9 @@ struct Arguments {
     /// Ask for all guests within this time, evenly.
     #[arg(long, default_value_t = 0)]
     minutes: u64,
+    /// Guests are destroyed so many seconds after they are ready; without: they stay.
+    #[arg(long)]
+    stay: Option<u64>,
     /// How often something goes wrong; without: the more often, the more guests.
     #[arg(long)]
     faults: Option<usize>,
@@ -76,7 +79,8 @@ fn main() -> ExitCode {
         for store in stores {
             let faults = arguments.faults.unwrap_or_else(|| usual(guests));
             let within = Duration::from_secs(arguments.minutes * 60);
-            let run = Run { guests, seed, store: *store, faults, within };
+            let stay = arguments.stay.map(Duration::from_secs);
+            let run = Run { guests, seed, store: *store, faults, within, stay };
             eprintln!("{guests} guests, {}, seed {seed}, {faults} faults", store.name());
             let outcome = match runtime.block_on(unless_ended(&run)) {
                 Ok(outcome) => outcome,

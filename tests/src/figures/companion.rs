@@ -26,7 +26,7 @@ pub fn engine(jobs: Option<usize>, only: &[String], seed: Option<u64>) -> Result
 /// # Errors
 /// It cannot be built.
 pub fn fleet(arguments: &FleetArguments) -> Result<()> {
-    let FleetArguments { guests, seed, backend, minutes, faults, curve, json, dev } = arguments;
+    let FleetArguments { guests, seed, backend, minutes, stay, faults, curve, json, dev } = arguments;
     ensure!(!curve || *guests >= 100, "a curve begins with a hundred guests: --guests 100 or more");
     if *backend != FleetBackend::Sqlite {
         packages::ensure(packages::POSTGRESQL)?;
@@ -38,7 +38,8 @@ pub fn fleet(arguments: &FleetArguments) -> Result<()> {
     };
     let mut bench = Command::new(build::bench("fleet", *dev)?);
     bench.args(["--guests", &guests.to_string(), "--backend", backend]);
-    let numbers = [("--seed", *seed), ("--minutes", *minutes), ("--faults", faults.map(u64::from))];
+    let numbers =
+        [("--seed", *seed), ("--minutes", *minutes), ("--stay", *stay), ("--faults", faults.map(u64::from))];
     for (flag, number) in numbers {
         if let Some(number) = number {
             bench.args([flag, &number.to_string()]);

@@ -2,6 +2,7 @@
 //! beside the hypervisor's own journal. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -18,22 +19,23 @@ pub(crate) struct Line {
     report: Option<String>,
     /// What does not fit within the journal itself.
     odd: Vec<String>,
-    pub(crate) took_ms: u64,
+    /// From the request until the guest was ready; none: it never was.
+    pub(crate) ready: Option<Duration>,
 }
 
 impl Line {
     /// From a line of `firstlight store export`.
     pub(crate) fn of(exported: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (created, ended) = (exported["created_at_ms"].as_u64(), exported["ended_at_ms"].as_u64());
+        let events = exported["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         Self {
             job: text(&exported["job"]),
             guest: text(&exported["guest"]),
             state: text(&exported["state"]),
             failure: exported["failure"]["code"].as_str().map(str::to_owned),
             report: exported["report"]["sha256"].as_str().map(str::to_owned),
-            odd: odd(exported["events"].as_array().map(Vec::as_slice).unwrap_or_default()),
-            took_ms: ended.unwrap_or_default().saturating_sub(created.unwrap_or_default()),
+            odd: odd(events),
+            ready: ready(exported["created_at_ms"].as_u64().unwrap_or_default(), events),
         }
     }
 
@@ -44,6 +46,13 @@ impl Line {
     pub(crate) fn is_done(&self) -> bool {
         self.state == "done"
     }
+}
+
+/// How long after its creation the last step was done.
+fn ready(created_ms: u64, events: &[Value]) -> Option<Duration> {
+    let is_last = |event: &Value| event["kind"] == "step-succeeded" && event["step"] == "finish";
+    let last = events.iter().find(|recorded| is_last(&recorded["event"]))?;
+    Some(Duration::from_millis(last["at_ms"].as_u64()?.saturating_sub(created_ms)))
 }
 
 /// Numbers without gaps, one beginning, and no step that succeeded twice.
@@ -105,15 +114,15 @@ impl Ledger<'_> {
         let role = self.plan.role(number);
         let mut findings: Vec<String> =
             line.odd.iter().map(|odd| format!("{} ({}): {odd}", line.guest, line.job)).collect();
-        let state = if role.failure().is_none() { "done" } else { "rolled-back" };
-        if (line.state.as_str(), line.failure.as_deref()) != (state, role.failure()) {
+        let (state, failure) = self.plan.end(number);
+        if (line.state.as_str(), line.failure.as_deref()) != (state, failure) {
             findings.push(format!(
-                "{} ({role:?}) is {} for {:?}, not {state} for {:?}",
-                line.guest,
-                line.state,
-                line.failure,
-                role.failure()
+                "{} ({role:?}) is {} for {:?}, not {state} for {failure:?}",
+                line.guest, line.state, line.failure
             ));
+        }
+        if line.ready.is_some() != role.failure().is_none() {
+            findings.push(format!("{} ({role:?}) was ready after {:?}", line.guest, line.ready));
         }
         let acknowledged = self.digests.get(&line.guest);
         if acknowledged != line.report.as_ref() || acknowledged.is_some() != role.is_acknowledged() {

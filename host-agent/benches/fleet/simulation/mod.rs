@@ -64,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) faults: usize,
     /// All are asked for within this time, evenly; zero: as fast as they end.
     pub(crate) within: Duration,
+    /// So long after it is ready a guest is destroyed; none: it stays.
+    pub(crate) stay: Option<Duration>,
 }
 
 /// What came of a run.
@@ -99,7 +101,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const TELL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(run: &Run) -> Outcome {
-    let plan = Plan { seed: run.seed };
+    let plan = Plan { seed: run.seed, leave: run.stay.is_some() };
     eprintln!("  starting {}", run.store.actors());
     let mut ground = Ground::prepare(run).await;
     let api = Api::new(ground.companions.iter().map(crate::companion::Companion::socket).collect());
@@ -184,7 +186,7 @@ async fn watch(
         if moved != last.1 {
             last = (Instant::now(), moved);
         }
-        if last.0.elapsed() > STUCK + run.within {
+        if last.0.elapsed() > STUCK + run.within + run.stay.unwrap_or_default() {
             let busy = players.busy();
             return vec![format!("stuck: {} of {} have ended, {busy} play", progress.ended, run.guests)];
         }
@@ -204,8 +206,7 @@ fn outcome(
     let shots = players.book.shots();
     let mut first: Vec<Duration> = shots.iter().filter(|shot| !shot.again).map(|shot| shot.took).collect();
     first.sort_unstable();
-    let mut ready: Vec<Duration> =
-        lines.iter().filter(|line| line.is_done()).map(|line| Duration::from_millis(line.took_ms)).collect();
+    let mut ready: Vec<Duration> = lines.iter().filter_map(|line| line.ready).collect();
     ready.sort_unstable();
     let mut states: BTreeMap<String, usize> = BTreeMap::new();
     for line in lines {

@@ -28,15 +28,15 @@ pub(crate) struct Progress {
 pub(crate) fn begin(run: Run, plan: Plan, api: Api) -> (JoinHandle<()>, watch::Receiver<Progress>) {
     let (tell, progress) = watch::channel(Progress::default());
     let work = async move {
-        tokio::join!(count(&api, &tell), ask(run, plan, &api, &tell));
+        tokio::join!(count(plan, &api, &tell), ask(run, plan, &api, &tell));
     };
     (tokio::spawn(work), progress)
 }
 
 /// However long a request for more guests takes.
-async fn count(api: &Api, tell: &watch::Sender<Progress>) {
+async fn count(plan: Plan, api: &Api, tell: &watch::Sender<Progress>) {
     loop {
-        let ended = ended(&api.get("/v1/counts").await);
+        let ended = ended(plan, &api.get("/v1/counts").await);
         tell.send_modify(|progress| progress.ended = ended);
         tokio::time::sleep(LOOK).await;
     }
@@ -53,7 +53,7 @@ async fn ask(run: Run, plan: Plan, api: &Api, tell: &watch::Sender<Progress>) {
             continue;
         }
         let until = run.guests.min(asked + TOGETHER);
-        let specs: Vec<Value> = (asked..until).map(|number| spec(plan, number)).collect();
+        let specs: Vec<Value> = (asked..until).map(|number| spec(run, plan, number)).collect();
         if let Err(refused) = api.up(&specs).await {
             return tell.send_modify(|progress| progress.refused = Some(refused));
         }
@@ -61,18 +61,21 @@ async fn ask(run: Run, plan: Plan, api: &Api, tell: &watch::Sender<Progress>) {
     }
 }
 
-fn ended(counts: &Value) -> usize {
+/// A guest that will leave has not ended when it is ready.
+fn ended(plan: Plan, counts: &Value) -> usize {
     let of = |state: &str| counts["jobs"][state].as_u64().unwrap_or_default();
-    let ended = ["done", "rolled-back", "needs-operator", "abandoned"].map(of);
-    usize::try_from(ended.iter().sum::<u64>()).unwrap_or(usize::MAX)
+    let ready = if plan.leave { 0 } else { of("done") };
+    let ended: u64 = ["rolled-back", "needs-operator", "abandoned"].into_iter().map(of).sum();
+    usize::try_from(ended + ready).unwrap_or(usize::MAX)
 }
 
-fn spec(plan: Plan, number: usize) -> Value {
+fn spec(run: Run, plan: Plan, number: usize) -> Value {
     json!({
         "backend": NAME,
         "plan": { "name": plan.name(number), "golden": "/golden.tar", "mounts": [], "size": {} },
         "keep_on_failure": false,
         "timeout_ms": plan.role(number).patience(),
         "require": [],
+        "destroy_after_ms": run.stay.map(|stay| stay.as_secs() * 1000),
     })
 }

@@ -87,6 +87,8 @@ impl Role {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    /// Who is ready is destroyed when its time is over.
+    pub(crate) leave: bool,
 }
 
 impl Plan {
@@ -108,6 +110,14 @@ impl Plan {
             drawn -= share;
         }
         Role::Honest
+    }
+
+    /// How its job has to end: the state, and the code of the failure.
+    pub(crate) fn end(self, number: usize) -> (&'static str, Option<&'static str>) {
+        match self.role(number).failure().or(self.leave.then_some("due")) {
+            Some(code) => ("rolled-back", Some(code)),
+            None => ("done", None),
+        }
     }
 
     /// `fleet-000007`.
