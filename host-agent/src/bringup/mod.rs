@@ -1,7 +1,7 @@
 //! The one saga: bring a guest up, or wait for one that somebody else made. Owns the steps and the service that submits, resumes and unwinds them.
 //!
-//! From the bottom: what there is ([`spec`], [`api`], [`facts`], [`service`]), the [`steps`], what operators ask for and look
-//! at ([`asks`], [`looks`]). Nobody here looks up.
+//! From the bottom: what there is (`spec`, `api`, `facts`, `service`), the `steps`, what operators ask for and look
+//! at (`asks`, `looks`). Nobody here looks up.
 
 mod api;
 mod asks;
