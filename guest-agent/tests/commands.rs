@@ -22,7 +22,8 @@ fn adopt_stamps_nothing_that_systemd_did_not_boot() {
     // In a chroot "/" is the image: what a package's script would find while an image is built.
     let program = root.path().join("usr/bin/agent");
     std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(guest_agent(), &program).unwrap();
+    // By another process: what this one writes may be open in a child of another test, and is busy then.
+    assert!(Command::new("cp").arg(guest_agent()).arg(&program).status().unwrap().success());
     let script = "for part in lib lib64 usr/lib; do if [ -e /$part ]; then mkdir -p \"$0/$part\" && \
         mount --rbind /$part \"$0/$part\"; fi; done; mkdir -p \"$0/run/systemd/system\" \"$0/proc\"; \
         mount --rbind /proc \"$0/proc\"; exec chroot \"$0\" /usr/bin/agent adopt --json";

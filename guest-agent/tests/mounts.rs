@@ -97,7 +97,8 @@ fn shifted_user_ids_without_rights_over_the_host_are_no_hindrance() {
     // The program where those users may read it.
     let place = tempfile::tempdir().unwrap();
     let program = place.path().join("agent");
-    std::fs::copy(guest_agent(), &program).unwrap();
+    // By another process: what this one writes may be open in a child of another test, and is busy then.
+    assert!(Command::new("cp").arg(guest_agent()).arg(&program).status().unwrap().success());
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = root.path().to_str().unwrap();

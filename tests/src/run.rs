@@ -1,5 +1,6 @@
 //! Running other programs: quietly, and with all they said if they fail.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -98,6 +99,12 @@ pub fn must(command: &mut Command) -> Result<String> {
         );
     }
     Ok(ran.stdout)
+}
+
+/// Copies a program that is to be run at once. Another process does it: what this one writes may be open in a child that
+/// another thread is just making, and until that is another program, this one is busy (`ETXTBSY`).
+pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    must(Command::new("cp").arg(from).arg(to)).map(drop)
 }
 
 /// A command from words.

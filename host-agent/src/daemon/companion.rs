@@ -240,8 +240,10 @@ impl Companion {
                 abort.abort();
             }
         }
-        for task in &self.tasks {
+        for task in self.tasks {
             task.abort();
+            // Its socket is closed when it has ended, and not before.
+            let _ = task.await;
         }
         self.store.close().await;
         if let Err(error) = std::fs::remove_file(&self.socket) {

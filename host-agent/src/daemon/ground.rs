@@ -16,6 +16,8 @@ use crate::store::{Location, Store};
 
 /// How long a daemon waits for the state folder.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// For a port that is taken.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is bound and read before anything is done.
 pub(super) struct Ground {
@@ -67,10 +69,21 @@ async fn take_lock(settings: &Settings, serves: bool) -> Result<StateLock, Start
     }
 }
 
+/// Whoever listened here a moment ago may have left a child that is not yet another program: until it is, it has all sockets.
 async fn bind(address: Option<std::net::SocketAddr>) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = address else { return Ok(None) };
-    let bound = TcpListener::bind(address).await;
-    bound.map(Some).map_err(|source| StartError::Listen { address, source })
+    let deadline = tokio::time::Instant::now() + PORT_PATIENCE;
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse
+                    && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound.map(Some).map_err(|source| StartError::Listen { address, source }),
+        }
+    }
 }
 
 /// systemd's folder of what `LoadCredential=` gave. Source: systemd.exec(5).

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use firstlight_tests::run::copy_program;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -62,7 +63,7 @@ async fn a_stranger_on_the_control_socket_keeps_neither_root_nor_guests_out() {
     let mut site = Site::with(&guests, |_| "[api.peers]\nuids = [65534]\n".to_owned()).await;
     // Where a test is built may be closed to others.
     let program = site.folder.path().join("harries");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    copy_program(&std::env::current_exe().unwrap(), &program).unwrap();
     let mut child = Command::new(&program)
         .args(["--exact", "locals::harries", "--ignored", "--nocapture"])
         .env(SOCKET, site.socket())

@@ -133,3 +133,22 @@ async fn all_companions_of_a_store_have_one_key_unless_a_file_says_another() {
     assert_ne!(third.service.pin, pin);
     third.stop().await;
 }
+
+/// A child of whoever listened there may have the socket for a moment longer.
+#[tokio::test]
+async fn a_port_that_is_free_in_a_moment_is_waited_for_and_one_that_is_taken_is_told() {
+    let rig = Rig::new("");
+    let held = std::net::TcpListener::bind(rig.reports).unwrap();
+    let start = |rig: &Rig| {
+        let settings = rig.load().settings;
+        async move { Companion::start(&settings, Purpose::Serve, Vec::new()).await }
+    };
+    let refused = start(&rig).await.expect_err("somebody else listens there").to_string();
+    assert!(refused.contains(&rig.reports.to_string()), "{refused}");
+    let freed = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(held);
+    });
+    start(&rig).await.expect("it is free by now").stop().await;
+    freed.await.unwrap();
+}

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use firstlight_tests::run::copy_program;
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Answer, exchange, over_socket};
@@ -48,7 +49,7 @@ fn child_as(rig: &Rig, test: &str, uid: u32, gid: u32) -> Command {
     // Where a test is built may be closed to others.
     let program = rig.path("asks");
     if !program.exists() {
-        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        copy_program(&std::env::current_exe().unwrap(), &program).unwrap();
     }
     let mut child = Command::new(&program);
     child.args(["--exact", test, "--ignored", "--nocapture"]).env(SOCKET, rig.path("control.sock"));
